@@ -1,0 +1,1 @@
+"""Every option, declared once; loading and checking of configuration files."""

@@ -1,0 +1,1 @@
+"""The options themselves: one frozen dataclass per component."""

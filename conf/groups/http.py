@@ -1,0 +1,91 @@
+"""The HTTP gateway (spec/gateways.md section 5)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from uwgate.conf.option import Kind, option
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HttpOptions:
+    """HTTP gateway: where it listens, where requests go, what it allows."""
+
+    http: tuple[str, ...] = option(
+        (), kind=Kind.ADDRESS, aliases=("httprouter",), help="Serve HTTP here through a gateway."
+    )
+    http_processes: int = option(
+        1, kind=Kind.INT, aliases=("http-workers",), minimum=1, help="Gateway processes."
+    )
+    http_to: tuple[str, ...] = option(
+        (),
+        kind=Kind.ADDRESS,
+        help="Forward to this uwsgi backend instead of our own workers; several take turns.",
+    )
+    http_modifier1: int = option(
+        0, kind=Kind.INT, maximum=255, help="modifier1 of packets to http-to backends."
+    )
+    http_modifier2: int = option(
+        0, kind=Kind.INT, maximum=255, help="modifier2 of packets to http-to backends."
+    )
+    http_timeout: float = option(
+        60.0, kind=Kind.SECONDS, help="Give up a request when no byte moves for this long."
+    )
+    http_headers_timeout: float = option(
+        15.0, kind=Kind.SECONDS, help="A request head must be complete after this long."
+    )
+    http_connect_timeout: float = option(
+        5.0, kind=Kind.SECONDS, help="A backend must accept a connection within this time."
+    )
+    http_keepalive: float = option(
+        60.0,
+        kind=Kind.SECONDS,
+        optional_value=True,
+        true_means=60,
+        help="Keep idle client connections open this long; 0: close after each request.",
+    )
+    http_var: tuple[str, ...] = option(
+        (), kind=Kind.PAIR, help="Add a variable to every request: NAME=value."
+    )
+    http_buffer_size: int = option(
+        65536, kind=Kind.BYTES, minimum=4096, help="Most bytes held per direction of a request."
+    )
+    http_head_limit: int = option(
+        32768,
+        kind=Kind.BYTES,
+        ours=True,
+        minimum=1024,
+        maximum=49152,
+        help="Largest request head; beyond it 431.",
+    )
+    http_line_limit: int = option(
+        16384,
+        kind=Kind.BYTES,
+        ours=True,
+        minimum=256,
+        help="Longest request line (beyond it 414) or header line (431).",
+    )
+    http_header_limit: int = option(
+        128, kind=Kind.INT, ours=True, minimum=1, help="Most header lines in a request; else 431."
+    )
+    http_max_connections: int = option(
+        0,
+        kind=Kind.INT,
+        ours=True,
+        help="Most client connections of one gateway process; 0: what the descriptor limit allows.",
+    )
+    http_server_header: str | None = option(
+        None, kind=Kind.TEXT, ours=True, help="Value of a Server header; without it none is sent."
+    )
+    http_server_name_as_http_host: bool = option(
+        False, kind=Kind.BOOL, help="SERVER_NAME is the Host header instead of this machine's name."
+    )
+    http_quiet: bool = option(False, kind=Kind.BOOL, help="Do not log unreachable backends.")
+    http_uid: str | None = option(None, kind=Kind.TEXT, help="User of the gateway processes.")
+    http_gid: str | None = option(None, kind=Kind.TEXT, help="Group of the gateway processes.")
+    http_auto_chunked: bool = option(
+        True, kind=Kind.BOOL, help="Send answers of unknown length chunked, to keep the connection."
+    )
+    http_chunked_input: bool = option(
+        True, kind=Kind.BOOL, help="Take chunked request bodies; without it they get 411."
+    )

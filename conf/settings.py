@@ -1,0 +1,61 @@
+"""The whole configuration as one frozen value, and its way to a child process."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from dataclasses import dataclass, field
+from typing import Any
+
+from uwgate.conf.groups.application import ApplicationOptions
+from uwgate.conf.groups.http import HttpOptions
+from uwgate.conf.groups.log import LogOptions
+from uwgate.conf.groups.master import MasterOptions
+from uwgate.conf.groups.sockets import SocketOptions
+from uwgate.conf.groups.workers import WorkerOptions
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """Every option, checked. ``pairs`` are the (key, value) pairs as read, in order.
+
+    A pair without a value has None. ``magic`` is the table of ``%x`` variables.
+    """
+
+    application: ApplicationOptions = field(default_factory=ApplicationOptions)
+    workers: WorkerOptions = field(default_factory=WorkerOptions)
+    sockets: SocketOptions = field(default_factory=SocketOptions)
+    http: HttpOptions = field(default_factory=HttpOptions)
+    master: MasterOptions = field(default_factory=MasterOptions)
+    log: LogOptions = field(default_factory=LogOptions)
+    pairs: tuple[tuple[str, str | None], ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """The settings as JSON values; ``from_json`` reads them back."""
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_json(cls, values: dict[str, Any]) -> Settings:
+        """Settings that another process wrote with ``to_json``."""
+        groups = {name: GROUPS[name](**_tuples(values[name])) for name in GROUPS}
+        pairs = tuple((key, value) for key, value in values["pairs"])
+        return cls(pairs=pairs, **groups)
+
+
+GROUPS: dict[str, Any] = {
+    "application": ApplicationOptions,
+    "workers": WorkerOptions,
+    "sockets": SocketOptions,
+    "http": HttpOptions,
+    "master": MasterOptions,
+    "log": LogOptions,
+}
+
+
+def _tuples(values: dict[str, Any]) -> dict[str, Any]:
+    return {key: tuple(value) if isinstance(value, list) else value for key, value in values.items()}
+
+
+def dumps(settings: Settings) -> str:
+    """The settings as JSON text."""
+    return json.dumps(settings.to_json())

@@ -1,0 +1,70 @@
+"""What a child process is given at its start, besides the descriptors themselves.
+
+The master writes a ``Start`` into a memory file and passes its descriptor's number as
+the child's only argument. Nothing here is secret and nothing of it changes later.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+from dataclasses import dataclass
+from typing import Any
+
+from uwgate.conf.settings import Settings
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Listener:
+    """A listening socket that a child inherits.
+
+    ``role`` says who serves it: ``http`` (the gateway), ``lease`` (workers, for our own
+    gateways), ``uwsgi``, ``http-socket``, ``http11-socket`` (workers, for others).
+    ``name`` is the bound address as text (``127.0.0.1:8080``, ``/run/app.sock``).
+    """
+
+    fd: int
+    role: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Start:
+    """Everything that a child needs to know.
+
+    ``control_fd`` is a SOCK_SEQPACKET socket to the master (``uwgate.conf.control``).
+    ``life_fd`` is the read end of a pipe whose write end only the master holds: it
+    reaches end of file when the master is gone. ``lease_address`` is the abstract name
+    (without the leading NUL) of the workers' lease socket, None without workers.
+    ``instance`` counts processes of one kind from 1; ``generation`` counts reloads from 1.
+    """
+
+    settings: Settings
+    listeners: tuple[Listener, ...]
+    control_fd: int
+    life_fd: int
+    lease_address: str | None
+    instance: int
+    generation: int
+
+    def to_memory_file(self) -> int:
+        """Write the value to a new memory file; returns its descriptor, at offset 0."""
+        values = {
+            field.name: getattr(self, field.name) for field in dataclasses.fields(self)
+        }
+        values["settings"] = self.settings.to_json()
+        values["listeners"] = [dataclasses.asdict(one) for one in self.listeners]
+        fd = os.memfd_create("uwgate-start", 0)
+        os.write(fd, json.dumps(values).encode())
+        os.lseek(fd, 0, os.SEEK_SET)
+        return fd
+
+    @classmethod
+    def from_memory_file(cls, fd: int) -> Start:
+        """Read what ``to_memory_file`` wrote, and close ``fd``."""
+        with os.fdopen(fd, "rb") as file:
+            values: dict[str, Any] = json.loads(file.read())
+        values["settings"] = Settings.from_json(values["settings"])
+        values["listeners"] = tuple(Listener(**one) for one in values["listeners"])
+        return cls(**values)

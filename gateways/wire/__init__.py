@@ -1,0 +1,1 @@
+"""Wire formats: bytes in, values out. They know neither trio nor sockets."""

@@ -1,0 +1,93 @@
+"""Leases: how our own gateways and workers share a kept connection.
+
+A gateway connects to the workers' lease socket. A worker slot that accepts the connection
+says HELLO; from then on the slot serves one request after the other on it, until one of
+them leaves. The gateway sends nothing before the HELLO, so a connection that waits in the
+accept queue holds no request.
+
+From the gateway: a uwsgi packet (modifier1 0), then the body. modifier2 is a set of flags:
+``BODY_FRAMED`` (the body has no CONTENT_LENGTH: it comes as chunks, each a ``CHUNK`` length
+and that many bytes, ended by an empty chunk; else it is CONTENT_LENGTH plain bytes),
+``ACKNOWLEDGE`` (more of the body than was sent with the packet is held back until the worker
+has sent TAKEN), ``EXPECT`` (the client waits for 100 Continue: the worker sends CONTINUE when
+the application first reads the body; nothing of the body is sent before).
+
+From the worker: frames. Each is a header (``FRAME``: flags, head size, body size), a head and
+a body. ``HELLO``, ``TAKEN`` and ``CONTINUE`` stand alone, without head or body. The first
+other frame of a response carries ``HEAD`` and the head: status code and reason, CR LF, header
+lines, each with CR LF, no empty line; for example ``200 OK\\r\\nContent-Type: text/plain\\r\\n``.
+The worker has checked it: no control characters, no hop-by-hop fields, at most one
+Content-Length. ``LENGTH`` says that a Content-Length is there, ``NO_BODY`` that the
+response has no body whatever its fields say (HEAD, 1xx, 204, 304), ``DATE`` and ``SERVER``
+that those fields are there. The last frame of a response carries ``LAST``; one frame can be
+first and last. ``ABORTED`` with LAST: the application broke off, the body is incomplete.
+``GOODBYE``: the worker leaves after this frame. GOODBYE with LAST ends a response; alone it
+means that whatever the gateway has sent on this lease since the last LAST was not and will
+not be run, so it may go elsewhere.
+
+End of file without GOODBYE: the worker died.
+"""
+
+from __future__ import annotations
+
+import struct
+
+FRAME = struct.Struct("<HHI")  # flags, size of the head, size of the body
+CHUNK = struct.Struct("<I")
+MAX_HEAD = 0xFFFF  # bytes; the size field has 16 bits
+MAX_CHUNK = 1 << 20  # bytes in one chunk or frame body; larger ones are refused
+
+# modifier2 of a request
+BODY_FRAMED = 1
+ACKNOWLEDGE = 2
+EXPECT = 4
+
+# flags of a frame
+HELLO = 1
+TAKEN = 2
+CONTINUE = 4
+HEAD = 8
+LAST = 16
+GOODBYE = 32
+ABORTED = 64
+LENGTH = 128
+NO_BODY = 256
+DATE = 512
+SERVER = 1024
+
+
+class LeaseError(ValueError):
+    """A frame breaks the format."""
+
+
+def encode_frame(flags: int, head: bytes = b"", body: bytes = b"") -> bytes:
+    """One frame.
+
+    Raises:
+        LeaseError: the head or the body is too large for a frame.
+    """
+    if len(head) > MAX_HEAD or len(body) > MAX_CHUNK:
+        raise LeaseError(f"frame of {len(head)} + {len(body)} bytes, limit {MAX_HEAD} + {MAX_CHUNK}")
+    return FRAME.pack(flags, len(head), len(body)) + head + body
+
+
+def decode_header(buffer: bytes | bytearray) -> tuple[int, int, int] | None:
+    """Flags, head size and body size of the frame that begins ``buffer``.
+
+    None while bytes of the 8-byte header are missing.
+
+    Raises:
+        LeaseError: the sizes are out of bounds.
+    """
+    if len(buffer) < FRAME.size:
+        return None
+    flags, head_size, body_size = FRAME.unpack_from(buffer)
+    if body_size > MAX_CHUNK:
+        raise LeaseError(f"frame body of {body_size} bytes, limit {MAX_CHUNK}")
+    return flags, head_size, body_size
+
+
+HELLO_FRAME = encode_frame(HELLO)
+TAKEN_FRAME = encode_frame(TAKEN)
+CONTINUE_FRAME = encode_frame(CONTINUE)
+GOODBYE_FRAME = encode_frame(GOODBYE)

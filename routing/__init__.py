@@ -1,0 +1,1 @@
+"""Internal routing: rules that decide what happens to a request."""

@@ -1,0 +1,1 @@
+"""Who serves what: packets, slots and nodes, balancing, the legion."""
