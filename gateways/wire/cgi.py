@@ -153,7 +153,7 @@ def split_target(method: bytes, target: bytes) -> tuple[bytes, bytes, bytes | No
     Raises:
         ClientError: the target has no form that the method allows, or cannot be decoded (400).
     """
-    raw, mark, query = target.partition(b"?")
+    raw, _mark, query = target.partition(b"?")
     if b"#" in target:  # uWSGI ends the path there, and keeps what follows a later "?"
         raw = raw.partition(b"#")[0]
     if _PLAIN_PATH.fullmatch(raw):
