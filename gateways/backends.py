@@ -106,7 +106,9 @@ class UwsgiExchange:
 
     async def _collect(self, request: Request, source: BodySource) -> int:
         """Take in the whole chunked body: a plain backend needs its length first."""
-        spool: IO[bytes] = tempfile.SpooledTemporaryFile(SPOOL_IN_MEMORY)
+        spool: IO[bytes] = tempfile.SpooledTemporaryFile(  # noqa: SIM115 (end() closes it)
+            SPOOL_IN_MEMORY
+        )
         self._spool = spool
         size = spool.write(request.body)
         if request.expects_continue and not request.complete:
@@ -228,21 +230,21 @@ async def _rest(source: BodySource) -> AsyncIterator[bytes]:
         yield piece
 
 
-async def _connect(address: Address, timeout: float) -> socket.socket:
-    """A connection to ``address``, within ``timeout`` seconds.
+async def _connect(address: Address, limit: float) -> socket.socket:
+    """A connection to ``address``, within ``limit`` seconds.
 
     Raises:
         BackendError: refused, unreachable, or (BackendTimeout) not in time.
     """
     try:
-        with trio.fail_after(timeout):
+        with trio.fail_after(limit):
             if address.kind is AddressKind.TCP:
                 return await _connect_tcp(address)
             name = address.path if address.kind is AddressKind.UNIX else "\0" + address.path
             return await _connect_unix(name)
     except trio.TooSlowError as error:
         raise BackendTimeout(
-            str(address), f"no connection within {timeout:g} s", sent=False
+            str(address), f"no connection within {limit:g} s", sent=False
         ) from error
     except OSError as error:
         raise BackendError(str(address), f"no connection: {error.strerror}", sent=False) from error

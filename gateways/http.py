@@ -23,7 +23,6 @@ from uwgate.gateways.wire import cgi, http1
 
 TICK = 0.5  # seconds between two looks at the sessions' deadlines
 GONE_CHECK = 1.0  # seconds after which a waiting session's client is looked at
-DRAIN_CHECK = 0.02  # seconds between two looks whether a drained gateway is empty
 RESERVED_DESCRIPTORS = 64  # for everything that is not a client
 BACKEND_DESCRIPTORS = 2  # a client and the backend connection that its request may need
 
@@ -62,6 +61,7 @@ class HttpGateway:
         self.backend: Backend
         self._start = start
         self._sessions: set[Session] = set()
+        self._empty = trio.Event()  # draining, and the last session has ended
         self._server_name = socket.gethostname().encode()
         self._name_block = cgi.pack((("SERVER_NAME", self._server_name),))
         soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -101,6 +101,8 @@ class HttpGateway:
                 await session.run()
             finally:
                 sessions.discard(session)
+                if self.draining and not sessions:
+                    self._empty.set()
 
         def start_session(client: socket.socket, address: object) -> None:
             host, number = peer_of(address)
@@ -132,8 +134,8 @@ class HttpGateway:
 
     async def drained(self) -> None:
         """Return when the last session has ended."""
-        while self._sessions:
-            await trio.sleep(DRAIN_CHECK)
+        if self._sessions:
+            await self._empty.wait()
         self.backend.close()
 
     # Time

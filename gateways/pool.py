@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 
 import trio
@@ -87,10 +88,9 @@ class LeaseExchange:
         except OSError:
             return None  # closed before anything was handed over
         if sent < len(packet):
-            try:
+            # Should that fail: its goodbye, or end of file, says what became of the request.
+            with contextlib.suppress(OSError):
                 await streams.send_all(sock, packet[sent:])
-            except OSError:
-                pass  # its goodbye, or end of file, says what became of the request
         while True:
             if len(lease.buffer) < _FRAME_SIZE:
                 await trio.lowlevel.wait_readable(sock)

@@ -8,6 +8,7 @@ scope of its own for every wait would cost a tenth of the speed (docs/design.md)
 from __future__ import annotations
 
 import contextlib
+import contextlib
 import enum
 import logging
 import math
@@ -107,11 +108,8 @@ class Session:
     async def run(self) -> None:
         """Serve the connection until either side has enough of it. Never raises."""
         try:
-            with self.scope:
-                try:
-                    await self._serve()
-                except OSError:
-                    pass  # the client is gone
+            with self.scope, contextlib.suppress(OSError):  # OSError: the client is gone
+                await self._serve()
             if self.scope.cancelled_caught:
                 self._time_out()
         except Exception:
