@@ -13,8 +13,8 @@ from collections.abc import AsyncIterator, Sequence
 from typing import IO
 
 import trio
-from uwgate.conf.address import Address, AddressKind
 
+from uwgate.conf.address import Address, AddressKind
 from uwgate.conf.errors import BackendError, BackendTimeout, ClientError, NoNodeError
 from uwgate.conf.groups.http import HttpOptions
 from uwgate.gateways import streams

@@ -10,8 +10,8 @@ import time
 from email.utils import formatdate
 
 import trio
-from uwgate.conf.address import parse_backend
 
+from uwgate.conf.address import parse_backend
 from uwgate.conf.start import Listener, Start
 from uwgate.gateways import service
 from uwgate.gateways.backends import UwsgiBackends

@@ -15,10 +15,10 @@ from collections.abc import Callable
 from typing import Protocol
 
 import trio
-from uwgate.conf.privileges import drop
-from uwgate.conf.procname import process_title, set_title
 
 from uwgate.conf import control, logs
+from uwgate.conf.privileges import drop
+from uwgate.conf.procname import process_title, set_title
 from uwgate.conf.start import Listener, Start
 
 log = logging.getLogger("uwgate.gateway")

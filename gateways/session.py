@@ -8,7 +8,6 @@ scope of its own for every wait would cost a tenth of the speed (docs/design.md)
 from __future__ import annotations
 
 import contextlib
-import contextlib
 import enum
 import logging
 import math
