@@ -46,9 +46,6 @@ class UwsgiBackends:
     def exchange(self) -> UwsgiExchange:
         return UwsgiExchange(self)
 
-    def close(self) -> None:
-        """Nothing is kept between requests."""
-
     def in_turn(self) -> list[Address]:
         """All backends, the one whose turn it is first, those marked dead last."""
         count = len(self.addresses)

@@ -12,18 +12,25 @@ import trio
 class Request:
     """A request as backends get it.
 
-    ``block`` is the uwsgi block without the body's length; ``body`` holds the bytes of the
-    body that have arrived. ``length`` is the size of the whole body in bytes, None when it is
-    chunked; ``complete`` says that ``body`` is all of it. ``expects_continue``: the client holds
-    the body back until it reads 100 Continue.
+    ``block`` is the uwsgi block; ``body`` holds the bytes of the body that have arrived.
+    ``length`` is the size of the whole body in bytes, None when it is chunked; ``complete``
+    says that ``body`` is all of it. ``expects_continue``: the client holds the body back until
+    it reads 100 Continue. ``minor`` is that of HTTP/1.x; ``keep_alive`` says that the client
+    may send another request.
     """
 
     method: bytes
+    target: bytes
     block: bytes
-    body: bytes
     length: int | None
-    complete: bool
+    minor: int
+    keep_alive: bool
     expects_continue: bool
+    body: bytes = b""
+    complete: bool = True
+
+    def __str__(self) -> str:
+        return f"{self.method.decode()} {self.target[:200].decode('latin-1')}"
 
 
 class Reply(NamedTuple):
@@ -39,7 +46,7 @@ class Reply(NamedTuple):
 
 
 class BodySource(Protocol):
-    """Where the rest of a request's body comes from: the session."""
+    """Where the rest of a request's body comes from: the client."""
 
     async def read_body(self) -> bytes:
         """The next bytes of the body; empty behind its end.
@@ -80,16 +87,4 @@ class Exchange(Protocol):
 
     def end(self) -> None:
         """Free what the exchange holds. Called once, however the exchange went."""
-        ...
-
-
-class Backend(Protocol):
-    """Somebody who answers requests."""
-
-    def exchange(self) -> Exchange:
-        """A new exchange."""
-        ...
-
-    def close(self) -> None:
-        """Free idle connections; exchanges that run go on."""
         ...

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
+import logging
+import os
 import resource
 import select
 import socket
 import sys
-import time
-from email.utils import formatdate
 
 import trio
 
@@ -15,128 +17,119 @@ from uwgate.conf.address import parse_backend
 from uwgate.conf.start import Listener, Start
 from uwgate.gateways import service
 from uwgate.gateways.backends import UwsgiBackends
-from uwgate.gateways.exchange import Backend
+from uwgate.gateways.exchange import Exchange
+from uwgate.gateways.lane import Lane
+from uwgate.gateways.lease_exchange import LeaseExchange
 from uwgate.gateways.leases import LeasePool
-from uwgate.gateways.pool import WorkerPool
-from uwgate.gateways.session import Session, State
-from uwgate.gateways.wire import cgi, http1
+from uwgate.gateways.requests import RequestReader
+from uwgate.gateways.responses import ResponseWriter
+from uwgate.gateways.session import Session
+from uwgate.gateways.states import State
+from uwgate.gateways.wire import cgi
+
+log = logging.getLogger("uwgate.http")
 
 TICK = 0.5  # seconds between two looks at the sessions' deadlines
-GONE_CHECK = 1.0  # seconds after which a waiting session's client is looked at
 RESERVED_DESCRIPTORS = 64  # for everything that is not a client
-BACKEND_DESCRIPTORS = 2  # a client and the backend connection that its request may need
+ACCEPT_BURST = 32  # connections taken before others get their turn
+EXHAUSTED_PAUSE = 0.1  # seconds without accepting when descriptors or memory have run out
 
 
 class HttpGateway:
     """One HTTP gateway process.
 
-    Sessions read what they need from its attributes: ``options``, ``limits``, ``backend``,
-    ``now`` (trio's clock, at most ``TICK`` old), ``date_line``, ``draining``.
+    Sessions use its attributes: ``options``, ``reader`` and ``writer``, the ``lane``,
+    ``leases`` (None with ``http-to`` or without workers), the ``nursery`` of their tasks,
+    ``now`` (trio's clock, at most ``TICK`` old) and ``idle_timeout`` (seconds).
     """
+
+    nursery: trio.Nursery
 
     def __init__(self, start: Start) -> None:
         settings = start.settings
         self.options = options = settings.http
-        self.limits = http1.Limits(
-            head=options.http_head_limit,
-            line=options.http_line_limit,
-            headers=options.http_header_limit,
-        )
-        self.limit_post = settings.workers.limit_post
-        self.keeps_alive = options.http_keepalive > 0
+        self.reader = RequestReader(options, settings.workers.limit_post)
+        self.writer = ResponseWriter(options)
+        self.lane = Lane()
+        self.leases: LeasePool | None = None
         self.idle_timeout = options.http_keepalive
-        self.draining = False
         self.now = 0.0
-        self.date_line = b""
-        self.server_line = (
-            f"Server: {options.http_server_header}\r\n".encode()
-            if options.http_server_header
-            else b""
-        )
-        self.extra_block = cgi.pack(
-            (key, value.encode())
-            for key, mark, value in (pair.partition("=") for pair in options.http_var)
-            if mark
-        )
-        self.backend: Backend
         self._start = start
+        self._draining = False
         self._sessions: set[Session] = set()
         self._empty = trio.Event()  # draining, and the last session has ended
-        self._server_name = socket.gethostname().encode()
-        self._name_block = cgi.pack((("SERVER_NAME", self._server_name),))
+        self._doors: list[Door] = []
+        self._backends = UwsgiBackends(
+            [parse_backend(text) for text in options.http_to],
+            options,
+            settings.workers.limit_post,
+        )
         soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-        each = BACKEND_DESCRIPTORS if options.http_to else 1
-        possible = (soft - RESERVED_DESCRIPTORS) // each
+        # A request to a plain backend takes a second descriptor.
+        possible = (soft - RESERVED_DESCRIPTORS) // (2 if options.http_to else 1)
         self._most = min(options.http_max_connections or possible, possible)
 
     async def serve(self, nursery: trio.Nursery) -> None:
         """Accept on every http listener until cancelled."""
-        nursery.start_soon(self._clock)
+        self.nursery = nursery
         self._tick()
-        self.backend = self._make_backend(nursery)
-        async with trio.open_nursery() as accepting:
-            for listener in self._start.listeners:
-                if listener.role == "http":
-                    accepting.start_soon(self._accept, listener, nursery)
-
-    def _make_backend(self, nursery: trio.Nursery) -> Backend:
         settings = self._start.settings
-        if self.options.http_to:
-            return UwsgiBackends(
-                [parse_backend(text) for text in self.options.http_to], self.options
-            )
         slots = settings.workers.processes * settings.workers.threads
-        if self._start.lease_address is None or not slots:
-            return UwsgiBackends([], self.options)
-        return WorkerPool(LeasePool(self._start.lease_address, slots, nursery))
+        if self._start.lease_address is not None and slots and not self.options.http_to:
+            self.leases = LeasePool(self._start.lease_address, slots, self.lane, nursery)
+        nursery.start_soon(self.lane.run)
+        nursery.start_soon(self._clock)
+        self._doors = [
+            Door(self, listener) for listener in self._start.listeners if listener.role == "http"
+        ]
+        try:
+            for door in self._doors:
+                door.open()
+            await trio.sleep_forever()
+        finally:
+            for door in self._doors:
+                door.close()
 
-    async def _accept(self, listener: Listener, nursery: trio.Nursery) -> None:
-        sessions = self._sessions
-        port = listener.name.rpartition(":")[2] if ":" in listener.name else ""
-        listener_block = cgi.pack((("SERVER_PORT", port.encode()), ("UWSGI_ROUTER", b"http")))
+    def exchange(self) -> Exchange:
+        """An exchange for a request that does not take the lane."""
+        if self.leases is not None:
+            return LeaseExchange(self.leases)
+        return self._backends.exchange()
 
-        async def run(session: Session) -> None:
-            sessions.add(session)
-            try:
-                await session.run()
-            finally:
-                sessions.discard(session)
-                if self.draining and not sessions:
-                    self._empty.set()
+    def admit(self, session: Session) -> None:
+        """A new session."""
+        self._sessions.add(session)
+        self.lane.add(session.sock.fileno(), session)
 
-        def start_session(client: socket.socket, address: object) -> None:
-            host, number = peer_of(address)
-            peer = listener_block + cgi.pack(
-                (("REMOTE_ADDR", host.encode()), ("REMOTE_PORT", number.encode()))
-            )
-            nursery.start_soon(run, Session(self, client, f"{host}:{number}", peer))
+    @property
+    def is_full(self) -> bool:
+        """No more connections may come in for now."""
+        return len(self._sessions) >= self._most
 
-        await service.accept_connections(
-            listener, start_session, lambda: len(sessions) < self._most
-        )
-
-    def block_for(self, fields: dict[bytes, bytes]) -> bytes:
-        """The SERVER_NAME variable of a request."""
-        if self.options.http_server_name_as_http_host:
-            host = fields.get(b"HTTP_HOST")
-            return cgi.pack((("SERVER_NAME", host),)) if host else b""
-        return self._name_block
+    def forget(self, session: Session) -> None:
+        """A session has closed its connection."""
+        self._sessions.discard(session)
+        if self._draining and not self._sessions:
+            self._empty.set()
 
     def drain(self, idle: float) -> None:
         """Answer what runs, close what is idle within ``idle`` seconds."""
-        self.draining = True
+        self._draining = True
+        self.writer.keeps_alive = False
         self.idle_timeout = idle
-        for session in self._sessions:
+        for session in list(self._sessions):
             if session.state is State.IDLE:
                 session.deadline = min(session.deadline, self.now + idle)
                 if not idle:
                     session.expire()
+        if not self._sessions:
+            self._empty.set()
 
     async def drained(self) -> None:
         """Return when the last session has ended."""
-        if self._sessions:
-            await self._empty.wait()
-        self.backend.close()
+        await self._empty.wait()
+        if self.leases is not None:
+            self.leases.close()
 
     # Time
 
@@ -148,14 +141,14 @@ class HttpGateway:
             for session in list(self._sessions):
                 if session.deadline <= self.now:
                     session.expire()
-                elif session.state is State.BACKEND:
+                elif session.in_task and session.state is State.BACKEND:
                     waiting[session.sock.fileno()] = session
             self._end_abandoned(waiting)
             await trio.sleep(TICK)
 
     def _tick(self) -> None:
         self.now = trio.current_time()
-        self.date_line = b"Date: %b\r\n" % formatdate(time.time(), usegmt=True).encode()
+        self.writer.tick()
 
     def _end_abandoned(self, waiting: dict[int, Session]) -> None:
         """Give up requests whose client has reset the connection while it waited.
@@ -170,6 +163,67 @@ class HttpGateway:
         for fd, _ in poll.poll(0):
             waiting[fd].gone = True
             waiting[fd].expire()
+
+
+class Door:
+    """A listening socket, in the lane."""
+
+    def __init__(self, gateway: HttpGateway, listener: Listener) -> None:
+        self._gateway = gateway
+        self._name = listener.name
+        self._sock = socket.socket(fileno=os.dup(listener.fd))
+        self._full = False
+        port = listener.name.rpartition(":")[2] if ":" in listener.name else ""
+        self._block = cgi.pack((("SERVER_PORT", port.encode()), ("UWSGI_ROUTER", b"http")))
+        with contextlib.suppress(OSError):  # a UNIX socket has no such option
+            # Accepted sockets inherit it.
+            self._sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+    def open(self) -> None:
+        """Accept from now on."""
+        self._gateway.lane.add(self._sock.fileno(), self, level=True)
+
+    def close(self) -> None:
+        """Accept no more."""
+        if self._sock.fileno() >= 0:
+            self._gateway.lane.remove(self._sock.fileno())
+            self._sock.close()
+
+    def ready(self, mask: int) -> None:
+        gateway = self._gateway
+        for _ in range(ACCEPT_BURST):
+            if gateway.is_full:
+                if not self._full:
+                    log.error("%s: connection limit reached, others have to wait", self._name)
+                self._full = True
+                self._pause()
+                return
+            self._full = False
+            try:
+                client, address = self._sock.accept()
+            except BlockingIOError:
+                return
+            except OSError as error:
+                if error.errno in (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM):
+                    log.error("%s: cannot accept: %s", self._name, error.strerror)
+                    self._pause()
+                    return
+                continue  # that client is gone already (accept(2), "Error handling")
+            client.setblocking(False)
+            host, port = peer_of(address)
+            peer = self._block + cgi.pack(
+                (("REMOTE_ADDR", host.encode()), ("REMOTE_PORT", port.encode()))
+            )
+            gateway.admit(Session(gateway, client, f"{host}:{port}", peer))
+
+    def _pause(self) -> None:
+        self._gateway.lane.remove(self._sock.fileno())
+        self._gateway.nursery.start_soon(self._reopen)
+
+    async def _reopen(self) -> None:
+        await trio.sleep(EXHAUSTED_PAUSE)
+        if self._sock.fileno() >= 0:
+            self.open()
 
 
 def peer_of(address: object) -> tuple[str, str]:

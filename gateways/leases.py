@@ -12,11 +12,13 @@ import os
 import socket
 import struct
 from collections import deque
+from typing import Protocol
 
 import trio
 
 from uwgate.conf.errors import BackendError
 from uwgate.gateways import streams
+from uwgate.gateways.lane import Lane
 from uwgate.gateways.wire.lease import FRAME, GOODBYE, HELLO, LeaseError, decode_header
 
 log = logging.getLogger("uwgate.leases")
@@ -25,37 +27,80 @@ CONNECT_PAUSE = 0.05  # seconds until a refused connection is tried again
 _PEER = struct.Struct("3i")  # pid, uid, gid: struct ucred
 
 
+class Applicant(Protocol):
+    """Who waits for a lease."""
+
+    def granted(self, lease: Lease) -> None:
+        """The lease is yours now."""
+        ...
+
+
+class Answered(Protocol):
+    """Who has sent a request on a lease in the lane."""
+
+    def answered(self, lease: Lease, data: bytes) -> None:
+        """Bytes from the worker; none means end of file."""
+        ...
+
+
 class Lease:
-    """One connection to a worker slot, used for one request at a time."""
+    """One connection to a worker slot, used for one request at a time.
 
-    __slots__ = ("buffer", "sock")
+    In the lane, ``user`` gets what the worker sends; None while the lease is idle.
+    """
 
-    def __init__(self, sock: socket.socket) -> None:
+    __slots__ = ("_pool", "buffer", "sock", "user")
+
+    def __init__(self, pool: LeasePool, sock: socket.socket) -> None:
+        self._pool = pool
         self.sock = sock
         self.buffer = b""  # received, but not consumed yet
+        self.user: Answered | None = None
+
+    def ready(self, mask: int) -> None:
+        try:
+            data = self.sock.recv(streams.RECEIVE_SIZE)
+        except BlockingIOError:
+            return
+        except OSError:
+            data = b""
+        if self.user is not None:
+            self.user.answered(self, data)
+        else:
+            self._pool.left(self)
 
 
 class _Waiter:
-    __slots__ = ("event", "lease")
+    """A task that waits for a lease, which it uses outside the lane."""
 
-    def __init__(self) -> None:
+    __slots__ = ("_pool", "event", "lease")
+
+    def __init__(self, pool: LeasePool) -> None:
+        self._pool = pool
         self.event = trio.Event()
         self.lease: Lease | None = None
+
+    def granted(self, lease: Lease) -> None:
+        self._pool.take_out(lease)
+        self.lease = lease
+        self.event.set()
 
 
 class LeasePool:
     """The leases of one gateway process.
 
     ``address`` is the abstract name of the workers' socket, ``slots`` how many requests the
-    workers run at once. Connections are opened by tasks in ``nursery``.
+    workers run at once. Connections are opened by tasks in ``nursery``; all leases are in
+    ``lane``, but for those that a task has taken out.
     """
 
-    def __init__(self, address: str, slots: int, nursery: trio.Nursery) -> None:
+    def __init__(self, address: str, slots: int, lane: Lane, nursery: trio.Nursery) -> None:
         self._address = b"\0" + address.encode()
         self._slots = slots
+        self._lane = lane
         self._nursery = nursery
         self._idle: list[Lease] = []
-        self._waiters: deque[_Waiter] = deque()
+        self._waiters: deque[Applicant] = deque()
         self._open = 0  # connections, idle, busy or being opened
         self._connecting = 0
 
@@ -64,42 +109,66 @@ class LeasePool:
         """How many requests wait for a lease."""
         return len(self._waiters)
 
-    def take_idle(self) -> Lease | None:
-        """The lease that was used last, or None if all are busy.
+    def apply(self, applicant: Applicant, *, first: bool = False) -> None:
+        """Give ``applicant`` a lease, now or later; ``first``: it has waited before.
 
-        Its worker may be gone: then sending on it fails at once, and nothing was handed over.
+        The worker may be gone: then sending on it fails at once, and nothing was handed over.
         """
-        return self._idle.pop() if self._idle else None
+        if self._idle:
+            applicant.granted(self._idle.pop())
+            return
+        if first:
+            self._waiters.appendleft(applicant)
+        else:
+            self._waiters.append(applicant)
+        self._open_more()
+
+    def withdraw(self, applicant: Applicant) -> None:
+        """The applicant does not want a lease any longer."""
+        self._waiters.remove(applicant)
 
     async def take(self) -> Lease:
-        """A lease, as soon as one is free. Cancelling gives up the place in the queue."""
-        if self._idle:
-            return self._idle.pop()
-        waiter = _Waiter()
-        self._waiters.append(waiter)
-        self._open_more()
-        try:
-            await waiter.event.wait()
-        except BaseException:
-            if waiter.lease is None:
-                self._waiters.remove(waiter)
-            else:
-                self.give_back(waiter.lease)
-            raise
+        """A lease for a task, outside the lane. Cancelling gives up the place in the queue."""
+        waiter = _Waiter(self)
+        self.apply(waiter)
+        if waiter.lease is None:
+            try:
+                await waiter.event.wait()
+            except BaseException:
+                if waiter.lease is None:
+                    self.withdraw(waiter)
+                else:
+                    self.put_back(waiter.lease)
+                raise
         assert waiter.lease is not None
         return waiter.lease
 
+    def take_out(self, lease: Lease) -> None:
+        """A task goes on with ``lease``: out of the lane with it."""
+        self._lane.remove(lease.sock.fileno())
+
+    def put_back(self, lease: Lease) -> None:
+        """The request of a task has ended well on ``lease``, and the worker stays."""
+        lease.user = None
+        self._lane.add(lease.sock.fileno(), lease)
+        self.give_back(lease)
+
     def give_back(self, lease: Lease) -> None:
         """The request on ``lease`` has ended well, and the worker stays."""
+        lease.user = None
         if self._waiters:
-            waiter = self._waiters.popleft()
-            waiter.lease = lease
-            waiter.event.set()
+            self._waiters.popleft().granted(lease)
         else:
             self._idle.append(lease)
 
+    def left(self, lease: Lease) -> None:
+        """The worker of an idle lease has said goodbye, or died."""
+        self._idle.remove(lease)
+        self.discard(lease)
+
     def discard(self, lease: Lease) -> None:
         """Close ``lease``: the worker left, or the request on it was given up."""
+        self._lane.remove(lease.sock.fileno())
         streams.close(lease.sock)
         self._open -= 1
         self._open_more()
@@ -118,7 +187,7 @@ class LeasePool:
     async def _connect(self) -> None:
         """Open one connection and wait for the worker's HELLO, however long slots are busy."""
         sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
-        lease = Lease(sock)
+        lease = Lease(self, sock)
         try:
             while True:
                 try:
@@ -140,6 +209,7 @@ class LeasePool:
             raise
         else:
             self._connecting -= 1
+            self._lane.add(sock.fileno(), lease)
             self.give_back(lease)
 
 
@@ -153,6 +223,8 @@ async def _receive_hello(lease: Lease) -> None:
     if header is None or not header[0] & HELLO or header[0] & GOODBYE:
         raise LeaseError("not a greeting")
     lease.buffer = lease.buffer[FRAME.size :]
+    if lease.buffer:
+        raise LeaseError("more than a greeting")  # it has changed its mind: a goodbye
 
 
 def _check_peer(sock: socket.socket) -> None:

@@ -6,9 +6,7 @@ connections. See docs/architecture.md for what crosses from the master.
 
 from __future__ import annotations
 
-import errno
 import logging
-import os
 import signal
 import socket
 from collections.abc import Callable
@@ -19,12 +17,10 @@ import trio
 from uwgate.conf import control, logs
 from uwgate.conf.privileges import drop
 from uwgate.conf.procname import process_title, set_title
-from uwgate.conf.start import Listener, Start
+from uwgate.conf.start import Start
 
 log = logging.getLogger("uwgate.gateway")
 
-ACCEPT_BURST = 64  # connections taken before other tasks get their turn
-EXHAUSTED_PAUSE = 0.1  # seconds without accepting when descriptors or memory have run out
 DRAIN_IDLE = 5.0  # seconds that an idle connection may still bring one last request in
 
 
@@ -118,40 +114,3 @@ async def _watch_signals() -> None:
     with trio.open_signal_receiver(signal.SIGINT, signal.SIGHUP) as signals:
         async for number in signals:
             log.debug("ignored signal %d", number)
-
-
-async def accept_connections(
-    listener: Listener,
-    start_session: Callable[[socket.socket, object], None],
-    room: Callable[[], bool],
-) -> None:
-    """Accept on one listening socket for ever; ``room`` says whether one more may come in."""
-    sock = socket.socket(fileno=os.dup(listener.fd))
-    full = False
-    try:
-        while True:
-            await trio.lowlevel.wait_readable(sock)
-            for _ in range(ACCEPT_BURST):
-                if not room():
-                    if not full:
-                        log.error("%s: no more connections: limit reached", listener.name)
-                    full = True
-                    await trio.sleep(EXHAUSTED_PAUSE)
-                    break
-                full = False
-                try:
-                    client, address = sock.accept()
-                except BlockingIOError:
-                    break
-                except OSError as error:
-                    if error.errno in (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM):
-                        log.error("%s: cannot accept: %s", listener.name, error.strerror)
-                        await trio.sleep(EXHAUSTED_PAUSE)
-                        break
-                    continue  # that client is gone already (accept(2), "Error handling")
-                client.setblocking(False)
-                start_session(client, address)
-            await trio.lowlevel.checkpoint()
-    finally:
-        trio.lowlevel.notify_closing(sock)
-        sock.close()

@@ -1,470 +1,294 @@
-"""One client connection of the HTTP gateway: requests in, responses out.
+"""One client connection of the HTTP gateway.
 
-The session owns the client's socket. What may take long is bounded by ``deadline``, which the
-gateway's clock task compares with the time twice a second and then cancels ``scope``: a cancel
-scope of its own for every wait would cost a tenth of the speed (docs/design.md).
+Between requests, and while a simple request is served, a session lives in the lane and is
+driven by function calls: ``ready`` (the client sent something), ``granted`` (a lease is free),
+``answered`` (the worker sent something). Whatever has to wait in another way (bodies, streams,
+slow readers, plain backends) makes it leave the lane for a task (gateways/relay.py), and come
+back when the request is served.
 """
 
 from __future__ import annotations
 
 import contextlib
-import enum
 import logging
 import math
 import socket
-import struct
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
-import httptools
 import trio
 
-from uwgate.conf.errors import BackendError, ClientError, NoNodeError
-from uwgate.gateways import streams
-from uwgate.gateways.exchange import Exchange, Reply, Request
+from uwgate.conf.errors import ClientError
+from uwgate.gateways import relay
+from uwgate.gateways.exchange import Request
+from uwgate.gateways.lane import GONE
+from uwgate.gateways.lease_exchange import LeaseExchange
 from uwgate.gateways.pages import error_page
-from uwgate.gateways.wire import cgi, http1, lease
-from uwgate.gateways.wire.chunked import LAST_CHUNK, ChunkedDecoder, encode_chunk
-from uwgate.gateways.wire.uwsgi import MAX_BLOCK
+from uwgate.gateways.states import STATUS_OF_TIMEOUT, State
+from uwgate.gateways.wire import http1
+from uwgate.gateways.wire.lease import ABORTED, FRAME, GOODBYE, HEAD, LAST
+from uwgate.gateways.wire.uwsgi import HEADER
 
 if TYPE_CHECKING:
     from uwgate.gateways.http import HttpGateway
+    from uwgate.gateways.leases import Lease
 
 log = logging.getLogger("uwgate.http")
 
-LINGER = 2.0  # seconds in which a refused client may stop sending, so that it reads the answer
 RECEIVE_SIZE = 16384  # bytes asked for while a head is awaited
-
-_METHOD = cgi.pack_key(b"REQUEST_METHOD")
-_URI = cgi.pack_key(b"REQUEST_URI")
-_PATH = cgi.pack_key(b"PATH_INFO")
-_QUERY = cgi.pack_key(b"QUERY_STRING")
-_PROTOCOLS = tuple(
-    cgi.pack((("SERVER_PROTOCOL", b"HTTP/1.%d" % minor), ("SCRIPT_NAME", b""))) for minor in (0, 1)
-)
-_ABORT = struct.pack("ii", 1, 0)  # SO_LINGER: closing sends a reset
-
-
-class State(enum.Enum):
-    """What a session waits for; it decides what a time-out means."""
-
-    IDLE = "the next request"
-    HEAD = "the rest of a request head"
-    BACKEND = "the backend's answer"
-    RESPONSE = "the response to be through"
-    LINGER = "the client to go"
-
-
-class _Parsed:
-    """Target of the httptools parser: the request line's URL and the header lines."""
-
-    __slots__ = ("headers", "target")
-
-    def __init__(self) -> None:
-        self.headers: list[tuple[bytes, bytes]] = []
-        self.target = b""
-
-    def on_url(self, url: bytes) -> None:
-        self.target += url
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        self.headers.append((name, value))
 
 
 class Session:
-    """A client connection. ``peer`` holds its packed constant variables."""
+    """A client connection. ``peer`` holds its packed constant variables.
+
+    ``deadline`` (trio's clock) is watched by the gateway, which calls ``expire``.
+    """
 
     __slots__ = (
-        "_body_left",
-        "_buffer",
-        "_chunks",
-        "_gateway",
-        "_parsed",
-        "_parser",
+        "_lease",
+        "_more",
+        "_packet",
         "_peer",
+        "_request",
+        "_scope",
+        "buffer",
         "deadline",
+        "gateway",
         "gone",
         "name",
-        "scope",
         "sock",
         "state",
     )
 
     def __init__(self, gateway: HttpGateway, sock: socket.socket, name: str, peer: bytes) -> None:
-        self._gateway = gateway
+        self.gateway = gateway
         self.sock = sock
         self.name = name
         self.state = State.IDLE
         self.deadline = gateway.now + gateway.options.http_headers_timeout
-        self.scope = trio.CancelScope()
-        self.gone = False  # the client has reset the connection while it was to wait
+        self.gone = False  # the client has reset the connection
+        self.buffer = b""  # received, but not consumed yet
         self._peer = peer
-        self._buffer = b""  # received, but not consumed yet
-        self._body_left = 0  # bytes of the request's body still to be read, plain framing
-        self._chunks: ChunkedDecoder | None = None  # the same, chunked framing
-        self._parsed = _Parsed()
-        self._parser = httptools.HttpRequestParser(self._parsed)
-
-    async def run(self) -> None:
-        """Serve the connection until either side has enough of it. Never raises."""
-        try:
-            with self.scope, contextlib.suppress(OSError):  # OSError: the client is gone
-                await self._serve()
-            if self.scope.cancelled_caught:
-                self._time_out()
-        except Exception:
-            log.exception("%s crashed", self.name)  # a bug: the traceback is the report
-        finally:
-            streams.close(self.sock)
-
-    async def _serve(self) -> None:
-        gateway = self._gateway
-        fresh = True
-        while True:
-            try:
-                head = await self._read_head(fresh)
-                fresh = False
-                if head is None:
-                    return
-                keep = await self._answer(head)
-            except ClientError as error:
-                log.info("%s: %d: %s", self.name, error.status, error)
-                await self._refuse(error.status)
-                return
-            if not keep:
-                return
-            self.state = State.IDLE
-            self.deadline = gateway.now + gateway.idle_timeout
-
-    # The request
-
-    async def _read_head(self, fresh: bool) -> bytes | None:
-        """The next request head, or None if the client closes between requests.
-
-        On a fresh connection the head is likely to be there; later it is likely not to be.
-        """
-        gateway = self._gateway
-        buffer = self._buffer
-        sock = self.sock
-        if not buffer and not fresh:
-            await trio.lowlevel.wait_readable(sock)
-        while True:
-            if buffer:
-                while buffer[:2] == b"\r\n":  # RFC 9112 section 2.2
-                    buffer = buffer[2:]
-                end = http1.find_end(buffer, gateway.limits)
-                if end >= 0:
-                    self._buffer = buffer[end:]
-                    return buffer[:end]
-                if self.state is State.IDLE:
-                    self.state = State.HEAD
-                    self.deadline = gateway.now + gateway.options.http_headers_timeout
-            try:
-                data = sock.recv(RECEIVE_SIZE)
-            except BlockingIOError:
-                await trio.lowlevel.wait_readable(sock)
-                continue
-            if not data:
-                if buffer:
-                    log.info("%s: closed in the middle of a request head", self.name)
-                return None
-            buffer = buffer + data if buffer else data
-
-    def _parse(self, head: bytes) -> tuple[bytes, bytes, int, list[tuple[bytes, bytes]]]:
-        """Method, target, minor version and header lines, read by llhttp behind our checks."""
-        line = http1.check_head(head, self._gateway.limits)
-        parsed = self._parsed
-        parsed.headers = []
-        parsed.target = b""
-        try:
-            self._parser.feed_data(head)
-        except httptools.HttpParserUpgrade:
-            self._parser = httptools.HttpRequestParser(parsed)
-        except httptools.HttpParserInvalidMethodError as error:
-            raise ClientError(501, f"method {line[1][:40]!r}") from error
-        except httptools.HttpParserError as error:
-            raise ClientError(400, str(error)) from error
-        if line[1] == b"CONNECT":
-            raise ClientError(501, "CONNECT is not for a gateway")
-        return line[1], parsed.target, int(line[4]), parsed.headers
-
-    async def _answer(self, head: bytes) -> bool:
-        """Serve one request; says whether another one may follow."""
-        gateway = self._gateway
-        method, target, minor, headers = self._parse(head)
-        fields, framing = http1.fields_and_framing(minor, headers)
-        path, query, host = cgi.split_target(method, target)
-        if host is not None:
-            fields[b"HTTP_HOST"] = host  # RFC 9112 section 3.2.2
-        if framing.length != 0:
-            # llhttp waits for a body now, which never gets to it.
-            self._parser = httptools.HttpRequestParser(self._parsed)
-            if gateway.limit_post and (framing.length or 0) > gateway.limit_post:
-                raise ClientError(413, f"body of {framing.length} bytes")
-            if framing.length is None and not gateway.options.http_chunked_input:
-                raise ClientError(411, "chunked request body")
-        cgi.remove_hop_by_hop(fields)
-        request = Request(
-            method,
-            self._block(method, target, path, query, minor, fields),
-            b"",
-            framing.length,
-            framing.length == 0,
-            framing.expects_continue,
-        )
-        keep = framing.keep_alive and gateway.keeps_alive
-        exchange = gateway.backend.exchange()
-        self.state = State.BACKEND
-        self.deadline = gateway.now + gateway.options.http_timeout
-        try:
-            if framing.length == 0:
-                return await self._relay(exchange, request, minor, keep, None)
-            return await self._answer_with_body(exchange, request, minor, keep)
-        except BackendError as error:
-            log.error("%s: %s %s: %s", self.name, method.decode(), _printable(target), error)
-            return await self._fail(error.status, method)
-        except NoNodeError as error:
-            log.error("%s: %s %s: %s", self.name, method.decode(), _printable(target), error)
-            return await self._fail(error.status, method)
-        finally:
-            exchange.end()
-
-    async def _answer_with_body(
-        self, exchange: Exchange, request: Request, minor: int, keep: bool
-    ) -> bool:
-        if request.length is None:
-            self._chunks = ChunkedDecoder()
-            arrived, self._buffer = self._buffer, b""
-            request.body = self._decode(arrived)
-            request.complete = self._chunks is None
-        else:
-            request.body = self._buffer[: request.length]
-            self._buffer = self._buffer[request.length :]
-            self._body_left = request.length - len(request.body)
-            request.complete = not self._body_left
-        if request.body:  # the client did not wait
-            request.expects_continue = False
-        if request.complete:
-            return await self._relay(exchange, request, minor, keep, None)
-        failure: Exception | None = None
-        try:
-            async with trio.open_nursery() as nursery:
-                keep = await self._relay(exchange, request, minor, keep, nursery)
-                nursery.cancel_scope.cancel()  # the answer is complete; nobody reads the rest
-        except* (ClientError, BackendError, NoNodeError, OSError) as group:
-            failure = _first(group)
-        if failure is not None:
-            raise failure
-        if not self._body_read:
-            await self._linger()
-            return False
-        return keep
-
-    def _block(
-        self,
-        method: bytes,
-        target: bytes,
-        path: bytes,
-        query: bytes,
-        minor: int,
-        fields: dict[bytes, bytes],
-    ) -> bytes:
-        """The uwsgi block, in the order of spec/uwsgi-protocol.md section 9.2."""
-        length = cgi.pack_length
-        block = b"".join(
-            (
-                _METHOD,
-                length(len(method)),
-                method,
-                _URI,
-                length(len(target)),
-                target,
-                _PATH,
-                length(len(path)),
-                path,
-                _QUERY,
-                length(len(query)),
-                query,
-                _PROTOCOLS[minor],
-                self._gateway.block_for(fields),
-                self._peer,
-                cgi.pack_fields(fields),
-                self._gateway.extra_block,
-            )
-        )
-        if len(block) > MAX_BLOCK - 64:  # what an exchange may add
-            raise ClientError(431, f"request of {len(block)} bytes, limit {MAX_BLOCK - 64}")
-        return block
-
-    # The request's body, for the exchange
+        self._more = False  # the client may have sent more than was received
+        self._request: Request | None = None
+        self._packet = b""
+        self._lease: Lease | None = None
+        self._scope: trio.CancelScope | None = None  # of the task, outside the lane
 
     @property
-    def _body_read(self) -> bool:
-        return self._chunks is None and not self._body_left
+    def in_task(self) -> bool:
+        """Outside the lane."""
+        return self._scope is not None
 
-    async def read_body(self) -> bytes:
-        gateway = self._gateway
-        while True:
-            if self._body_read:
-                return b""
-            self.deadline = gateway.now + gateway.options.http_timeout
-            data = self._buffer or await streams.receive(self.sock)
-            self._buffer = b""
-            if not data:
-                raise ClientError(400, "request body broke off")
-            if self._chunks is not None:
-                data = self._decode(data)
-                if data:
-                    return data
-            else:
-                piece = data[: self._body_left]
-                self._buffer = data[len(piece) :]
-                self._body_left -= len(piece)
-                return piece
+    # The client
 
-    def _decode(self, data: bytes) -> bytes:
-        chunks = self._chunks
-        assert chunks is not None
-        body = chunks.feed(data)
-        if chunks.done:
-            self._buffer = chunks.rest
-            self._chunks = None
-        return body
+    def ready(self, mask: int) -> None:
+        if self.state is State.BACKEND:
+            if mask & GONE:
+                log.info("%s: client gone, request given up", self.name)
+                self._abandon()
+            self._more = True  # the next request, or end of file: it can wait
+            return
+        if self.state is State.CLOSED or self._scope is not None:
+            return
+        try:
+            while True:
+                self._more = False
+                try:
+                    data = self.sock.recv(RECEIVE_SIZE)
+                except BlockingIOError:
+                    break
+                if not data:
+                    if self.buffer:
+                        log.info("%s: closed in the middle of a request head", self.name)
+                    self.close()
+                    return
+                self.buffer = self.buffer + data if self.buffer else data
+                if len(data) < RECEIVE_SIZE or len(self.buffer) > self.gateway.reader.limits.head:
+                    break
+        except OSError:
+            self.close()
+            return
+        if self.buffer:
+            self._advance()
 
-    async def send_continue(self) -> None:
-        await streams.send_all(self.sock, b"HTTP/1.1 100 Continue\r\n\r\n")
-
-    # The response
-
-    async def _relay(
-        self,
-        exchange: Exchange,
-        request: Request,
-        minor: int,
-        keep: bool,
-        nursery: trio.Nursery | None,
-    ) -> bool:
-        """Forward the request, then its response; says whether the connection can be kept."""
-        gateway = self._gateway
-        reply = await exchange.begin(request, self, nursery)
-        self.state = State.RESPONSE
-        flags = reply.flags
-        keep = keep and not gateway.draining and self._body_read
-        chunked = False
-        framing = b""
-        if not flags & (lease.LENGTH | lease.NO_BODY):
-            if reply.last:
-                framing = b"Content-Length: %d\r\n" % len(reply.body)
-            elif minor and gateway.options.http_auto_chunked:
-                chunked = True
-                framing = b"Transfer-Encoding: chunked\r\n"
-            else:
-                keep = False
-        if not keep:
-            framing += b"Connection: close\r\n"
-        elif not minor:
-            framing += b"Connection: keep-alive\r\n"
-        start = b"HTTP/1.1 %b%b%b\r\n" % (
-            reply.head,
-            framing if flags & lease.DATE else gateway.date_line + framing,
-            b"" if flags & lease.SERVER else gateway.server_line,
-        )
-        if flags & lease.NO_BODY:
-            await self._send(start)
-            while not reply.last:  # nothing comes but the end
-                reply = Reply(flags, b"", *await exchange.read())
-        elif reply.last and not chunked:
-            await self._send(start + reply.body)
-        else:
-            try:
-                await self._stream(exchange, start, reply, chunked)
-            except BackendError as error:
-                log.error("%s: response broke off: %s", self.name, error)
-                if not chunked and not flags & lease.LENGTH:
-                    # Only a reset can tell this client that the response is not complete.
-                    self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _ABORT)
-                return False
-        return keep
-
-    async def _stream(self, exchange: Exchange, start: bytes, reply: Reply, chunked: bool) -> None:
-        gateway = self._gateway
-        body, last = reply.body, reply.last
-        while True:
-            if chunked:
-                if body:
-                    body = encode_chunk(body)
-                if last:
-                    body += LAST_CHUNK
-            if start:
-                body = start + body
-                start = b""
-            self.deadline = gateway.now + gateway.options.http_timeout
-            if body:
-                await streams.send_all(self.sock, body)
-            if last:
+    def _advance(self) -> None:
+        """Take the next request out of the buffer, if it is complete."""
+        buffer = self.buffer
+        gateway = self.gateway
+        try:
+            while buffer[:2] == b"\r\n":  # RFC 9112 section 2.2
+                buffer = buffer[2:]
+            end = http1.find_end(buffer, gateway.reader.limits)
+            if end < 0:
+                self.buffer = buffer
+                if self.state is State.IDLE and buffer:
+                    self.state = State.HEAD
+                    self.deadline = gateway.now + gateway.options.http_headers_timeout
                 return
-            body, last = await exchange.read()
+            self.buffer = buffer[end:]
+            self._request = request = gateway.reader.read(buffer[:end], self._peer)
+        except ClientError as error:
+            log.info("%s: %d: %s", self.name, error.status, error)
+            self._leave_lane(relay.refuse, self, error.status)
+            return
+        self.state = State.BACKEND
+        self.deadline = gateway.now + gateway.options.http_timeout
+        if request.length == 0 and gateway.leases is not None:
+            self._packet = HEADER.pack(0, len(request.block), 0) + request.block
+            gateway.leases.apply(self)
+        else:
+            self._leave_lane(relay.answer, self, request, gateway.exchange())
 
-    async def _send(self, data: bytes) -> None:
+    # The worker
+
+    def granted(self, lease: Lease) -> None:
+        leases = self.gateway.leases
+        assert leases is not None
+        packet = self._packet
+        try:
+            sent = lease.sock.send(packet)
+        except BlockingIOError:
+            sent = 0
+        except OSError:  # the worker left; nothing was handed over
+            leases.discard(lease)
+            leases.apply(self, first=True)
+            return
+        if sent == len(packet):
+            lease.user = self
+            self._lease = lease
+        else:
+            self._continue(lease, sent)
+
+    def answered(self, lease: Lease, data: bytes) -> None:
+        """A whole small response is passed on from here; everything else becomes a task."""
+        request = self._request
+        leases = self.gateway.leases
+        assert request is not None
+        assert leases is not None
+        self._lease = None
+        if len(data) >= FRAME.size:
+            flags, head_size, body_size = FRAME.unpack_from(data)
+            if (
+                flags & (HEAD | LAST | ABORTED) == HEAD | LAST
+                and len(data) == FRAME.size + head_size + body_size
+            ):
+                if flags & GOODBYE:
+                    leases.discard(lease)
+                else:
+                    leases.give_back(lease)
+                body_at = FRAME.size + head_size
+                start, _, keep = self.gateway.writer.start(
+                    request, flags, data[FRAME.size : body_at], body_size, True
+                )
+                self._send(start + data[body_at:], keep)
+                return
+        lease.buffer = data
+        self._continue(lease, len(self._packet), lost=not data)
+
+    def _continue(self, lease: Lease, sent: int, *, lost: bool = False) -> None:
+        leases = self.gateway.leases
+        assert leases is not None
+        assert self._request is not None
+        lease.user = None
+        exchange = LeaseExchange.resumed(leases, lease, sent)
+        self._leave_lane(relay.answer, self, self._request, exchange)
+
+    def _send(self, data: bytes, keep: bool) -> None:
+        """Send a whole response, and be ready for the next request."""
         try:
             sent = self.sock.send(data)
         except BlockingIOError:
             sent = 0
-        if sent < len(data):
-            self.deadline = self._gateway.now + self._gateway.options.http_timeout
-            await streams.send_all(self.sock, data[sent:])
-
-    # The ends
-
-    async def _fail(self, status: int, method: bytes) -> bool:
-        """The backend's failure, told to the client; only before a response has begun."""
-        if self.state is not State.BACKEND:
-            self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _ABORT)
-            return False
-        await self._send(error_page(status, body=method != b"HEAD"))
-        if not self._body_read:
-            await self._linger()
-        return False
-
-    async def _refuse(self, status: int) -> None:
-        if self.state is State.RESPONSE:
+        except OSError:
+            self.close()
             return
-        await self._send(error_page(status))
-        await self._linger()
+        if sent < len(data):
+            self._leave_lane(relay.finish, self, data[sent:], keep)
+        elif keep:
+            self._rest()
+        elif self.buffer or self._more:
+            self._leave_lane(relay.linger, self)
+        else:
+            self.close()
 
-    async def _linger(self) -> None:
-        """Let the client read the answer before a reset throws it away (RFC 9112 section 9.6)."""
-        self.state = State.LINGER
-        self.deadline = self._gateway.now + LINGER
-        self.sock.shutdown(socket.SHUT_WR)
-        while await streams.receive(self.sock):
-            pass
+    def _rest(self) -> None:
+        """Wait for the next request; it may be in the buffer already."""
+        self._request = None
+        self.state = State.IDLE
+        self.deadline = self.gateway.now + self.gateway.idle_timeout
+        if self.buffer or self._more:
+            self.gateway.lane.again(self)
+
+    # Outside the lane
+
+    def _leave_lane(self, work: Callable[..., Awaitable[bool]], *arguments: object) -> None:
+        self.gateway.lane.remove(self.sock.fileno())
+        self._scope = trio.CancelScope()
+        self.gateway.nursery.start_soon(self._run, work, arguments)
+
+    async def _run(
+        self, work: Callable[..., Awaitable[bool]], arguments: tuple[object, ...]
+    ) -> None:
+        """Run a task for the session; when it returns True, the session is back in the lane.
+
+        Never raises: a session's failure ends the session.
+        """
+        scope = self._scope
+        assert scope is not None
+        keep = False
+        try:
+            with scope, contextlib.suppress(OSError):  # OSError: the client is gone
+                keep = await work(*arguments)
+            if scope.cancelled_caught:
+                keep = False
+                self._time_out()
+        except Exception:
+            log.exception("%s crashed", self.name)  # a bug: the traceback is the report
+        self._scope = None
+        if keep:
+            self._more = False  # the lane tells anew what there is
+            self.gateway.lane.add(self.sock.fileno(), self)
+            self._rest()
+        else:
+            trio.lowlevel.notify_closing(self.sock)
+            self.close()
+
+    # The end
 
     def expire(self) -> None:
-        """End the session: its deadline is over."""
+        """End the session: its deadline is over, or nobody is there any longer."""
         self.deadline = math.inf
-        self.scope.cancel()
+        if self._scope is not None:
+            self._scope.cancel()
+        elif self.state is not State.CLOSED:
+            self._time_out()
+            self._abandon()
 
     def _time_out(self) -> None:
         """Tell the client, if it waits for something, in one try without waiting."""
-        status = {State.HEAD: 408, State.BACKEND: 504}.get(self.state)
+        status = STATUS_OF_TIMEOUT.get(self.state)
         if status is not None and not self.gone:
             log.warning("%s: %d: timed out waiting for %s", self.name, status, self.state.value)
             with contextlib.suppress(OSError):
                 self.sock.send(error_page(status))
 
+    def _abandon(self) -> None:
+        """Give up the request that is running in the lane."""
+        leases = self.gateway.leases
+        if self.state is State.BACKEND and leases is not None:
+            if self._lease is not None:
+                self._lease.user = None
+                leases.discard(self._lease)
+            else:
+                leases.withdraw(self)
+        self.close()
 
-def _printable(target: bytes) -> str:
-    return target[:200].decode("latin-1")
-
-
-def _first(group: BaseExceptionGroup[Exception]) -> Exception:
-    """The error that decides the answer: the client's before a backend's."""
-    leaves: list[Exception] = []
-    stack: list[BaseException] = [group]
-    while stack:
-        error = stack.pop()
-        if isinstance(error, BaseExceptionGroup):
-            stack.extend(error.exceptions)
-        elif isinstance(error, Exception):
-            leaves.append(error)
-    return min(leaves, key=lambda error: not isinstance(error, ClientError))
+    def close(self) -> None:
+        """Close the connection; the lane forgets it."""
+        if self.state is State.CLOSED:
+            return
+        self.state = State.CLOSED
+        self.gateway.lane.remove(self.sock.fileno())
+        self.sock.close()
+        self.gateway.forget(self)

@@ -19,46 +19,46 @@ _FRAMED = pack((("HTTP_TRANSFER_ENCODING", b"chunked"),))
 _FRAME_SIZE = wire.FRAME.size
 
 
-class WorkerPool:
-    """The workers of this instance."""
-
-    def __init__(self, leases: LeasePool) -> None:
-        self._leases = leases
-
-    def exchange(self) -> LeaseExchange:
-        return LeaseExchange(self._leases)
-
-    def close(self) -> None:
-        self._leases.close()
-
-
 class LeaseExchange:
     """A request on a lease (gateways/wire/lease.py)."""
 
-    __slots__ = ("_framed", "_kept", "_last", "_lease", "_leases", "_left", "_sent_body")
+    __slots__ = ("_framed", "_kept", "_last", "_lease", "_leases", "_left", "_sent", "_sent_body")
 
     def __init__(self, leases: LeasePool) -> None:
         self._leases = leases
         self._lease: Lease | None = None
         self._framed = False
+        self._sent = 0  # bytes of the packet that the lease has taken already
         self._sent_body = True  # all of the request's body is on its way
         self._left = 0  # bytes missing of the body of the frame that is being read
         self._last = False  # that frame is the last one
         self._kept = False  # the lease may be used again
 
+    @classmethod
+    def resumed(cls, leases: LeasePool, lease: Lease, sent: int) -> LeaseExchange:
+        """Go on with a lease on which ``sent`` bytes of the packet have been sent already."""
+        exchange = cls(leases)
+        exchange._lease = lease
+        exchange._sent = sent
+        leases.take_out(lease)
+        return exchange
+
     async def begin(
         self, request: Request, source: BodySource, nursery: trio.Nursery | None
     ) -> Reply:
-        packet = self._packet(request)
+        packet = self.packet(request)
         while True:
-            self._lease = lease = self._leases.take_idle() or await self._leases.take()
-            reply = await self._try(lease, packet, source, nursery)
+            if self._lease is None:
+                self._lease = await self._leases.take()
+                self._sent = 0
+            reply = await self._try(self._lease, packet, source, nursery)
             if reply is not None:
                 return reply
+            self._leases.discard(self._lease)
             self._lease = None
-            self._leases.discard(lease)
 
-    def _packet(self, request: Request) -> bytes:
+    def packet(self, request: Request) -> bytes:
+        """What goes over the lease at first."""
         block = request.block
         body = request.body
         flags = 0
@@ -81,19 +81,20 @@ class LeaseExchange:
     ) -> Reply | None:
         """Send the request and await the reply; None if the worker left without running it."""
         sock = lease.sock
-        try:
-            sent = sock.send(packet)
-        except BlockingIOError:
-            sent = 0
-        except OSError:
-            return None  # closed before anything was handed over
+        sent = self._sent
+        if not sent:
+            try:
+                sent = sock.send(packet)
+            except BlockingIOError:
+                pass
+            except OSError:
+                return None  # closed before anything was handed over
         if sent < len(packet):
             # Should that fail: its goodbye, or end of file, says what became of the request.
             with contextlib.suppress(OSError):
                 await streams.send_all(sock, packet[sent:])
         while True:
             if len(lease.buffer) < _FRAME_SIZE:
-                await trio.lowlevel.wait_readable(sock)
                 await self._receive(lease)
                 continue
             flags, head_size, body_size = wire.FRAME.unpack_from(lease.buffer)
@@ -184,6 +185,6 @@ class LeaseExchange:
         self._lease = None
         done = self._last and not self._left and not lease.buffer
         if done and self._kept and self._sent_body:
-            self._leases.give_back(lease)
+            self._leases.put_back(lease)
         else:
             self._leases.discard(lease)

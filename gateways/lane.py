@@ -1,0 +1,82 @@
+"""The lane: connections that wait for nothing but their next bytes, without a task each.
+
+An idle connection is an entry in one epoll set, and a simple request is served by plain
+function calls from here. Whoever has to wait for more than that leaves the lane and gets a
+trio task for as long. One trio task runs the lane; to trio it is a task that waits for one
+descriptor. Why: docs/design.md, "A lane beside the tasks".
+"""
+
+from __future__ import annotations
+
+import logging
+import select
+from collections import deque
+from typing import Protocol
+
+import trio
+
+log = logging.getLogger("uwgate.lane")
+
+# Edge-triggered: a member is told once of new bytes, and nothing has to be armed again.
+EVENTS = select.EPOLLIN | select.EPOLLET
+GONE = select.EPOLLERR | select.EPOLLHUP
+MAX_EVENTS = 256  # taken from the kernel at a time
+ROUNDS = 8  # of events, until trio's own tasks get their turn
+
+
+class Member(Protocol):
+    """What is registered in the lane."""
+
+    def ready(self, mask: int) -> None:
+        """There may be bytes, end of file, or (``mask & GONE``) an error. Must not raise."""
+        ...
+
+
+class Lane:
+    """One epoll set and the functions that it calls."""
+
+    def __init__(self) -> None:
+        self._epoll = select.epoll()
+        self._members: dict[int, Member] = {}
+        self._again: deque[Member] = deque()
+
+    def add(self, fd: int, member: Member, *, level: bool = False) -> None:
+        """Watch ``fd``; what is there already counts as new. ``level``: tell again and again."""
+        self._members[fd] = member
+        self._epoll.register(fd, select.EPOLLIN if level else EVENTS)
+
+    def remove(self, fd: int) -> None:
+        """Do not watch ``fd`` any longer. Must come before it is closed."""
+        if self._members.pop(fd, None) is not None:
+            self._epoll.unregister(fd)
+
+    def again(self, member: Member) -> None:
+        """Call ``member.ready(0)`` in the next round."""
+        self._again.append(member)
+
+    async def run(self) -> None:
+        """Serve until cancelled."""
+        poll = self._epoll.poll
+        members = self._members
+        again = self._again
+        rounds = 0
+        try:
+            while True:
+                events = poll(0, MAX_EVENTS)
+                for fd, mask in events:
+                    member = members.get(fd)
+                    if member is not None:  # not removed by one before it
+                        member.ready(mask)
+                for _ in range(len(again)):
+                    again.popleft().ready(0)
+                if not events and not again:
+                    rounds = 0
+                    await trio.lowlevel.wait_readable(self._epoll.fileno())
+                    continue
+                rounds += 1
+                if rounds == ROUNDS:
+                    rounds = 0
+                    await trio.lowlevel.checkpoint()
+        finally:
+            trio.lowlevel.notify_closing(self._epoll.fileno())
+            self._epoll.close()
