@@ -22,6 +22,10 @@ EVENTS = select.EPOLLIN | select.EPOLLET
 GONE = select.EPOLLERR | select.EPOLLHUP
 MAX_EVENTS = 256  # taken from the kernel at a time
 ROUNDS = 8  # of events, until trio's own tasks get their turn
+# Seconds (the shortest that epoll_wait knows) in which the lane itself waits for an answer that
+# is expected at once, before it asks trio to wait. Meanwhile trio's tasks wait too, so this is
+# only done when no session has one.
+PATIENCE = 0.001
 
 
 class Member(Protocol):
@@ -33,9 +37,15 @@ class Member(Protocol):
 
 
 class Lane:
-    """One epoll set and the functions that it calls."""
+    """One epoll set and the functions that it calls.
+
+    ``expected`` counts answers that workers owe to members, ``tasks`` the sessions that are
+    outside the lane.
+    """
 
     def __init__(self) -> None:
+        self.expected = 0
+        self.tasks = 0
         self._epoll = select.epoll()
         self._members: dict[int, Member] = {}
         self._again: deque[Member] = deque()
@@ -63,6 +73,8 @@ class Lane:
         try:
             while True:
                 events = poll(0, MAX_EVENTS)
+                if not events and self.expected and not self.tasks and not again:
+                    events = poll(PATIENCE, MAX_EVENTS)
                 for fd, mask in events:
                     member = members.get(fd)
                     if member is not None:  # not removed by one before it

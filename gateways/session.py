@@ -157,6 +157,7 @@ class Session:
         if sent == len(packet):
             lease.user = self
             self._lease = lease
+            self.gateway.lane.expected += 1
         else:
             self._continue(lease, sent)
 
@@ -167,6 +168,7 @@ class Session:
         assert request is not None
         assert leases is not None
         self._lease = None
+        self.gateway.lane.expected -= 1
         if len(data) >= FRAME.size:
             flags, head_size, body_size = FRAME.unpack_from(data)
             if (
@@ -223,7 +225,9 @@ class Session:
     # Outside the lane
 
     def _leave_lane(self, work: Callable[..., Awaitable[bool]], *arguments: object) -> None:
-        self.gateway.lane.remove(self.sock.fileno())
+        lane = self.gateway.lane
+        lane.remove(self.sock.fileno())
+        lane.tasks += 1
         self._scope = trio.CancelScope()
         self.gateway.nursery.start_soon(self._run, work, arguments)
 
@@ -246,6 +250,7 @@ class Session:
         except Exception:
             log.exception("%s crashed", self.name)  # a bug: the traceback is the report
         self._scope = None
+        self.gateway.lane.tasks -= 1
         if keep:
             self._more = False  # the lane tells anew what there is
             self.gateway.lane.add(self.sock.fileno(), self)
@@ -278,6 +283,7 @@ class Session:
         leases = self.gateway.leases
         if self.state is State.BACKEND and leases is not None:
             if self._lease is not None:
+                self.gateway.lane.expected -= 1
                 self._lease.user = None
                 leases.discard(self._lease)
             else:
