@@ -175,11 +175,16 @@ def find(key: str) -> Name | None:
     return registry().get(canonical(key))
 
 
+def known(key: str) -> Name:
+    """The name that a key means, which must exist."""
+    return registry()[canonical(key)]
+
+
 def nearest(key: str, also: Iterable[str] = ()) -> str | None:
     """The known name that looks most like ``key``; one that works is preferred."""
     names = registry()
     key = canonical(key)
-    working = [name for name, known in names.items() if known.standing is not Standing.NOT_OFFERED]
+    working = [name for name, entry in names.items() if entry.standing is not Standing.NOT_OFFERED]
     for pool, likeness in ((working + list(also), 0.75), (list(names), 0.75)):
         close = difflib.get_close_matches(key, pool, n=1, cutoff=likeness)
         if close:
