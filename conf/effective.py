@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from uwgate.conf.errors import ConfigError
 from uwgate.conf.families import BUILT_IN_PLUGIN, FOREIGN_ORIGINS, SUPERFLUOUS
-from uwgate.conf.pair import Note, Pair, Place, Severity
+from uwgate.conf.pair import COMMAND_LINE, Note, Pair, Place, Severity
 from uwgate.conf.reader import Reader, unknown_text
-from uwgate.conf.registry import Name, Standing, canonical, find
+from uwgate.conf.registry import COMMANDS, Name, Standing, canonical, find
 from uwgate.conf.settings import GROUPS, Settings
 from uwgate.conf.values import INLINE_COMMENT, is_false
 from uwgate.conf.values import parse as parse_value
@@ -138,6 +138,8 @@ class Builder:
                 self.show_config = not is_false(pair.value)
             case "envdir":
                 self._take_directory(pair)
+            case word if word in COMMANDS and pair.place != COMMAND_LINE:
+                self._reader.warn(f"{pair.key} has a meaning on the command line only", pair.place)
             case _:
                 pass  # acted while it was read, or is a command
 
