@@ -6,12 +6,9 @@ import logging
 import os
 import sys
 import time
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from uwgate.conf.groups.log import LogOptions
+from uwgate.conf.groups.log import LogOptions
 
 DEFAULT_DATE = "%a %b %d %H:%M:%S %Y"  # what ctime(3) prints, as uWSGI does
 COLOURS = {logging.WARNING: "33", logging.ERROR: "31", logging.CRITICAL: "1;31"}

@@ -4,17 +4,13 @@ from __future__ import annotations
 
 import os
 import platform
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
 
 import trio
 
 from uwgate import __version__
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from uwgate.conf.settings import Settings
-    from uwgate.sockets import Sockets
+from uwgate.conf.settings import Settings
+from uwgate.sockets import Sockets
 
 SERVED_BY = {
     "http": "HTTP gateway",

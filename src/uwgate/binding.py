@@ -9,19 +9,15 @@ import os
 import socket
 import stat
 import struct
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from uwgate.conf.address import Address, AddressKind
 from uwgate.conf.errors import ConfigError
+from uwgate.conf.groups.sockets import SocketOptions
 from uwgate.identity import find_owner
 from uwgate.port_holder import find_holder
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from uwgate.conf.groups.sockets import SocketOptions
 
 SIOCGIFADDR = 0x8915  # netdevice(7): the first IPv4 address of an interface
 IP_FREEBIND = getattr(socket, "IP_FREEBIND", 15)

@@ -6,16 +6,13 @@ import contextlib
 import logging
 import os
 import signal
+import socket
+import subprocess
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import trio
 
 from uwgate.conf import control
-
-if TYPE_CHECKING:
-    import socket
-    import subprocess
 
 log = logging.getLogger("uwgate.master")
 
@@ -59,10 +56,10 @@ class Child:
             while self._take_messages():
                 await trio.lowlevel.wait_readable(self._control)
 
-    def send(self, type: str) -> None:
+    def send(self, type: str, **fields: object) -> None:
         """Send a message without an answer; nothing happens if the child is gone."""
         with contextlib.suppress(OSError):
-            self._control.send(control.encode(type))
+            self._control.send(control.encode(type, **fields))
 
     def kill(self, number: signal.Signals) -> None:
         """Send a signal, unless the child is dead."""

@@ -9,18 +9,16 @@ from __future__ import annotations
 import logging
 import signal
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import trio
 
 from uwgate import exits
 from uwgate.backoff import Backoff
-
-if TYPE_CHECKING:
-    from uwgate.child import Child
-    from uwgate.children import Children, Command
-    from uwgate.conf.settings import Settings
-    from uwgate.sockets import Sockets
+from uwgate.child import Child
+from uwgate.children import Children, Command
+from uwgate.conf.errors import ConfigError
+from uwgate.conf.settings import Settings
+from uwgate.sockets import Sockets
 
 log = logging.getLogger("uwgate.master")
 
@@ -102,9 +100,10 @@ class Generation:
         for place in self._filled:
             nursery.start_soon(self._keep_filled, place)
 
-    async def drain(self, *, gateways_first: bool) -> None:
+    async def drain(self, *, idle: float, gateways_first: bool) -> None:
         """Let everything finish what it does, and exit; kill what takes too long.
 
+        Idle connections of clients may bring one last request in within ``idle`` seconds.
         ``gateways_first``: workers keep serving until the gateways are gone. Without it
         both finish at the same time, for workers of another generation serve on.
         """
@@ -114,7 +113,7 @@ class Generation:
             async with trio.open_nursery() as gateway_nursery:
                 for child in gateways:
                     mercy = self.settings.master.reload_mercy
-                    gateway_nursery.start_soon(self._drain_child, child, mercy)
+                    gateway_nursery.start_soon(self._drain_child, child, mercy, idle)
                 if not gateways_first:
                     nursery.start_soon(self._drain_workers)
             if gateways_first:
@@ -159,6 +158,8 @@ class Generation:
             )
         except OSError as error:
             raise StartFailed(f"{place.name}: cannot be executed: {error}", exits.ERROR) from error
+        except ConfigError as error:  # such as a virtualenv without Python
+            raise StartFailed(str(error), exits.ERROR) from error
         self._filled[place] = child
         log.info("spawned uWSGI %s (pid: %d)", place.name, child.pid)
         return child
@@ -211,9 +212,9 @@ class Generation:
         if child.workers and self._orphans:
             log.warning("its workers %s keep serving meanwhile", self._orphans)
 
-    async def _drain_child(self, child: Child, mercy: float) -> None:
+    async def _drain_child(self, child: Child, mercy: float, idle: float) -> None:
         if child.is_ready:
-            child.send("drain")
+            child.send("drain", idle=idle)
             with trio.move_on_after(mercy + SPARE):
                 await child.exited.wait()
                 return
@@ -229,7 +230,7 @@ class Generation:
         mercy = self.settings.workers.worker_reload_mercy
         spawner = self._filled.get(Place("spawner", 1))
         if spawner is not None:
-            await self._drain_child(spawner, mercy)
+            await self._drain_child(spawner, mercy, 0.0)
             self._orphans += self._children.adopt(spawner.workers)
         if self._orphans:
             await self._children.dismiss(self._orphans, mercy=mercy)

@@ -5,12 +5,9 @@ from __future__ import annotations
 import grp
 import os
 import pwd
-from typing import TYPE_CHECKING
 
 from uwgate.conf.errors import ConfigError
-
-if TYPE_CHECKING:
-    from uwgate.conf.settings import Settings
+from uwgate.conf.settings import Settings
 
 
 def find_user(name: str, option: str) -> int:

@@ -9,24 +9,20 @@ from __future__ import annotations
 import logging
 import os
 import resource
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Mapping
 
 import trio
 
 from uwgate import exits, identity, log_file, pid_file
 from uwgate.conf import logs
 from uwgate.conf.errors import ConfigError
+from uwgate.conf.settings import Settings
 from uwgate.daemon import Caller, detach
+from uwgate.generation import Commands
 from uwgate.log_file import LogFile
 from uwgate.master import Master
 from uwgate.notify import Notifier
 from uwgate.sockets import Sockets, bind_all, systemd_descriptors
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-
-    from uwgate.conf.settings import Settings
-    from uwgate.generation import Commands
 
 log = logging.getLogger("uwgate.master")
 

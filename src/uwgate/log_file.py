@@ -13,16 +13,13 @@ import os
 import select
 import sys
 import time
-from typing import TYPE_CHECKING
 
 import trio
 
 from uwgate.binding import file_inode
 from uwgate.conf.errors import ConfigError
+from uwgate.conf.settings import Settings
 from uwgate.identity import find_group, find_user
-
-if TYPE_CHECKING:
-    from uwgate.conf.settings import Settings
 
 log = logging.getLogger("uwgate.master")
 

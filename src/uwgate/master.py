@@ -8,23 +8,20 @@ from __future__ import annotations
 
 import logging
 import signal
-from typing import TYPE_CHECKING
+from collections.abc import AsyncIterator, Callable
 
 import trio
 
 from uwgate import banner, exits, identity
 from uwgate.children import Children, become_subreaper
 from uwgate.conf.errors import ConfigError
+from uwgate.conf.procname import process_title, set_title
+from uwgate.conf.settings import Settings
+from uwgate.daemon import Caller
 from uwgate.generation import Commands, Generation, StartFailed
 from uwgate.log_file import LogFile, LogPipe
+from uwgate.notify import Notifier
 from uwgate.sockets import Sockets, bind_all
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
-
-    from uwgate.conf.settings import Settings
-    from uwgate.daemon import Caller
-    from uwgate.notify import Notifier
 
 log = logging.getLogger("uwgate.master")
 
@@ -41,6 +38,8 @@ HARMLESS_SIGNALS = (
     signal.SIGTSTP,
 )
 MAX_RETIRING = 3  # generations that finish old requests at the same time
+# A client that sends its next request just as we close its idle connection would lose it.
+DRAIN_IDLE = 5.0  # seconds that idle connections have for one more request, after a reload
 KILL_LIMIT = 5.0  # seconds; SIGKILL works at once, but for processes stuck in the kernel
 
 
@@ -77,6 +76,7 @@ class Master:
     async def run(self) -> int:
         """Serve until told to stop; returns the exit code."""
         become_subreaper()
+        set_title(process_title(self._settings.master, "master"))
         through_pipe = self._settings.log.log_master or self._settings.log.log_maxsize
         pipe = LogPipe(self._log_file) if through_pipe else None
         try:
@@ -159,7 +159,7 @@ class Master:
         return code
 
     async def _drain_last(self, generation: Generation) -> None:
-        await generation.drain(gateways_first=True)
+        await generation.drain(idle=0.0, gateways_first=True)
 
     async def _start_first(self, children: Children, nursery: trio.Nursery) -> None:
         for line in banner.lines(self._settings, self.sockets):
@@ -218,7 +218,7 @@ class Master:
         return True
 
     async def _retire(self, generation: Generation, gateways_first: bool) -> None:
-        await generation.drain(gateways_first=gateways_first)
+        await generation.drain(idle=DRAIN_IDLE, gateways_first=gateways_first)
         self._generations.remove(generation)
         self._retiring.release()
         log.info("generation %d is gone", generation.number)

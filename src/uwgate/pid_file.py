@@ -5,13 +5,10 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import signal
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from uwgate.conf.errors import ConfigError
-
-if TYPE_CHECKING:
-    import signal
 
 log = logging.getLogger("uwgate.master")
 

@@ -7,20 +7,16 @@ still wanted after a reload keeps its socket, so no connection that waits there 
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from uwgate.binding import Bound, adopt, bind, bind_lease, relisten, set_permissions
 from uwgate.conf.address import Address, AddressKind, parse_listen
 from uwgate.conf.errors import ConfigError
+from uwgate.conf.groups.sockets import SocketOptions
+from uwgate.conf.settings import Settings
 from uwgate.conf.start import Listener
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
-
-    from uwgate.conf.groups.sockets import SocketOptions
-    from uwgate.conf.settings import Settings
 
 SOMAXCONN = Path("/proc/sys/net/core/somaxconn")
 FIRST_SYSTEMD_FD = 3  # sd_listen_fds(3)

@@ -42,7 +42,7 @@ def main() -> None:
         sys.exit(7)
     link = socket.socket(fileno=start.control_fd)
     listeners = [open_listener(one) for one in start.listeners]
-    identity = {
+    identity: dict[str, object] = {
         "pid": os.getpid(),
         "generation": start.generation,
         "instance": start.instance,
@@ -50,8 +50,10 @@ def main() -> None:
     }
     link.send(control.encode("ready"))
     while True:
-        readable, _, _ = select.select([link, start.life_fd, *listeners], [], [])
-        if link in readable:
+        readable, _, _ = select.select(
+            [link.fileno(), start.life_fd, *(one.fileno() for one in listeners)], [], []
+        )
+        if link.fileno() in readable:
             packet = link.recv(control.MAX_MESSAGE)
             if not packet or control.decode(packet)["type"] == "stop":
                 os._exit(0)

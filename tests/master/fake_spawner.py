@@ -27,13 +27,19 @@ def run_worker(start: Start, number: int) -> None:
     served = [
         sock for sock, one in zip(listeners, start.listeners, strict=True) if one.role != "lease"
     ]
-    identity = {"pid": os.getpid(), "generation": start.generation, "worker": number}
+    identity: dict[str, object] = {
+        "pid": os.getpid(),
+        "generation": start.generation,
+        "worker": number,
+    }
     while not stopping:
-        readable, _, _ = select.select([start.life_fd, wake_read, *served], [], [])
+        readable, _, _ = select.select(
+            [start.life_fd, wake_read, *(one.fileno() for one in served)], [], []
+        )
         if start.life_fd in readable:
             os._exit(0)
         for listener in served:
-            if listener in readable:
+            if listener.fileno() in readable:
                 try:
                     client, _ = listener.accept()
                 except BlockingIOError:
@@ -67,8 +73,8 @@ def main() -> None:
         workers[pid] = number
         link.send(control.encode("worker", worker=number, pid=pid))
     link.send(control.encode("ready"))
-    readable, _, _ = select.select([link, start.life_fd], [], [])
-    packet = link.recv(control.MAX_MESSAGE) if link in readable else b""
+    readable, _, _ = select.select([link.fileno(), start.life_fd], [], [])
+    packet = link.recv(control.MAX_MESSAGE) if link.fileno() in readable else b""
     graceful = not packet or control.decode(packet)["type"] == "drain"
     for pid in workers:
         os.kill(pid, signal.SIGHUP if graceful else signal.SIGKILL)

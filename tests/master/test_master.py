@@ -7,6 +7,7 @@ import re
 import signal
 import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,7 +17,7 @@ GATEWAY: Overrides = {"http": {"http": ["127.0.0.1:0"]}}
 WORKERS: Overrides = {"sockets": {"http_socket": ["127.0.0.1:0"]}, "workers": {"processes": 2}}
 
 
-def with_options(base: Overrides, **groups: dict[str, object]) -> Overrides:
+def with_options(base: Overrides, **groups: dict[str, Any]) -> Overrides:
     return {key: {**base.get(key, {}), **groups.get(key, {})} for key in {*base, *groups}}
 
 
