@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
 
 HEADER = struct.Struct("<BHB")  # modifier1, datasize, modifier2
 LENGTH = struct.Struct("<H")

@@ -1,0 +1,175 @@
+"""From pairs to settings: what each pair means, and what is wrong with it."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+from uwgate.conf.errors import ConfigError
+from uwgate.conf.families import BUILT_IN_PLUGIN, FOREIGN_ORIGINS, SUPERFLUOUS
+from uwgate.conf.pair import Note, Pair, Place, Severity
+from uwgate.conf.reader import Reader, unknown_text
+from uwgate.conf.registry import Name, Standing, canonical, find
+from uwgate.conf.settings import GROUPS, Settings
+from uwgate.conf.values import INLINE_COMMENT, is_false
+from uwgate.conf.values import parse as parse_value
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+NUMBER_KINDS = frozenset({"int", "int-raw", "uint64", "uint16", "megabytes"})
+
+
+class Builder:
+    """Collects settings, notes and problems from the pairs of a reader."""
+
+    def __init__(self, reader: Reader) -> None:
+        self._reader = reader
+        self._values: dict[str, dict[str, Any]] = {group: {} for group in GROUPS}
+        self._accepted: dict[str, None] = {}  # an ordered set
+        self.places: dict[tuple[str, str], list[Place]] = {}  # by group and field
+        self.show_config = False
+
+    def build(self) -> Settings:
+        """The settings; what is wrong is added to the reader's problems."""
+        for pair in list(self._reader.pairs):
+            self._take(pair)
+        if self._accepted:
+            names = ", ".join(self._accepted)
+            self._reader.notes.append(Note(Severity.NOTE, f"accepted, nothing to do here: {names}"))
+        groups = {group: GROUPS[group](**values) for group, values in self._values.items()}
+        pairs = tuple((pair.key, pair.value) for pair in self._reader.pairs if pair.visible)
+        return Settings(pairs=pairs, **groups)
+
+    def _take(self, pair: Pair) -> None:
+        name = find(pair.key)
+        if name is None:
+            self._take_unknown(pair)
+        elif name.option is not None:
+            self._take_option(pair, name)
+        elif name.standing is Standing.ACCEPTED:
+            self._take_accepted(pair)
+        elif name.standing is Standing.NOT_OFFERED:
+            self._take_not_offered(pair, name)
+        else:
+            self._take_word(pair, name)
+
+    def _take_unknown(self, pair: Pair) -> None:
+        template = self._reader.declared.get(pair.name)
+        if template is not None:
+            if not self._was_run(pair):
+                for inner in self._reader.run_declared(pair, template):
+                    self._take(inner)
+            return
+        if pair.known or pair.strict or pair.name in self._reader.mentions:
+            return
+        if pair.place.source.startswith("environment"):
+            note = Note(Severity.NOTE, f"{unknown_text(pair.key)}; ignored", pair.place)
+            self._reader.notes.append(note)
+            return
+        self._reader.warn(f"{unknown_text(pair.key)}; nothing refers to %({pair.key})", pair.place)
+
+    def _was_run(self, pair: Pair) -> bool:
+        # A use behind its declaration left hidden pairs behind it.
+        pairs = self._reader.pairs
+        index = next(number for number, one in enumerate(pairs) if one is pair)
+        following = pairs[index + 1] if index + 1 < len(pairs) else None
+        return following is not None and not following.visible and following.place == pair.place
+
+    def _take_option(self, pair: Pair, name: Name) -> None:
+        option, field = name.option, name.field
+        assert option is not None
+        assert field is not None
+        what = f"{pair.key} = {pair.value}" if pair.value is not None else pair.key
+
+        def remark(text: str) -> None:
+            self._reader.warn(f"{what}: {text}", pair.place)
+
+        try:
+            value = parse_value(option, pair.value, strict=pair.strict, remark=remark)
+        except ConfigError as error:
+            self._reader.problems.append(f"{pair.place}: {pair.key}: {error}")
+            return
+        values = self._values[option.group]
+        place = self.places.setdefault((option.group, field), [])
+        if option.repeatable:
+            values[field] = (*values.get(field, ()), value)
+        else:
+            values[field] = value
+            place.clear()
+        place.append(pair.place)
+        if field == "lazy" and value:
+            self._values["application"]["lazy_apps"] = True
+            remark("acts as lazy-apps")
+
+    def _take_accepted(self, pair: Pair) -> None:
+        self._accepted[pair.name] = None
+        if pair.name in ("plugin", "plugins", "need-plugin", "need-plugins"):
+            for plugin in (pair.value or "").split(","):
+                self._take_plugin(pair, plugin.strip())
+
+    def _take_plugin(self, pair: Pair, plugin: str) -> None:
+        short = os.path.basename(plugin).removesuffix("_plugin.so").removesuffix(".so")
+        short = short.rpartition(":")[2]
+        if not short or BUILT_IN_PLUGIN.fullmatch(short):
+            return
+        if short in FOREIGN_ORIGINS:
+            text = f"{pair.key}: uwgate runs no {short} applications; keep them on uWSGI"
+        else:
+            text = f"{pair.key}: the plugin {plugin!r} is unknown and not loaded"
+        if pair.name.startswith("need-"):
+            self._reader.problems.append(f"{pair.place}: {text}")
+        else:
+            self._reader.warn(text, pair.place)
+
+    def _take_not_offered(self, pair: Pair, name: Name) -> None:
+        if _is_off(pair, name):
+            self._accepted[pair.name] = None
+            return
+        what = f"{pair.key} = {pair.value}" if pair.value else pair.key
+        self._reader.problems.append(
+            f"{pair.place}: {what}: not offered yet; instead: {name.reason}"
+        )
+
+    def _take_word(self, pair: Pair, name: Name) -> None:
+        match name.word:
+            case "print":
+                self._reader.notes.append(Note(Severity.PRINT, pair.value or "", pair.place))
+            case "show-config":
+                self.show_config = not is_false(pair.value)
+            case "envdir":
+                self._take_directory(pair)
+            case _:
+                pass  # acted while it was read, or is a command
+
+    def _take_directory(self, pair: Pair) -> None:
+        try:
+            pairs = tuple(_variables(pair.value or ""))
+        except OSError as error:
+            self._reader.problems.append(
+                f"{pair.place}: envdir: cannot read {pair.value!r}: {error.strerror}"
+            )
+            return
+        values = self._values["application"]
+        values["env"] = (*values.get("env", ()), *pairs)
+
+
+def _is_off(pair: Pair, name: Name) -> bool:
+    """Whether nothing is to do because the option is switched off, or says the obvious."""
+    pattern = SUPERFLUOUS.get(canonical(pair.key))
+    value = (pair.value or "").strip()
+    if pattern is not None and pattern.fullmatch(value):
+        return True
+    if name.fact is None:
+        return False
+    comment = INLINE_COMMENT.fullmatch(value)
+    plain = comment["value"] if comment else value
+    return name.fact.kind in NUMBER_KINDS | {"bool"} and is_false(plain)
+
+
+def _variables(directory: str) -> Iterable[str]:
+    for name in sorted(os.listdir(directory)):
+        path = os.path.join(directory, name)
+        if os.path.isfile(path):
+            with open(path, encoding="utf-8", errors="surrogateescape") as file:
+                yield f"{name}={file.readline().rstrip()}"

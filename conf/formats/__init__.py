@@ -1,0 +1,1 @@
+"""File formats: text in, pairs out, one file per format."""

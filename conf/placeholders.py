@@ -1,0 +1,160 @@
+"""References in values: ``$(NAME)``, ``@(file)``, ``%(name)`` and arithmetic.
+
+See spec/configuration.md sections 2 and 6. Different from uWSGI: what a reference yields
+is looked at again wherever it stands, a circle of references is an error, and
+parentheses in arithmetic group (``%((%k * 2) + 1)``).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+from uwgate.conf.errors import ConfigError
+
+MAX_DEPTH = 32  # references inside the values of references
+MAX_LENGTH = 1 << 20  # bytes; a doubling chain of references must not eat the memory
+
+Lookup = Callable[[str], str | None]
+
+INTEGER = re.compile(r"[+-]?[0-9]+")
+LEADING_DIGITS = re.compile(r"\s*([+-]?[0-9]+)")
+BITS = 1 << 64
+
+
+def expand(value: str, symbol: str, lookup: Lookup) -> str:
+    """``value`` with each ``<symbol>(inner)`` replaced by what ``lookup(inner)`` yields.
+
+    A reference for which ``lookup`` yields None stays as it is.
+
+    Raises:
+        ConfigError: references run in a circle, or yield too much text.
+    """
+    return _expand(value, symbol, lookup, ())
+
+
+def references(value: str, symbol: str = "%") -> list[str]:
+    """What stands in the outermost references of a value."""
+    found: list[str] = []
+    _expand(value, symbol, lambda inner: found.append(inner), ())
+    return found
+
+
+def _expand(value: str, symbol: str, lookup: Lookup, path: tuple[str, ...]) -> str:
+    opening = symbol + "("
+    if opening not in value:
+        return value
+    parts: list[str] = []
+    position = 0
+    while (start := value.find(opening, position)) >= 0:
+        end = _closing(value, start + 1)
+        if end is None:
+            break
+        inner = value[start + 2 : end]
+        found = lookup(inner) if inner else None
+        parts.append(value[position:start])
+        if found is None:
+            parts.append(value[start : end + 1])
+        else:
+            if inner in path or len(path) >= MAX_DEPTH:
+                circle = " -> ".join((*path, inner))
+                raise ConfigError(f"references run in a circle: {circle}")
+            parts.append(_expand(found, symbol, lookup, (*path, inner)))
+        position = end + 1
+    parts.append(value[position:])
+    expanded = "".join(parts)
+    if len(expanded) > MAX_LENGTH:
+        raise ConfigError(f"references yield {len(expanded)} characters, limit {MAX_LENGTH}")
+    return expanded
+
+
+def _closing(text: str, opening: int) -> int | None:
+    depth = 0
+    for position in range(opening, len(text)):
+        if text[position] == "(":
+            depth += 1
+        elif text[position] == ")":
+            depth -= 1
+            if depth == 0:
+                return position
+    return None
+
+
+def evaluate(inner: str, lookup: Lookup) -> str | None:
+    """The value of what stands in ``%( )``: a name, or an expression if it has blanks.
+
+    A name that ``lookup`` does not know yields None; in an expression, the empty text.
+    """
+    if " " not in inner:
+        return lookup(inner)
+    return _calculate(_tokens(inner), lookup)
+
+
+def names_in(inner: str) -> list[str]:
+    """The names that what stands in ``%( )`` refers to."""
+    if " " not in inner:
+        return [inner]
+    flat = inner.replace("(", " ").replace(")", " ").split()
+    return [token for token in flat if not INTEGER.fullmatch(token)]
+
+
+def _tokens(inner: str) -> list[str]:
+    # Only parentheses at the edge of a word group; inside a name they are part of it.
+    tokens: list[str] = []
+    for word in inner.split():
+        opened = len(word) - len(word.lstrip("("))
+        core = word[opened:]
+        closed = len(core) - len(core.rstrip(")"))
+        core = core[: len(core) - closed]
+        tokens += ["("] * opened + ([core] if core else []) + [")"] * closed
+    return tokens
+
+
+def _calculate(tokens: list[str], lookup: Lookup) -> str:
+    """Strictly from left to right; ``tokens`` is consumed up to a closing parenthesis."""
+    total = ""
+    operator: str | None = None
+    while tokens:
+        token = tokens.pop(0)
+        if token == ")":
+            break
+        if token in ("+", "-", "*", "/"):
+            operator = token
+            continue
+        if token in ("++", "--"):
+            total = str(_wrap(_integer(total) + (1 if token == "++" else -1)))
+            continue
+        operand = _calculate(tokens, lookup) if token == "(" else _operand(token, lookup)
+        total = total + operand if operator is None else _apply(operator, total, operand)
+        operator = None
+    return total
+
+
+def _operand(token: str, lookup: Lookup) -> str:
+    return token if INTEGER.fullmatch(token) else lookup(token) or ""
+
+
+def _apply(operator: str, left_text: str, right_text: str) -> str:
+    left, right = _integer(left_text), _integer(right_text)
+    match operator:
+        case "+":
+            result = left + right
+        case "-":
+            result = left - right
+        case "*":
+            result = left * right
+        case _:
+            quotient = abs(left) // abs(right) if right else 0
+            result = quotient if (left < 0) == (right < 0) else -quotient
+    return str(_wrap(result))
+
+
+def _integer(text: str) -> int:
+    match = LEADING_DIGITS.match(text)
+    return int(match[1]) if match else 0
+
+
+def _wrap(value: int) -> int:
+    """The value as a signed 64-bit integer."""
+    value %= BITS
+    return value - BITS if value >= BITS // 2 else value
