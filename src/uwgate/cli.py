@@ -5,17 +5,18 @@ from __future__ import annotations
 import logging
 import os
 import platform
+import shutil
 import signal
 import sys
 from collections.abc import Mapping, Sequence
 
-from uwgate import __version__, exits, launch, pid_file
-from uwgate.conf.check import report
+from uwgate import __version__, exits, identity, launch, pid_file
+from uwgate.conf.check import effective_ini, note_line, report, report_error
 from uwgate.conf.errors import ConfigError
 from uwgate.conf.help import help_text
 from uwgate.conf.loading import ENVIRONMENT_PREFIXES, Loaded, load
 from uwgate.conf.logs import wants_colour
-from uwgate.conf.pair import Command, Note, Severity
+from uwgate.conf.pair import Command, Severity
 from uwgate.conf.settings import Settings
 from uwgate.gateways.command import gateway_command
 from uwgate.generation import Commands
@@ -33,30 +34,36 @@ uwgate serves web applications. Try one of these:
   uwgate --help                                     every option
 """
 COMMANDS = Commands(gateway=gateway_command, spawner=spawner_command)
-COLOURS = {Severity.NOTE: "2", Severity.WARNING: "33"}
+LEVELS = {
+    Severity.NOTE: logging.DEBUG,  # told at the start already
+    Severity.WARNING: logging.WARNING,
+    Severity.PRINT: logging.INFO,
+}
+WIDEST_HELP = 100  # columns
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line ``argv`` (without the program's name); returns the exit code."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     environ = dict(os.environ)  # as it was: a reload reads the same
+    colours = wants_colour(2, environ)
     try:
         if not arguments and not any(map(_is_option, environ)):
             sys.stderr.write(SHORT_HELP)
             return exits.ERROR
         loaded = load(arguments, environ)
-        for note in loaded.notes:
-            _show(note, environ)
         if loaded.command is not None:
-            return _execute(loaded.command, loaded)
+            return _execute(loaded.command, loaded, colours=wants_colour(1, environ))
+        for note in loaded.notes:
+            sys.stderr.write(note_line(note, colours=colours) + "\n")
         if loaded.show_config:
-            sys.stdout.write(report(loaded))
+            sys.stdout.write(effective_ini(loaded.settings) + "\n")
             sys.stdout.flush()
         return launch.run(
             loaded.settings, COMMANDS, lambda: _load_again(arguments, environ), environ
         )
     except ConfigError as error:
-        _complain(str(error), environ)
+        sys.stderr.write(report_error(error, colours=colours))
         return exits.ERROR
     except KeyboardInterrupt:
         return exits.INTERRUPTED
@@ -69,19 +76,21 @@ def _is_option(variable: str) -> bool:
 def _load_again(arguments: Sequence[str], environ: Mapping[str, str]) -> Settings:
     loaded = load(arguments, environ, reloading=True)
     for note in loaded.notes:
-        if note.severity is not Severity.NOTE:
-            log.warning("%s", note)
+        log.log(LEVELS[note.severity], "%s", note)
     return loaded.settings
 
 
-def _execute(command: Command, loaded: Loaded) -> int:
+def _execute(command: Command, loaded: Loaded, *, colours: bool) -> int:
     match command.name, command.arguments:
         case "check", _:
-            sys.stdout.write(report(loaded))
+            identity.check(loaded.settings)
+            sys.stdout.write(report(loaded, colours=colours))
         case "get", values:
             sys.stdout.write("".join(f"{value}\n" for value in values))
         case "help", topic:
-            sys.stdout.write(help_text(topic[0] if topic else None))
+            width = min(shutil.get_terminal_size().columns, WIDEST_HELP)
+            text = help_text(topic[0] if topic else None, width=width, colours=colours)
+            sys.stdout.write(text.rstrip("\n") + "\n")
         case "version", _:
             sys.stdout.write(f"{__version__}\n")
         case "python-version", _:
@@ -91,22 +100,5 @@ def _execute(command: Command, loaded: Loaded) -> int:
         case "reload", (path,):
             pid_file.send_signal(path, signal.SIGHUP)
         case name, _:
-            raise ConfigError(f"--{name} is no command, or lacks its pid file")
+            raise ConfigError(f"--{name} cannot be done")
     return exits.OK
-
-
-def _show(note: Note, environ: Mapping[str, str]) -> None:
-    if note.severity is Severity.PRINT:
-        sys.stdout.write(f"{note.text}\n")
-        return
-    _write_marked(note.severity.value, COLOURS[note.severity], str(note), environ)
-
-
-def _complain(problems: str, environ: Mapping[str, str]) -> None:
-    for problem in problems.splitlines():
-        _write_marked("error", "31", problem, environ)
-
-
-def _write_marked(word: str, colour: str, text: str, environ: Mapping[str, str]) -> None:
-    mark = f"\x1b[{colour}m{word}:\x1b[0m" if wants_colour(2, environ) else f"{word}:"
-    sys.stderr.write(f"uwgate: {mark} {text}\n")
