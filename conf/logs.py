@@ -7,6 +7,7 @@ import os
 import sys
 import time
 from collections.abc import Mapping
+from typing import Protocol
 
 from uwgate.conf.groups.log import LogOptions
 
@@ -36,12 +37,25 @@ class LineFormatter(logging.Formatter):
         return text
 
 
-def configure(options: LogOptions) -> None:
-    """Send this process's log to descriptor 2; calling it again replaces what was set."""
+class Stream(Protocol):
+    """What log lines are written to, each with one call."""
+
+    def write(self, text: str, /) -> object:
+        """Write a line with its end."""
+
+    def flush(self) -> object:
+        """Write what is still held."""
+
+
+def configure(options: LogOptions, stream: Stream | None = None) -> None:
+    """Send this process's log to descriptor 2, or to ``stream``.
+
+    Calling it again replaces what was set.
+    """
     date = options.log_date
     if date in ("", "true"):
         date = DEFAULT_DATE
-    handler = logging.StreamHandler(sys.stderr)
+    handler = logging.StreamHandler(stream or sys.stderr)
     handler.setFormatter(LineFormatter(date, coloured=wants_colour(2, os.environ)))
     root = logging.getLogger()
     root.handlers[:] = [handler]

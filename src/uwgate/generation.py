@@ -74,7 +74,7 @@ class Generation:
         self._children = children
         self._commands = commands
         self._filled: dict[Place, Child] = {}
-        self._orphans: list[int] = []
+        self._orphans: set[int] = set()  # workers whose spawner died, until they are gone too
         self._ending = trio.Event()
 
     @property
@@ -98,7 +98,7 @@ class Generation:
     def supervise(self, nursery: trio.Nursery) -> None:
         """Keep every place filled from now on, with tasks in ``nursery``."""
         for place in self._filled:
-            nursery.start_soon(self._keep_filled, place)
+            nursery.start_soon(self._keep_filled, place, nursery)
 
     async def drain(self, *, idle: float, gateways_first: bool) -> None:
         """Let everything finish what it does, and exit; kill what takes too long.
@@ -164,14 +164,14 @@ class Generation:
         log.info("spawned uWSGI %s (pid: %d)", place.name, child.pid)
         return child
 
-    async def _keep_filled(self, place: Place) -> None:
+    async def _keep_filled(self, place: Place, nursery: trio.Nursery) -> None:
         backoff = Backoff()
         buried: Child | None = None
         while True:
             child = self._filled[place]
             await child.exited.wait()
             if place.kind == "spawner":
-                self._orphans += self._children.adopt(child.workers)
+                self._orphans.update(self._children.adopt(child.workers))
             if self._ending.is_set():
                 return
             if child is not buried:
@@ -184,23 +184,27 @@ class Generation:
                 await self._ending.wait()
             if self._ending.is_set():
                 return
-            await self._replace(place)
+            if await self._replace(place) and self._orphans and place.kind == "spawner":
+                nursery.start_soon(self._dismiss_orphans)
 
-    async def _replace(self, place: Place) -> None:
-        is_spawner = place.kind == "spawner"
+    async def _replace(self, place: Place) -> bool:
+        """Fill a place again; False if the new child did not get ready."""
+        limit = SPAWNER_START_LIMIT if place.kind == "spawner" else GATEWAY_START_LIMIT
         try:
             child = self._launch(place)
-            await self._wait_ready(
-                child, SPAWNER_START_LIMIT if is_spawner else GATEWAY_START_LIMIT
-            )
+            await self._wait_ready(child, limit)
         except StartFailed as error:
-            log.error("%s", error)
-            return
+            if not self._ending.is_set():
+                log.error("%s", error)
+            return False
         log.info("Respawned uWSGI %s (new pid: %d)", place.name, child.pid)
-        if is_spawner and self._orphans:
-            orphans, self._orphans = self._orphans, []
-            log.info("the new spawner is ready: orphaned workers %s finish and exit", orphans)
-            await self._children.dismiss(orphans, mercy=self.settings.workers.worker_reload_mercy)
+        return True
+
+    async def _dismiss_orphans(self) -> None:
+        orphans = sorted(self._orphans)
+        log.info("workers serve again: orphaned workers %s finish and exit", orphans)
+        await self._children.dismiss(orphans, mercy=self.settings.workers.worker_reload_mercy)
+        self._orphans.difference_update(orphans)
 
     def _log_death(self, child: Child) -> None:
         log.error(
@@ -210,7 +214,7 @@ class Generation:
             child.describe_exit(),
         )
         if child.workers and self._orphans:
-            log.warning("its workers %s keep serving meanwhile", self._orphans)
+            log.warning("its workers %s keep serving meanwhile", sorted(self._orphans))
 
     async def _drain_child(self, child: Child, mercy: float, idle: float) -> None:
         if child.is_ready:
@@ -231,6 +235,6 @@ class Generation:
         spawner = self._filled.get(Place("spawner", 1))
         if spawner is not None:
             await self._drain_child(spawner, mercy, 0.0)
-            self._orphans += self._children.adopt(spawner.workers)
+            self._orphans.update(self._children.adopt(spawner.workers))
         if self._orphans:
-            await self._children.dismiss(self._orphans, mercy=mercy)
+            await self._children.dismiss(sorted(self._orphans), mercy=mercy)

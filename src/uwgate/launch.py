@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import os
 import resource
+import signal
 from collections.abc import Callable, Mapping
 
 import trio
@@ -20,7 +21,7 @@ from uwgate.conf.settings import Settings
 from uwgate.daemon import Caller, detach
 from uwgate.generation import Commands
 from uwgate.log_file import LogFile
-from uwgate.master import Master
+from uwgate.master import COMMAND_SIGNALS, Master
 from uwgate.notify import Notifier
 from uwgate.sockets import Sockets, bind_all, systemd_descriptors
 
@@ -59,7 +60,8 @@ def run(
             caller = detach()
         try:
             file = LogFile(target, settings)
-            logs.configure(settings.log)  # the colours depend on where it goes
+            logs.configure(settings.log, file)
+            signal.pthread_sigmask(signal.SIG_BLOCK, COMMAND_SIGNALS)
             for path in pid_paths:
                 pid_file.write(path)
         except ConfigError as error:

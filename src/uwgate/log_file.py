@@ -57,7 +57,11 @@ class LogFile:
             if settings.log.logfile_chown:
                 self._give_away(self.path)
 
-    def write(self, lines: bytes) -> None:
+    def write(self, text: str) -> None:
+        """Append lines of this process's own log (``uwgate.conf.logs.Stream``)."""
+        self.append(text.encode("utf-8", "backslashreplace"))
+
+    def append(self, lines: bytes) -> None:
         """Append whole lines, and rotate the file where a line ends."""
         while lines:
             room = self._room()
@@ -69,6 +73,9 @@ class LogFile:
             self._append(lines[:cut])
             lines = lines[cut:]
             self._rotate()
+
+    def flush(self) -> None:
+        """Nothing is held back."""
 
     def reopen(self) -> None:
         """Open the path anew if its file was moved or removed (logrotate does that)."""
@@ -95,8 +102,8 @@ class LogFile:
             os.rename(self.path, backup)
             self._switch_to(_open(self.path, truncate=False))
         except (OSError, ConfigError) as error:
+            self._max_size *= 2  # not again with every line
             log.error("cannot rotate %s: %s", self.path, error)
-            self._max_size *= 2  # and not again with every line
 
     def _append(self, data: bytes) -> None:
         if self._lost_bytes:  # say so where the gap is, if there is room again
@@ -146,7 +153,7 @@ class LogPipe:
         while self._copy_once():
             pass
         if self._partial:
-            self._file.write(self._partial + b"\n")
+            self._file.append(self._partial + b"\n")
         os.close(self.read_end)
 
     def _copy_once(self) -> bool:
@@ -162,7 +169,7 @@ class LogPipe:
             end = len(data)
         self._partial = data[end:]
         if end:
-            self._file.write(data[:end])
+            self._file.append(data[:end])
         return True
 
 

@@ -37,6 +37,7 @@ HARMLESS_SIGNALS = (
     signal.SIGWINCH,
     signal.SIGTSTP,
 )
+COMMAND_SIGNALS = (*STOP_SIGNALS, signal.SIGHUP, *HARMLESS_SIGNALS)
 MAX_RETIRING = 3  # generations that finish old requests at the same time
 # A client that sends its next request just as we close its idle connection would lose it.
 DRAIN_IDLE = 5.0  # seconds that idle connections have for one more request, after a reload
@@ -82,10 +83,10 @@ class Master:
         try:
             with (
                 trio.open_signal_receiver(signal.SIGCHLD) as deaths,
-                trio.open_signal_receiver(
-                    *STOP_SIGNALS, signal.SIGHUP, *HARMLESS_SIGNALS
-                ) as signals,
+                trio.open_signal_receiver(*COMMAND_SIGNALS) as signals,
             ):
+                # Blocked since the pid file was there: an early signal waits, and kills nobody.
+                signal.pthread_sigmask(signal.SIG_UNBLOCK, COMMAND_SIGNALS)
                 return await self._run(deaths, signals, pipe)
         finally:
             if pipe is not None:

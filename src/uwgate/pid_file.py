@@ -28,9 +28,7 @@ def check_writable(path: str) -> None:
     with contextlib.suppress(ConfigError):
         other = read(path)
         if other != os.getpid() and _is_ours(other):
-            log.warning(
-                "%s names a uwgate that still runs (pid %d); it is overwritten", path, other
-            )
+            log.warning("%s names another uwgate that runs (pid %d): overwritten", path, other)
 
 
 def write(path: str) -> None:

@@ -46,7 +46,10 @@ class RunningMaster:
 
     @property
     def log(self) -> str:
-        return self.log_path.read_text(errors="replace")
+        try:
+            return self.log_path.read_text(errors="replace")
+        except FileNotFoundError:
+            return ""
 
     def wait_log(self, pattern: str, count: int = 1) -> re.Match[str]:
         """The ``count``-th match of a pattern in the log, once it is there."""

@@ -135,7 +135,7 @@ def test_workers_of_a_killed_spawner_serve_until_new_ones_do(
     worker = workers_master.ask()["pid"]
     os.kill(workers_master.pids("spawner")[0], signal.SIGKILL)
     workers_master.wait_log(r"its workers \[.*\] keep serving")
-    workers_master.wait_log(r"orphaned workers \[.*\] finish and exit")
+    workers_master.wait_log(r"workers serve again: orphaned workers \[.*\] finish")
     wait_until(lambda: not is_alive(worker), lambda: workers_master.log)
     assert workers_master.ask()["pid"] != worker
     workers_master.wait_log(r"orphaned worker \(pid: \d+\) exited with status 0", count=2)
