@@ -1,0 +1,16 @@
+"""The command line of the HTTP gateway."""
+
+from __future__ import annotations
+
+import sys
+
+from uwgate.conf.settings import Settings
+
+
+def gateway_command(settings: Settings, fd: int) -> list[str]:
+    """The words that start a gateway whose ``Start`` is in the memory file ``fd``.
+
+    -P: the directory that we were started in may hold a ``trio.py`` or ``queue.py``.
+    """
+    del settings
+    return [sys.executable, "-P", "-m", "uwgate.gateways.http", str(fd)]

@@ -1,0 +1,38 @@
+"""What the log says at the start: who runs, what listens where."""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Iterator
+
+import trio
+
+from uwgate import __version__
+from uwgate.conf.settings import Settings
+from uwgate.sockets import Sockets
+
+SERVED_BY = {
+    "http": "HTTP gateway",
+    "uwsgi": "workers, uwsgi packets",
+    "http-socket": "workers, HTTP",
+    "http11-socket": "workers, HTTP/1.1 with keep-alive",
+}
+
+
+def lines(settings: Settings, sockets: Sockets) -> Iterator[str]:
+    """The banner, line by line."""
+    yield (
+        f"*** Starting uwgate {__version__} (Python {platform.python_version()}, "
+        f"trio {trio.__version__}, {platform.system()} {platform.machine()}) ***"
+    )
+    yield f"spawned uWSGI master process (pid: {os.getpid()})"
+    for one in sockets.listeners:
+        if one.role in SERVED_BY:
+            yield f"listening on {one.name} ({SERVED_BY[one.role]}), fd {one.fd}"
+    if sockets.gateway_listeners:
+        to = ", ".join(settings.http.http_to) or "our workers"
+        yield f"http-processes: {settings.http.http_processes}, forwarding to {to}"
+    if sockets.worker_listeners:
+        workers = settings.workers
+        yield f"processes: {workers.processes}, threads in each: {workers.threads}"

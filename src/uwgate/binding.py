@@ -1,0 +1,286 @@
+"""One address becomes one listening socket."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import os
+import socket
+import stat
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from uwgate.conf.address import Address, AddressKind
+from uwgate.conf.errors import ConfigError
+from uwgate.conf.groups.sockets import SocketOptions
+from uwgate.identity import find_owner
+from uwgate.port_holder import find_holder
+
+SIOCGIFADDR = 0x8915  # netdevice(7): the first IPv4 address of an interface
+IP_FREEBIND = getattr(socket, "IP_FREEBIND", 15)
+PROBE_TIMEOUT = 1.0  # seconds; a living UNIX listener accepts or refuses at once
+
+
+@dataclass(frozen=True, slots=True)
+class Bound:
+    """A listening socket and how it came to be.
+
+    ``name`` is the address as the kernel knows it. ``inode`` is (device, inode) of the
+    file of a UNIX socket that we made, else None.
+    """
+
+    socket: socket.socket
+    name: str
+    inode: tuple[int, int] | None = None
+
+    @property
+    def is_in_place(self) -> bool:
+        """Whether clients that use the name still reach this socket."""
+        return self.inode is None or file_inode(self.name) == self.inode
+
+    def remove_file(self) -> None:
+        """Unlink the file of a UNIX socket, unless another one has taken its name."""
+        if self.inode is not None and self.is_in_place:
+            with contextlib.suppress(OSError):
+                os.unlink(self.name)
+
+
+def bind(address: Address, options: SocketOptions, *, only_ipv6: bool = False) -> Bound:
+    """Bind a TCP or UNIX address and listen on it, without blocking.
+
+    Raises:
+        ConfigError: the address cannot be had; the text says why, and who has it.
+    """
+    match address.kind:
+        case AddressKind.TCP:
+            return _bind_tcp(address, options, only_ipv6=only_ipv6)
+        case AddressKind.UNIX if options.abstract_socket:
+            return _bind_abstract(address, options)
+        case AddressKind.UNIX:
+            return _bind_path(address, options)
+        case AddressKind.ABSTRACT:
+            return _bind_abstract(address, options)
+        case AddressKind.FD:
+            return adopt(address.number, f"fd://{address.number}", options)
+        case AddressKind.SHARED:
+            raise ConfigError(f"{address}: a shared-socket cannot itself be '=N'")
+
+
+def bind_lease() -> Bound:
+    """The workers' lease socket, bound to an abstract name of the kernel's choice (unix(7))."""
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+    sock.bind("")
+    sock.listen(4096)
+    return Bound(sock, "@" + sock.getsockname()[1:].decode())
+
+
+def adopt(fd: int, origin: str, options: SocketOptions) -> Bound:
+    """A listening socket that was open when we started. ``origin`` names it in errors.
+
+    Raises:
+        ConfigError: the descriptor is not open, or not a listening stream socket.
+    """
+    try:
+        mode = os.fstat(fd).st_mode
+    except OSError:
+        raise ConfigError(f"{origin}: descriptor {fd} is not open") from None
+    if not stat.S_ISSOCK(mode):
+        raise ConfigError(f"{origin}: descriptor {fd} is not a socket")
+    # A duplicate, so that closing it (a removed option) leaves the number to its giver.
+    sock = socket.socket(fileno=fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 3))
+    if sock.type != socket.SOCK_STREAM or not sock.getsockopt(
+        socket.SOL_SOCKET, socket.SO_ACCEPTCONN
+    ):
+        sock.close()
+        raise ConfigError(f"{origin}: descriptor {fd} is not a listening stream socket")
+    os.set_inheritable(fd, False)
+    sock.setblocking(False)
+    _tune(sock, options)
+    return Bound(sock, socket_name(sock))
+
+
+def relisten(bound: Bound, options: SocketOptions) -> None:
+    """Give a socket that is kept through a reload the backlog that is configured now."""
+    bound.socket.listen(options.listen)
+    _tune(bound.socket, options)
+
+
+def socket_name(sock: socket.socket) -> str:
+    """The local address of a socket as text."""
+    name = sock.getsockname()
+    if isinstance(name, bytes):
+        return "@" + os.fsdecode(name[1:])
+    if isinstance(name, str):
+        return name or "(unnamed)"
+    return f"[{name[0]}]:{name[1]}" if sock.family == socket.AF_INET6 else f"{name[0]}:{name[1]}"
+
+
+def file_inode(path: str) -> tuple[int, int] | None:
+    """Device and inode of the file at ``path``, None if there is none."""
+    try:
+        status = os.lstat(path)
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
+
+
+def _bind_tcp(address: Address, options: SocketOptions, *, only_ipv6: bool) -> Bound:
+    family, where = _resolve(address)
+    with _closed_on_error(socket.socket(family, socket.SOCK_STREAM)) as sock:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if options.reuse_port:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        if options.freebind:
+            sock.setsockopt(socket.IPPROTO_IP, IP_FREEBIND, 1)
+        if only_ipv6 and family == socket.AF_INET6:
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        try:
+            sock.bind(where)
+            sock.listen(options.listen)
+        except OSError as error:
+            raise ConfigError(_explain_tcp(address, error)) from error
+        sock.setblocking(False)
+        _tune(sock, options)
+        return Bound(sock, socket_name(sock))
+
+
+def _resolve(address: Address) -> tuple[socket.AddressFamily, tuple[str, int]]:
+    host = address.host
+    if host.endswith("*"):
+        return socket.AF_INET, (_first_local(host, str(address)), address.port)
+    try:
+        found = socket.getaddrinfo(
+            host or "0.0.0.0", address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )
+    except OSError as error:
+        raise ConfigError(f"{address}: the host name {host!r} is unknown ({error})") from error
+    # A name with both kinds of addresses means IPv4, as for uWSGI.
+    found.sort(key=lambda one: one[0] != socket.AF_INET)
+    family, _, _, _, where = found[0]
+    return family, (str(where[0]), int(where[1]))
+
+
+def _first_local(pattern: str, address: str) -> str:
+    prefix = pattern[:-1]
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        for _, name in socket.if_nameindex():
+            request = struct.pack("256s", name.encode())
+            with contextlib.suppress(OSError):  # an interface without an IPv4 address
+                answer = fcntl.ioctl(probe.fileno(), SIOCGIFADDR, request)
+                found = socket.inet_ntoa(answer[20:24])
+                if found.startswith(prefix):
+                    return found
+    raise ConfigError(f"{address}: no local IPv4 address matches {pattern}")
+
+
+def _explain_tcp(address: Address, error: OSError) -> str:
+    if error.errno == errno.EADDRINUSE:
+        holder = find_holder(address.port)
+        return f"{address} is in use" + (f" by {holder}" if holder else " by another process")
+    if error.errno == errno.EACCES:
+        return f"{address}: ports below 1024 need root or CAP_NET_BIND_SERVICE"
+    if error.errno == errno.EADDRNOTAVAIL:
+        return f"{address}: this machine has no such address (freebind binds it all the same)"
+    return f"{address}: {error.strerror or error}"
+
+
+def _bind_abstract(address: Address, options: SocketOptions) -> Bound:
+    with _closed_on_error(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)) as sock:
+        try:
+            sock.bind("\0" + address.path)
+            sock.listen(options.listen)
+        except OSError as error:
+            reason = "in use" if error.errno == errno.EADDRINUSE else str(error.strerror)
+            raise ConfigError(f"@{address.path}: {reason}") from error
+        sock.setblocking(False)
+        return Bound(sock, socket_name(sock))
+
+
+def _bind_path(address: Address, options: SocketOptions) -> Bound:
+    path = address.path
+    _clear_way(path)
+    with _closed_on_error(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)) as sock:
+        try:
+            sock.bind(path)
+        except OSError as error:
+            raise ConfigError(f"{path}: cannot make the socket: {error.strerror}") from error
+        bound = Bound(sock, os.path.abspath(path), file_inode(path))
+        try:
+            # Before listen(): nobody gets in while the permissions are not yet right.
+            set_permissions(bound, options)
+            sock.listen(options.listen)
+        except (OSError, ConfigError) as error:
+            bound.remove_file()
+            if isinstance(error, ConfigError):
+                raise
+            raise ConfigError(f"{path}: {error.strerror}") from error
+        sock.setblocking(False)
+        return bound
+
+
+def set_permissions(bound: Bound, options: SocketOptions) -> None:
+    """Apply chmod-socket and chown-socket to the file of a UNIX socket.
+
+    Raises:
+        ConfigError: the owner is unknown, or only root may set it.
+    """
+    if bound.inode is None:
+        return
+    if options.chmod_socket is not None:
+        os.chmod(bound.name, options.chmod_socket)
+    if options.chown_socket is not None:
+        user, group = find_owner(options.chown_socket, "chown-socket")
+        try:
+            os.chown(bound.name, user, group)
+        except OSError as error:
+            raise ConfigError(
+                f"chown-socket = {options.chown_socket}: {bound.name}: {error.strerror}"
+            ) from error
+
+
+def _clear_way(path: str) -> None:
+    """Remove a UNIX socket that nobody listens on; whatever else stands at ``path`` stays."""
+    try:
+        mode = os.lstat(path).st_mode
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise ConfigError(f"{path}: {error.strerror}") from error
+    if stat.S_ISDIR(mode):
+        raise ConfigError(f"{path} is a directory; a UNIX socket needs a file name of its own")
+    if not stat.S_ISSOCK(mode):
+        raise ConfigError(f"{path} exists and is not a socket; it is left alone")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        probe.settimeout(PROBE_TIMEOUT)
+        try:
+            probe.connect(path)
+        except ConnectionRefusedError:
+            pass
+        except OSError as error:  # a full backlog, another type of socket, no permission
+            raise ConfigError(f"{path} is in use ({error.strerror or error})") from error
+        else:
+            raise ConfigError(f"{path} is in use: somebody listens there")
+    try:
+        Path(path).unlink(missing_ok=True)
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot replace the old socket: {error.strerror}") from error
+
+
+def _tune(sock: socket.socket, options: SocketOptions) -> None:
+    # Linux: accepted connections take these over from the listener, so nobody
+    # spends a system call per connection on them.
+    if sock.family in (socket.AF_INET, socket.AF_INET6):
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, int(options.tcp_nodelay))
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, int(options.so_keepalive))
+
+
+@contextlib.contextmanager
+def _closed_on_error(sock: socket.socket) -> Iterator[socket.socket]:
+    try:
+        yield sock
+    except BaseException:
+        sock.close()
+        raise

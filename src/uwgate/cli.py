@@ -1,0 +1,104 @@
+"""The command ``uwgate``: loads the configuration, then runs the master or another command."""
+
+from __future__ import annotations
+
+import logging
+import os
+import platform
+import shutil
+import signal
+import sys
+from collections.abc import Mapping, Sequence
+
+from uwgate import __version__, exits, identity, launch, pid_file
+from uwgate.conf.check import effective_ini, note_line, report, report_error
+from uwgate.conf.errors import ConfigError
+from uwgate.conf.help import help_text
+from uwgate.conf.loading import ENVIRONMENT_PREFIXES, Loaded, load
+from uwgate.conf.logs import wants_colour
+from uwgate.conf.pair import Command, Severity
+from uwgate.conf.settings import Settings
+from uwgate.gateways.command import gateway_command
+from uwgate.generation import Commands
+from uwgate.workers.command import spawner_command
+
+log = logging.getLogger("uwgate.master")
+
+SHORT_HELP = """\
+uwgate serves web applications. Try one of these:
+
+  uwgate --http :8080 --wsgi-file app.py            one file with a WSGI application
+  uwgate --http :8080 --module shop.wsgi -p 4       a module, in four processes
+  uwgate --uwsgi-socket /run/shop.sock shop.ini     behind nginx, the rest from a file
+  uwgate --check shop.ini                           what a file means, without starting
+  uwgate --help                                     every option
+"""
+COMMANDS = Commands(gateway=gateway_command, spawner=spawner_command)
+LEVELS = {
+    Severity.NOTE: logging.DEBUG,  # told at the start already
+    Severity.WARNING: logging.WARNING,
+    Severity.PRINT: logging.INFO,
+}
+WIDEST_HELP = 100  # columns
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line ``argv`` (without the program's name); returns the exit code."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    environ = dict(os.environ)  # as it was: a reload reads the same
+    colours = wants_colour(2, environ)
+    try:
+        if not arguments and not any(map(_is_option, environ)):
+            sys.stderr.write(SHORT_HELP)
+            return exits.ERROR
+        loaded = load(arguments, environ)
+        if loaded.command is not None:
+            return _execute(loaded.command, loaded, colours=wants_colour(1, environ))
+        for note in loaded.notes:
+            sys.stderr.write(note_line(note, colours=colours) + "\n")
+        if loaded.show_config:
+            sys.stdout.write(effective_ini(loaded.settings) + "\n")
+            sys.stdout.flush()
+        return launch.run(
+            loaded.settings, COMMANDS, lambda: _load_again(arguments, environ), environ
+        )
+    except ConfigError as error:
+        sys.stderr.write(report_error(error, colours=colours))
+        return exits.ERROR
+    except KeyboardInterrupt:
+        return exits.INTERRUPTED
+
+
+def _is_option(variable: str) -> bool:
+    return variable.startswith(ENVIRONMENT_PREFIXES)
+
+
+def _load_again(arguments: Sequence[str], environ: Mapping[str, str]) -> Settings:
+    loaded = load(arguments, environ, reloading=True)
+    for note in loaded.notes:
+        log.log(LEVELS[note.severity], "%s", note)
+    return loaded.settings
+
+
+def _execute(command: Command, loaded: Loaded, *, colours: bool) -> int:
+    match command.name, command.arguments:
+        case "check", _:
+            identity.check(loaded.settings)
+            sys.stdout.write(report(loaded, colours=colours))
+        case "get", values:
+            sys.stdout.write("".join(f"{value}\n" for value in values))
+        case "help", topic:
+            width = min(shutil.get_terminal_size().columns, WIDEST_HELP)
+            text = help_text(topic[0] if topic else None, width=width, colours=colours)
+            sys.stdout.write(text.rstrip("\n") + "\n")
+        case "version", _:
+            sys.stdout.write(f"{__version__}\n")
+        case "python-version", _:
+            sys.stdout.write(f"{platform.python_version()}\n")
+        case "stop", (path,):
+            pid_file.send_signal(path, signal.SIGINT)
+        case "reload", (path,):
+            pid_file.send_signal(path, signal.SIGHUP)
+        case name, _:
+            raise ConfigError(f"--{name} cannot be done")
+    return exits.OK

@@ -1,0 +1,240 @@
+"""One generation: the spawner and the gateways that run one reading of the configuration.
+
+A generation starts whole or not at all. Once it has started, children that die are replaced
+until it is drained.
+"""
+
+from __future__ import annotations
+
+import logging
+import signal
+from dataclasses import dataclass
+
+import trio
+
+from uwgate import exits
+from uwgate.backoff import Backoff
+from uwgate.child import Child
+from uwgate.children import Children, Command
+from uwgate.conf.errors import ConfigError
+from uwgate.conf.settings import Settings
+from uwgate.sockets import Sockets
+
+log = logging.getLogger("uwgate.master")
+
+SPAWNER_START_LIMIT = 600.0  # seconds; imports of large applications take their time
+GATEWAY_START_LIMIT = 60.0  # seconds
+PROGRESS_INTERVAL = 10.0  # seconds between log lines while a start takes long
+STOP_LIMIT = 3.0  # seconds a child has to obey SIGTERM
+SPARE = 2.0  # seconds on top of a mercy that the child itself keeps as well
+
+
+class StartFailed(Exception):
+    """A child could not start. ``code`` is the exit code of the master if it must stop."""
+
+    def __init__(self, reason: str, code: int) -> None:
+        super().__init__(reason)
+        self.code = code
+
+
+@dataclass(frozen=True, slots=True)
+class Commands:
+    """How the programs below the master are called."""
+
+    gateway: Command
+    spawner: Command
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """One child that a generation must have at all times. ``instance`` counts from 1."""
+
+    kind: str
+    instance: int
+
+    @property
+    def name(self) -> str:
+        return "spawner" if self.kind == "spawner" else f"{self.kind} {self.instance}"
+
+
+class Generation:
+    """See the module. ``number`` counts reloads from 1."""
+
+    def __init__(
+        self,
+        number: int,
+        settings: Settings,
+        sockets: Sockets,
+        children: Children,
+        commands: Commands,
+    ) -> None:
+        self.number = number
+        self.settings = settings
+        self.sockets = sockets
+        self._children = children
+        self._commands = commands
+        self._filled: dict[Place, Child] = {}
+        self._orphans: set[int] = set()  # workers whose spawner died, until they are gone too
+        self._ending = trio.Event()
+
+    @property
+    def has_spawner(self) -> bool:
+        """Whether workers of ours serve anything."""
+        return bool(self.sockets.worker_listeners) and self.settings.workers.processes > 0
+
+    async def start(self) -> None:
+        """Start the spawner, then the gateways; returns when all are ready.
+
+        Raises:
+            StartFailed: one of them failed, died, or took too long. The others still run.
+        """
+        if self.has_spawner:
+            await self._wait_ready(self._launch(Place("spawner", 1)), SPAWNER_START_LIMIT)
+        if self.sockets.gateway_listeners:
+            places = [Place("http", 1 + one) for one in range(self.settings.http.http_processes)]
+            for gateway in [self._launch(place) for place in places]:
+                await self._wait_ready(gateway, GATEWAY_START_LIMIT)
+
+    def supervise(self, nursery: trio.Nursery) -> None:
+        """Keep every place filled from now on, with tasks in ``nursery``."""
+        for place in self._filled:
+            nursery.start_soon(self._keep_filled, place, nursery)
+
+    async def drain(self, *, idle: float, gateways_first: bool) -> None:
+        """Let everything finish what it does, and exit; kill what takes too long.
+
+        Idle connections of clients may bring one last request in within ``idle`` seconds.
+        ``gateways_first``: workers keep serving until the gateways are gone. Without it
+        both finish at the same time, for workers of another generation serve on.
+        """
+        self._ending.set()
+        async with trio.open_nursery() as nursery:
+            gateways = [one for place, one in self._filled.items() if place.kind != "spawner"]
+            async with trio.open_nursery() as gateway_nursery:
+                for child in gateways:
+                    mercy = self.settings.master.reload_mercy
+                    gateway_nursery.start_soon(self._drain_child, child, mercy, idle)
+                if not gateways_first:
+                    nursery.start_soon(self._drain_workers)
+            if gateways_first:
+                nursery.start_soon(self._drain_workers)
+
+    def kill(self) -> None:
+        """SIGKILL for all children, at once."""
+        self._ending.set()
+        for child in self._filled.values():
+            child.kill_group()
+        self._children.signal_orphans(self._orphans, signal.SIGKILL)
+
+    async def _wait_ready(self, child: Child, limit: float) -> None:
+        with trio.move_on_after(limit):
+            while not child.settled.is_set():
+                with trio.move_on_after(PROGRESS_INTERVAL):
+                    await child.settled.wait()
+                    break
+                waited = trio.current_time() - child.started_at
+                log.info("%s (pid: %d) is starting, for %.0f s now", child.name, child.pid, waited)
+        if child.failure is not None:
+            raise StartFailed(child.failure.reason, child.failure.code)
+        if child.status is not None:
+            code = child.status if child.status > 0 else exits.ERROR
+            raise StartFailed(f"{child.name} {child.describe_exit()} before it was ready", code)
+        if not child.is_ready:
+            child.kill_group()
+            raise StartFailed(f"{child.name} was not ready after {limit:g} s", exits.ERROR)
+
+    def _launch(self, place: Place) -> Child:
+        is_spawner = place.kind == "spawner"
+        sockets = self.sockets
+        try:
+            child = self._children.start(
+                place.name,
+                self._commands.spawner if is_spawner else self._commands.gateway,
+                self.settings,
+                listeners=sockets.worker_listeners if is_spawner else sockets.gateway_listeners,
+                lease_address=sockets.lease_address,
+                instance=place.instance,
+                generation=self.number,
+            )
+        except OSError as error:
+            raise StartFailed(f"{place.name}: cannot be executed: {error}", exits.ERROR) from error
+        except ConfigError as error:  # such as a virtualenv without Python
+            raise StartFailed(str(error), exits.ERROR) from error
+        self._filled[place] = child
+        log.info("spawned uWSGI %s (pid: %d)", place.name, child.pid)
+        return child
+
+    async def _keep_filled(self, place: Place, nursery: trio.Nursery) -> None:
+        backoff = Backoff()
+        buried: Child | None = None
+        while True:
+            child = self._filled[place]
+            await child.exited.wait()
+            if place.kind == "spawner":
+                self._orphans.update(self._children.adopt(child.workers))
+            if self._ending.is_set():
+                return
+            if child is not buried:
+                self._log_death(child)
+                pause = backoff.pause_after(child.lived, was_ready=child.is_ready)
+            else:  # not even a process could be had
+                pause = backoff.pause_after(0.0, was_ready=False)
+            buried = child
+            with trio.move_on_after(pause):
+                await self._ending.wait()
+            if self._ending.is_set():
+                return
+            if await self._replace(place) and self._orphans and place.kind == "spawner":
+                nursery.start_soon(self._dismiss_orphans)
+
+    async def _replace(self, place: Place) -> bool:
+        """Fill a place again; False if the new child did not get ready."""
+        limit = SPAWNER_START_LIMIT if place.kind == "spawner" else GATEWAY_START_LIMIT
+        try:
+            child = self._launch(place)
+            await self._wait_ready(child, limit)
+        except StartFailed as error:
+            if not self._ending.is_set():
+                log.error("%s", error)
+            return False
+        log.info("Respawned uWSGI %s (new pid: %d)", place.name, child.pid)
+        return True
+
+    async def _dismiss_orphans(self) -> None:
+        orphans = sorted(self._orphans)
+        log.info("workers serve again: orphaned workers %s finish and exit", orphans)
+        await self._children.dismiss(orphans, mercy=self.settings.workers.worker_reload_mercy)
+        self._orphans.difference_update(orphans)
+
+    def _log_death(self, child: Child) -> None:
+        log.error(
+            "DAMN ! %s (pid: %d) died, %s :( trying respawn ...",
+            child.name,
+            child.pid,
+            child.describe_exit(),
+        )
+        if child.workers and self._orphans:
+            log.warning("its workers %s keep serving meanwhile", sorted(self._orphans))
+
+    async def _drain_child(self, child: Child, mercy: float, idle: float) -> None:
+        if child.is_ready:
+            child.send("drain", idle=idle)
+            with trio.move_on_after(mercy + SPARE):
+                await child.exited.wait()
+                return
+            log.warning("%s (pid: %d) did not finish in %g s", child.name, child.pid, mercy)
+        child.send("stop")
+        child.kill(signal.SIGTERM)
+        with trio.move_on_after(STOP_LIMIT):
+            await child.exited.wait()
+        child.kill_group()
+        await child.exited.wait()
+
+    async def _drain_workers(self) -> None:
+        mercy = self.settings.workers.worker_reload_mercy
+        spawner = self._filled.get(Place("spawner", 1))
+        if spawner is not None:
+            await self._drain_child(spawner, mercy, 0.0)
+            self._orphans.update(self._children.adopt(spawner.workers))
+        if self._orphans:
+            await self._children.dismiss(sorted(self._orphans), mercy=mercy)

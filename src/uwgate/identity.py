@@ -1,0 +1,78 @@
+"""Names of users and groups, looked up before anything starts."""
+
+from __future__ import annotations
+
+import grp
+import os
+import pwd
+
+from uwgate.conf.errors import ConfigError
+from uwgate.conf.settings import Settings
+
+
+def find_user(name: str, option: str) -> int:
+    """The number of a user, given by name or number.
+
+    Raises:
+        ConfigError: there is no such user.
+    """
+    if name.isascii() and name.isdigit():
+        return int(name)
+    try:
+        return pwd.getpwnam(name).pw_uid
+    except KeyError:
+        raise ConfigError(f"{option}: there is no user {name!r} on this machine") from None
+
+
+def find_group(name: str, option: str) -> int:
+    """The number of a group, given by name or number.
+
+    Raises:
+        ConfigError: there is no such group.
+    """
+    if name.isascii() and name.isdigit():
+        return int(name)
+    try:
+        return grp.getgrnam(name).gr_gid
+    except KeyError:
+        raise ConfigError(f"{option}: there is no group {name!r} on this machine") from None
+
+
+def find_owner(text: str, option: str) -> tuple[int, int]:
+    """User and group of ``user``, ``user:group`` or ``:group``; -1 where none is named.
+
+    Raises:
+        ConfigError: one of them does not exist.
+    """
+    user, _, group = text.partition(":")
+    return (
+        find_user(user, option) if user else -1,
+        find_group(group, option) if group else -1,
+    )
+
+
+def check(settings: Settings) -> None:
+    """See that the children can become who the options say.
+
+    Raises:
+        ConfigError: an unknown name, or a change that only root may make.
+    """
+    master, http = settings.master, settings.http
+    users = [("uid", master.uid), ("http-uid", http.http_uid)]
+    groups = [("gid", master.gid), ("http-gid", http.http_gid)]
+    groups += [("add-gid", name) for name in master.add_gid]
+    root = os.geteuid() == 0
+    for option, name in users:
+        if name is not None and find_user(name, option) != os.geteuid() and not root:
+            raise ConfigError(f"{option} = {name}: only root can become another user")
+    own_groups = {os.getegid(), *os.getgroups()}
+    for option, name in groups:
+        if name is not None and find_group(name, option) not in own_groups and not root:
+            raise ConfigError(f"{option} = {name}: only root can join another group")
+
+
+def runs_as_root(settings: Settings) -> bool:
+    """Whether requests would be handled with root's power."""
+    return os.geteuid() == 0 and (
+        settings.master.uid is None or find_user(settings.master.uid, "uid") == 0
+    )

@@ -1,0 +1,237 @@
+"""The master: binds, starts, watches, reloads and stops; it parses no byte from a client.
+
+Signals become two wishes, to stop and to reload, and are fulfilled in tasks. A second wish to
+stop ends the patience with what still runs.
+"""
+
+from __future__ import annotations
+
+import logging
+import signal
+from collections.abc import AsyncIterator, Callable
+
+import trio
+
+from uwgate import banner, exits, identity
+from uwgate.children import Children, become_subreaper
+from uwgate.conf.errors import ConfigError
+from uwgate.conf.procname import process_title, set_title
+from uwgate.conf.settings import Settings
+from uwgate.daemon import Caller
+from uwgate.generation import Commands, Generation, StartFailed
+from uwgate.log_file import LogFile, LogPipe
+from uwgate.notify import Notifier
+from uwgate.sockets import Sockets, bind_all
+
+log = logging.getLogger("uwgate.master")
+
+STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGQUIT)
+# Their default action would end or suspend the master.
+HARMLESS_SIGNALS = (
+    signal.SIGUSR1,
+    signal.SIGUSR2,
+    signal.SIGALRM,
+    signal.SIGIO,
+    signal.SIGTTIN,
+    signal.SIGTTOU,
+    signal.SIGWINCH,
+    signal.SIGTSTP,
+)
+COMMAND_SIGNALS = (*STOP_SIGNALS, signal.SIGHUP, *HARMLESS_SIGNALS)
+MAX_RETIRING = 3  # generations that finish old requests at the same time
+# A client that sends its next request just as we close its idle connection would lose it.
+DRAIN_IDLE = 5.0  # seconds that idle connections have for one more request, after a reload
+KILL_LIMIT = 5.0  # seconds; SIGKILL works at once, but for processes stuck in the kernel
+
+
+class Master:
+    """Owns the sockets and the generations. ``load`` reads the configuration again."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        sockets: Sockets,
+        commands: Commands,
+        load: Callable[[], Settings],
+        *,
+        systemd: range,
+        log_file: LogFile,
+        notifier: Notifier,
+        caller: Caller,
+    ) -> None:
+        self.sockets = sockets
+        self._settings = settings
+        self._commands = commands
+        self._load = load
+        self._systemd = systemd
+        self._log_file = log_file
+        self._notifier = notifier
+        self._caller = caller
+        self._generations: list[Generation] = []
+        self._count = 0
+        self._serving = trio.CancelScope()  # ended by the first wish to stop
+        self._patience = trio.CancelScope()  # ended by the second
+        self._reload_wanted = trio.Event()
+        self._retiring = trio.Semaphore(MAX_RETIRING)
+
+    async def run(self) -> int:
+        """Serve until told to stop; returns the exit code."""
+        become_subreaper()
+        set_title(process_title(self._settings.master, "master"))
+        through_pipe = self._settings.log.log_master or self._settings.log.log_maxsize
+        pipe = LogPipe(self._log_file) if through_pipe else None
+        try:
+            with (
+                trio.open_signal_receiver(signal.SIGCHLD) as deaths,
+                trio.open_signal_receiver(*COMMAND_SIGNALS) as signals,
+            ):
+                # Blocked since the pid file was there: an early signal waits, and kills nobody.
+                signal.pthread_sigmask(signal.SIG_UNBLOCK, COMMAND_SIGNALS)
+                return await self._run(deaths, signals, pipe)
+        finally:
+            if pipe is not None:
+                pipe.close()
+
+    async def _run(
+        self, deaths: AsyncIterator[int], signals: AsyncIterator[int], pipe: LogPipe | None
+    ) -> int:
+        code = exits.ERROR
+        async with trio.open_nursery() as nursery:
+            children = Children(nursery, output=pipe.write_end if pipe else None)
+            try:
+                nursery.start_soon(children.reap, deaths)
+                nursery.start_soon(self._obey, signals)
+                if pipe is not None:
+                    nursery.start_soon(pipe.copy)
+                code = await self._live(children, nursery)
+            finally:
+                children.kill_all()
+                children.close()
+            nursery.cancel_scope.cancel()
+        return code
+
+    async def _obey(self, signals: AsyncIterator[int]) -> None:
+        async for number in signals:
+            name = signal.Signals(number).name
+            if number == signal.SIGTERM and not self._settings.master.die_on_term:
+                log.info("SIGTERM reloads, because die-on-term is false")
+                number = signal.SIGHUP
+            if number in STOP_SIGNALS:
+                self._stop(name)
+            elif number != signal.SIGHUP:
+                log.info("%s has no effect", name)
+            elif self._settings.master.exit_on_reload:
+                self._stop(f"{name} with exit-on-reload")
+            else:
+                self._reload_wanted.set()
+
+    def _stop(self, reason: str) -> None:
+        if not self._serving.cancel_called:
+            log.info("%s: stopping when the running requests are done", reason)
+            self._serving.cancel()
+        else:
+            log.warning("%s again: stopping at once", reason)
+            self._patience.cancel()
+
+    async def _live(self, children: Children, nursery: trio.Nursery) -> int:
+        code = exits.OK
+        with self._serving:
+            try:
+                await self._start_first(children, nursery)
+            except StartFailed as error:
+                log.error("%s", str(error).rstrip())
+                log.error("the start failed, nothing was served")
+                code = error.code
+                self._caller.release(code, f"{str(error).rstrip()}\n")
+            else:
+                await self._serve(children, nursery)
+        self._notifier.stopping()
+        # Who connects from here on is refused as soon as the last child has closed, too.
+        self.sockets.close_unless_in(None, remove_files=False)
+        with self._patience:
+            async with trio.open_nursery() as drains:
+                for generation in self._generations:
+                    drains.start_soon(self._drain_last, generation)
+        children.kill_all()
+        with trio.move_on_after(KILL_LIMIT):
+            await children.wait_none()
+        if code == exits.OK:
+            log.info("goodbye to uwgate")
+        return code
+
+    async def _drain_last(self, generation: Generation) -> None:
+        await generation.drain(idle=0.0, gateways_first=True)
+
+    async def _start_first(self, children: Children, nursery: trio.Nursery) -> None:
+        for line in banner.lines(self._settings, self.sockets):
+            log.info("%s", line)
+        generation = self._new_generation(self._settings, self.sockets, children)
+        await generation.start()
+        generation.supervise(nursery)
+        self._report_ready()
+        self._caller.release()
+
+    async def _serve(self, children: Children, nursery: trio.Nursery) -> None:
+        while True:
+            await self._reload_wanted.wait()
+            self._reload_wanted = trio.Event()  # wishes from here on mean one more reload
+            await self._retiring.acquire()
+            self._notifier.reloading()
+            self._log_file.reopen()
+            if not await self._reload(children, nursery):
+                self._retiring.release()
+            self._report_ready()
+
+    async def _reload(self, children: Children, nursery: trio.Nursery) -> bool:
+        """Replace the current generation; False if it had to stay."""
+        log.info("...gracefully reloading uwgate (generation %d)", self._count + 1)
+        try:
+            settings = self._load()
+            identity.check(settings)
+            sockets = bind_all(settings, log.warning, systemd=self._systemd, previous=self.sockets)
+        except ConfigError as error:
+            log.error("%s", error)
+            log.error("reload failed, generation %d keeps serving", self._generations[-1].number)
+            return False
+        old = self._generations[-1]
+        generation = self._new_generation(settings, sockets, children)
+        try:
+            await generation.start()
+        except trio.Cancelled:
+            sockets.close_unless_in(self.sockets, remove_files=True)
+            raise
+        except StartFailed as error:
+            log.error("%s", str(error).rstrip())
+            log.error("reload failed, generation %d keeps serving", old.number)
+            sockets.close_unless_in(self.sockets, remove_files=True)
+            # Its workers may have taken requests already, so it is not simply killed.
+            self._generations.remove(generation)
+            self._generations.insert(0, generation)
+            nursery.start_soon(self._retire, generation, False)
+            return True
+        generation.supervise(nursery)
+        gone, self.sockets, self._settings = self.sockets, sockets, settings
+        gone.close_unless_in(sockets, remove_files=settings.sockets.vacuum)
+        log.info("generation %d serves, generation %d finishes", generation.number, old.number)
+        # Old gateways can use the new workers only if those serve leases at the same address.
+        shared = sockets.lease_address == gone.lease_address
+        nursery.start_soon(self._retire, old, not shared)
+        return True
+
+    async def _retire(self, generation: Generation, gateways_first: bool) -> None:
+        await generation.drain(idle=DRAIN_IDLE, gateways_first=gateways_first)
+        self._generations.remove(generation)
+        self._retiring.release()
+        log.info("generation %d is gone", generation.number)
+
+    def _new_generation(
+        self, settings: Settings, sockets: Sockets, children: Children
+    ) -> Generation:
+        self._count += 1
+        generation = Generation(self._count, settings, sockets, children, self._commands)
+        self._generations.append(generation)
+        return generation
+
+    def _report_ready(self) -> None:
+        names = ", ".join(one.name for one in self.sockets.of(*banner.SERVED_BY))
+        self._notifier.ready(f"generation {self._generations[-1].number} serves {names}")

@@ -1,0 +1,44 @@
+"""Messages to systemd's service manager (sd_notify(3))."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import time
+
+
+class Notifier:
+    """Tells systemd what we do; silent without an ``address`` ($NOTIFY_SOCKET)."""
+
+    def __init__(self, address: str | None) -> None:
+        self._address = address
+
+    def ready(self, status: str) -> None:
+        """Start or reload is done."""
+        self._send("READY=1", f"STATUS={status}")
+
+    def reloading(self) -> None:
+        """A reload begins."""
+        now = time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000
+        self._send("RELOADING=1", f"MONOTONIC_USEC={now}", "STATUS=reloading")
+
+    def stopping(self) -> None:
+        """The end begins."""
+        self._send("STOPPING=1", "STATUS=finishing the running requests")
+
+    def status(self, text: str) -> None:
+        """One line for ``systemctl status``."""
+        self._send(f"STATUS={text}")
+
+    def _send(self, *lines: str) -> None:
+        if not self._address:
+            return
+        name = self._address
+        if name.startswith("@"):
+            name = "\0" + name[1:]
+        # Nobody listening, or its queue full, must not disturb the service.
+        with (
+            contextlib.suppress(OSError),
+            socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK) as sock,
+        ):
+            sock.sendto("\n".join(lines).encode(), name)

@@ -1,0 +1,238 @@
+"""Every listening socket of one configuration, and who serves it.
+
+The master binds all of them before anything starts, and keeps them: an address that is
+still wanted after a reload keeps its socket, so no connection that waits there is lost.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from uwgate.binding import Bound, adopt, bind, bind_lease, relisten, set_permissions
+from uwgate.conf.address import Address, AddressKind, parse_listen
+from uwgate.conf.errors import ConfigError
+from uwgate.conf.groups.sockets import SocketOptions
+from uwgate.conf.settings import Settings
+from uwgate.conf.start import Listener
+
+SOMAXCONN = Path("/proc/sys/net/core/somaxconn")
+FIRST_SYSTEMD_FD = 3  # sd_listen_fds(3)
+LEASE = "lease"  # the key of the lease socket, which has no address of its own
+ROLE_OF_PROTOCOL = {"uwsgi": "uwsgi", "http": "http-socket", "http11": "http11-socket"}
+ANY_IPV4 = ("", "0.0.0.0")
+
+
+@dataclass(slots=True)
+class Sockets:
+    """Bound sockets by key (the address as text), and the listeners made of them."""
+
+    bound: dict[str, Bound] = field(default_factory=dict)
+    listeners: list[Listener] = field(default_factory=list)
+    lease_address: str | None = None
+
+    def of(self, *roles: str) -> tuple[Listener, ...]:
+        """The listeners with one of these roles."""
+        return tuple(one for one in self.listeners if one.role in roles)
+
+    @property
+    def gateway_listeners(self) -> tuple[Listener, ...]:
+        """What the HTTP gateways accept on."""
+        return self.of("http")
+
+    @property
+    def worker_listeners(self) -> tuple[Listener, ...]:
+        """What the workers accept on."""
+        return self.of(LEASE, *ROLE_OF_PROTOCOL.values())
+
+    def close_unless_in(self, kept: Sockets | None, *, remove_files: bool) -> None:
+        """Close the sockets that ``kept`` does not have as well."""
+        held = {id(one) for one in kept.bound.values()} if kept else set()
+        for one in self.bound.values():
+            if id(one) not in held:
+                one.socket.close()
+                if remove_files:
+                    one.remove_file()
+
+    def close_and_vacuum(self) -> None:
+        """Close everything and remove the files of UNIX sockets."""
+        self.close_unless_in(None, remove_files=True)
+
+
+def bind_all(
+    settings: Settings,
+    note: Callable[[str], None],
+    *,
+    systemd: Sequence[int] = (),
+    previous: Sockets | None = None,
+) -> Sockets:
+    """Bind what the settings name; ``note`` gets remarks for the operator.
+
+    ``systemd`` are the descriptors of ``systemd_descriptors``; they join with the protocol
+    of the option ``protocol``. Sockets of ``previous`` are used again where the address is
+    the same.
+
+    Raises:
+        ConfigError: something cannot be bound. Nothing of this call stays open then.
+    """
+    sockets = Sockets()
+    options = _with_possible_backlog(settings.sockets, note)
+    try:
+        _Binder(settings, options, sockets, previous).bind_everything(systemd)
+    except ConfigError:
+        sockets.close_unless_in(previous, remove_files=True)
+        raise
+    if settings.http.http and not settings.http.http_to and settings.workers.processes == 0:
+        note("http without http-to and with processes = 0: every request gets 503")
+    return sockets
+
+
+def systemd_descriptors(environ: Mapping[str, str]) -> range:
+    """The descriptors that systemd's socket activation gave to this process.
+
+    Raises:
+        ConfigError: LISTEN_FDS is no number.
+    """
+    if environ.get("LISTEN_PID") != str(os.getpid()):
+        return range(0)
+    text = environ.get("LISTEN_FDS", "0")
+    if not text.isascii() or not text.isdigit():
+        raise ConfigError(f"LISTEN_FDS = {text!r}, as systemd gave it, is no number")
+    return range(FIRST_SYSTEMD_FD, FIRST_SYSTEMD_FD + int(text))
+
+
+def wanted(settings: Settings) -> Iterator[tuple[str, str, str]]:
+    """(option, address, role) of each listener that the settings name, explicit ones first."""
+    options = settings.sockets
+    for text in settings.http.http:
+        yield "http", text, "http"
+    for text in options.uwsgi_socket:
+        yield "uwsgi-socket", text, "uwsgi"
+    for text in options.http_socket:
+        yield "http-socket", text, "http-socket"
+    for text in options.http11_socket:
+        yield "http11-socket", text, "http11-socket"
+    for text in options.socket:
+        yield "socket", text, ROLE_OF_PROTOCOL[options.protocol]
+
+
+class _Binder:
+    def __init__(
+        self,
+        settings: Settings,
+        options: SocketOptions,
+        sockets: Sockets,
+        previous: Sockets | None,
+    ) -> None:
+        self.settings = settings
+        self.options = options
+        self.sockets = sockets
+        self.previous = previous.bound if previous else {}
+        self.shared = [self._parse("shared-socket", one) for one in options.shared_socket]
+        addresses = [self._parse(option, text) for option, text, _ in wanted(settings)]
+        self.ipv4_ports = {
+            one.port
+            for one in addresses + self.shared
+            if one.kind is AddressKind.TCP and one.host in ANY_IPV4 and one.port
+        }
+
+    def bind_everything(self, systemd: Sequence[int]) -> None:
+        given_by: dict[str, str] = {}
+        shared_keys: list[str] = []
+        for position, address in enumerate(self.shared):
+            shared_keys.append(self._key(address))
+            self._bind(shared_keys[-1], address, "shared-socket")
+            given_by[shared_keys[-1]] = f"shared-socket {position}"
+        for option, text, role in wanted(self.settings):
+            address = self._resolve_shared(option, self._parse(option, text))
+            key = shared_keys[int(text[1:])] if text.startswith("=") else self._key(address)
+            if key in self.sockets.bound and not self._may_repeat(key, text):
+                raise ConfigError(f"{option} = {text}: {given_by[key]} has this address already")
+            given_by[key] = option
+            self._bind(key, address, option)
+            self._add(key, role)
+        self._take_systemd(systemd)
+        if not self.sockets.listeners:
+            raise ConfigError(
+                "nothing to listen on: give http = :8080 (the HTTP gateway), "
+                "or socket, uwsgi-socket, http-socket (workers behind another server)"
+            )
+        if self._needs_lease():
+            bound = self.previous.get(LEASE) or bind_lease()
+            self.sockets.bound[LEASE] = bound
+            self.sockets.lease_address = bound.name[1:]
+            self._add(LEASE, LEASE)
+
+    def _needs_lease(self) -> bool:
+        http = self.settings.http
+        return bool(http.http) and not http.http_to and self.settings.workers.processes > 0
+
+    def _parse(self, option: str, text: str) -> Address:
+        try:
+            return parse_listen(text)
+        except ConfigError as error:
+            raise ConfigError(f"{option}: {error}") from error
+
+    def _resolve_shared(self, option: str, address: Address) -> Address:
+        if address.kind is not AddressKind.SHARED:
+            return address
+        if address.number >= len(self.shared):
+            raise ConfigError(
+                f"{option} = {address}: there are {len(self.shared)} shared-sockets, counted from 0"
+            )
+        return self.shared[address.number]
+
+    def _key(self, address: Address) -> str:
+        if address.kind is AddressKind.UNIX:
+            return os.path.abspath(address.path)
+        if address.kind is AddressKind.TCP and address.port == 0:
+            # Two of them are two sockets: the kernel chooses a port for each.
+            same = sum(1 for key in self.sockets.bound if key.startswith(f"{address}#"))
+            return f"{address}#{same}"
+        return str(address)
+
+    def _may_repeat(self, key: str, text: str) -> bool:
+        return text.startswith("=") or key.startswith("fd://")
+
+    def _bind(self, key: str, address: Address, option: str) -> None:
+        if key in self.sockets.bound:
+            return
+        bound = self.previous.get(key)
+        if bound is not None and bound.is_in_place:
+            relisten(bound, self.options)
+            set_permissions(bound, self.options)
+        else:
+            only_ipv6 = address.host == "::" and address.port in self.ipv4_ports
+            try:
+                bound = bind(address, self.options, only_ipv6=only_ipv6)
+            except ConfigError as error:
+                raise ConfigError(f"{option}: {error}") from error
+        self.sockets.bound[key] = bound
+
+    def _add(self, key: str, role: str) -> None:
+        bound = self.sockets.bound[key]
+        if any(one.fd == bound.socket.fileno() for one in self.sockets.listeners):
+            return  # the first mention decides what is spoken there
+        listener = Listener(fd=bound.socket.fileno(), role=role, name=bound.name)
+        self.sockets.listeners.append(listener)
+
+    def _take_systemd(self, descriptors: Sequence[int]) -> None:
+        for fd in descriptors:
+            key = f"fd://{fd}"
+            if key not in self.sockets.bound:
+                known = self.previous.get(key)
+                self.sockets.bound[key] = known or adopt(fd, "LISTEN_FDS", self.options)
+            self._add(key, ROLE_OF_PROTOCOL[self.options.protocol])
+
+
+def _with_possible_backlog(options: SocketOptions, note: Callable[[str], None]) -> SocketOptions:
+    try:
+        largest = int(SOMAXCONN.read_text())
+    except (OSError, ValueError):
+        return options
+    if options.listen <= largest:
+        return options
+    note(f"listen = {options.listen}: the kernel allows {largest} (net.core.somaxconn)")
+    return replace(options, listen=largest)

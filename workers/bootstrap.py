@@ -1,0 +1,55 @@
+"""Start of the spawner: run by path, under whichever Python the application wants.
+
+That Python need not have uwgate installed, so the package is registered here by its place;
+its folder never gets onto sys.path, where an application's own modules are looked up.
+Written for old versions of Python too: they shall be told, not get a syntax error.
+"""
+
+import importlib.util
+import json
+import os
+import socket
+import sys
+
+OLDEST = (3, 11)
+
+
+def register(folder):
+    """Make ``import uwgate.xxx`` find the package in ``folder``."""
+    spec = importlib.util.spec_from_file_location(
+        "uwgate", os.path.join(folder, "__init__.py"), submodule_search_locations=[folder]
+    )
+    package = importlib.util.module_from_spec(spec)
+    sys.modules["uwgate"] = package
+    spec.loader.exec_module(package)
+
+
+def refuse(fd):
+    """Tell the log and the master that this Python is too old."""
+    reason = "%s is Python %d.%d; the workers need %d.%d or newer" % (
+        (sys.executable,) + sys.version_info[:2] + OLDEST
+    )
+    sys.stderr.write(reason + "\n")
+    with os.fdopen(fd, "rb") as start:
+        control = socket.socket(fileno=json.loads(start.read().decode())["control_fd"])
+    message = {"type": "failed", "reason": reason, "code": 1}
+    control.send(json.dumps(message).encode())
+    sys.exit(1)
+
+
+def run():
+    """Become the spawner; sys.argv[1] is the descriptor of its ``Start``."""
+    fd = int(sys.argv[1])
+    if sys.version_info < OLDEST:
+        refuse(fd)
+    here = os.path.dirname(os.path.abspath(__file__))
+    if sys.path and os.path.realpath(sys.path[0]) == os.path.realpath(here):
+        del sys.path[0]
+    register(os.path.dirname(here))
+    from uwgate.workers.spawner import main
+
+    main(fd)
+
+
+if __name__ == "__main__":
+    run()
