@@ -1,8 +1,10 @@
 """Messages between the master and its children, on a SOCK_SEQPACKET pair.
 
 One packet is one JSON object with a ``type``. From the master: ``drain`` (finish what runs,
-take nothing new, exit 0) and ``stop`` (exit at once). From a gateway: ``ready``. From the
-spawner: ``ready`` (every worker accepts), ``failed`` (``reason`` text, ``code`` exit code),
+take nothing new, exit 0; to a gateway with ``idle``, the seconds that idle connections may
+still bring one last request in, 0 when the instance stops) and ``stop`` (exit at once).
+From a gateway: ``ready``. From the spawner: ``ready`` (every worker accepts), ``failed``
+(``reason`` text, ``code`` exit code),
 ``worker`` (``worker`` number, ``pid``; one more worker runs), ``gone`` (``worker``, ``pid``,
 ``status`` as of waitpid). End of file means that the other side is dead.
 """

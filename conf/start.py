@@ -50,9 +50,7 @@ class Start:
 
     def to_memory_file(self) -> int:
         """Write the value to a new memory file; returns its descriptor, at offset 0."""
-        values = {
-            field.name: getattr(self, field.name) for field in dataclasses.fields(self)
-        }
+        values = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
         values["settings"] = self.settings.to_json()
         values["listeners"] = [dataclasses.asdict(one) for one in self.listeners]
         fd = os.memfd_create("uwgate-start", 0)

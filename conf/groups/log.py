@@ -21,9 +21,7 @@ class LogOptions:
     log_backupname: str | None = option(
         None, kind=Kind.PATH, help="Name of the rotated file; without it FILE.UNIXTIME."
     )
-    log_master: bool = option(
-        False, kind=Kind.BOOL, help="Send all log lines through the master."
-    )
+    log_master: bool = option(False, kind=Kind.BOOL, help="Send all log lines through the master.")
     log_truncate: bool = option(False, kind=Kind.BOOL, help="Empty the log file at start.")
     logfile_chown: bool = option(
         False, kind=Kind.BOOL, help="Give the log file to the user that uid names."

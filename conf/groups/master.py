@@ -11,7 +11,9 @@ from uwgate.conf.option import Kind, option
 class MasterOptions:
     """What the master does for everybody."""
 
-    uid: str | None = option(None, kind=Kind.TEXT, help="Run everything but the master as this user.")
+    uid: str | None = option(
+        None, kind=Kind.TEXT, help="Run everything but the master as this user."
+    )
     gid: str | None = option(
         None, kind=Kind.TEXT, help="Run everything but the master as this group."
     )

@@ -61,9 +61,7 @@ class SocketOptions:
     chown_socket: str | None = option(
         None, kind=Kind.TEXT, help="Owner of UNIX sockets: user or user:group."
     )
-    umask: int | None = option(
-        None, kind=Kind.OCTAL, help="File mode creation mask, in octal."
-    )
+    umask: int | None = option(None, kind=Kind.OCTAL, help="File mode creation mask, in octal.")
     reuse_port: bool = option(False, kind=Kind.BOOL, help="Bind with SO_REUSEPORT.")
     freebind: bool = option(False, kind=Kind.BOOL, help="Bind addresses that do not exist yet.")
     tcp_nodelay: bool = option(True, kind=Kind.BOOL, help="Send small answers at once.")

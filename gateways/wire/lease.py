@@ -67,7 +67,9 @@ def encode_frame(flags: int, head: bytes = b"", body: bytes = b"") -> bytes:
         LeaseError: the head or the body is too large for a frame.
     """
     if len(head) > MAX_HEAD or len(body) > MAX_CHUNK:
-        raise LeaseError(f"frame of {len(head)} + {len(body)} bytes, limit {MAX_HEAD} + {MAX_CHUNK}")
+        raise LeaseError(
+            f"frame of {len(head)} + {len(body)} bytes, limit {MAX_HEAD} + {MAX_CHUNK}"
+        )
     return FRAME.pack(flags, len(head), len(body)) + head + body
 
 

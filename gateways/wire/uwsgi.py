@@ -28,7 +28,9 @@ def encode_var(key: bytes, value: bytes) -> bytes:
     return b"%b%b%b%b" % (LENGTH.pack(len(key)), key, LENGTH.pack(len(value)), value)
 
 
-def encode(variables: Iterable[tuple[bytes, bytes]], modifier1: int = 0, modifier2: int = 0) -> bytes:
+def encode(
+    variables: Iterable[tuple[bytes, bytes]], modifier1: int = 0, modifier2: int = 0
+) -> bytes:
     """A whole packet.
 
     Raises:

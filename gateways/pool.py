@@ -1,0 +1,189 @@
+"""Our own worker pool as a backend: exchanges over leases."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+
+import trio
+
+from uwgate.conf.errors import BackendError
+from uwgate.gateways import streams
+from uwgate.gateways.exchange import BodySource, Reply, Request
+from uwgate.gateways.leases import Lease, LeasePool
+from uwgate.gateways.wire import lease as wire
+from uwgate.gateways.wire.cgi import pack
+from uwgate.gateways.wire.uwsgi import HEADER, MAX_BLOCK
+
+_FRAMED = pack((("HTTP_TRANSFER_ENCODING", b"chunked"),))
+_FRAME_SIZE = wire.FRAME.size
+
+
+class WorkerPool:
+    """The workers of this instance."""
+
+    def __init__(self, leases: LeasePool) -> None:
+        self._leases = leases
+
+    def exchange(self) -> LeaseExchange:
+        return LeaseExchange(self._leases)
+
+    def close(self) -> None:
+        self._leases.close()
+
+
+class LeaseExchange:
+    """A request on a lease (gateways/wire/lease.py)."""
+
+    __slots__ = ("_framed", "_kept", "_last", "_lease", "_leases", "_left", "_sent_body")
+
+    def __init__(self, leases: LeasePool) -> None:
+        self._leases = leases
+        self._lease: Lease | None = None
+        self._framed = False
+        self._sent_body = True  # all of the request's body is on its way
+        self._left = 0  # bytes missing of the body of the frame that is being read
+        self._last = False  # that frame is the last one
+        self._kept = False  # the lease may be used again
+
+    async def begin(
+        self, request: Request, source: BodySource, nursery: trio.Nursery | None
+    ) -> Reply:
+        packet = self._packet(request)
+        while True:
+            self._lease = lease = self._leases.take_idle() or await self._leases.take()
+            reply = await self._try(lease, packet, source, nursery)
+            if reply is not None:
+                return reply
+            self._lease = None
+            self._leases.discard(lease)
+
+    def _packet(self, request: Request) -> bytes:
+        block = request.block
+        body = request.body
+        flags = 0
+        if request.length is None:
+            self._framed = True
+            block += _FRAMED
+            flags = wire.BODY_FRAMED
+            body = wire.CHUNK.pack(len(body)) + body if body else b""
+            if request.complete:
+                body += wire.CHUNK.pack(0)
+        if not request.complete:
+            self._sent_body = False
+            flags |= wire.EXPECT if request.expects_continue else wire.ACKNOWLEDGE
+        if len(block) > MAX_BLOCK:
+            raise BackendError("worker", f"request block of {len(block)} bytes", sent=False)
+        return HEADER.pack(0, len(block), flags) + block + body
+
+    async def _try(
+        self, lease: Lease, packet: bytes, source: BodySource, nursery: trio.Nursery | None
+    ) -> Reply | None:
+        """Send the request and await the reply; None if the worker left without running it."""
+        sock = lease.sock
+        try:
+            sent = sock.send(packet)
+        except BlockingIOError:
+            sent = 0
+        except OSError:
+            return None  # closed before anything was handed over
+        if sent < len(packet):
+            # Should that fail: its goodbye, or end of file, says what became of the request.
+            with contextlib.suppress(OSError):
+                await streams.send_all(sock, packet[sent:])
+        while True:
+            if len(lease.buffer) < _FRAME_SIZE:
+                await trio.lowlevel.wait_readable(sock)
+                await self._receive(lease)
+                continue
+            flags, head_size, body_size = wire.FRAME.unpack_from(lease.buffer)
+            if flags & wire.HEAD:
+                break
+            lease.buffer = lease.buffer[_FRAME_SIZE:]
+            if flags & wire.GOODBYE:
+                return None
+            if flags & wire.CONTINUE:
+                await source.send_continue()
+            elif not flags & wire.TAKEN:
+                raise BackendError("worker", f"frame with flags {flags}", sent=True)
+            if not self._sent_body and nursery is not None:
+                nursery.start_soon(self._forward_body, sock, source)
+        start = _FRAME_SIZE + head_size
+        while len(lease.buffer) < start:
+            await self._receive(lease)
+        head = lease.buffer[_FRAME_SIZE:start]
+        lease.buffer = lease.buffer[start:]
+        self._open_frame(flags, body_size)
+        body, last = self._take()
+        return Reply(flags, head, body, last)
+
+    async def read(self) -> tuple[bytes, bool]:
+        lease = self._lease
+        assert lease is not None
+        while True:
+            if self._left or self._last:
+                if self._left and not lease.buffer:
+                    await self._receive(lease)
+                return self._take()
+            header = wire.decode_header(lease.buffer)
+            if header is None:
+                await self._receive(lease)
+                continue
+            flags, _, body_size = header
+            lease.buffer = lease.buffer[_FRAME_SIZE:]
+            if flags & (wire.TAKEN | wire.CONTINUE):  # the answer had begun already
+                continue
+            self._open_frame(flags, body_size)
+
+    def _open_frame(self, flags: int, body_size: int) -> None:
+        if flags & wire.ABORTED:
+            raise BackendError("worker", "the application broke off", sent=True)
+        self._left = body_size
+        self._last = bool(flags & wire.LAST)
+        self._kept = not flags & wire.GOODBYE
+
+    def _take(self) -> tuple[bytes, bool]:
+        lease = self._lease
+        assert lease is not None
+        buffer = lease.buffer
+        left = self._left
+        if len(buffer) <= left:
+            lease.buffer = b""
+            data = buffer
+        else:
+            data = buffer[:left]
+            lease.buffer = buffer[left:]
+        self._left = left = left - len(data)
+        return data, self._last and not left
+
+    async def _receive(self, lease: Lease) -> None:
+        try:
+            data = await streams.receive(lease.sock)
+        except OSError as error:
+            raise BackendError("worker", f"died: {error.strerror}", sent=True) from error
+        if not data:
+            raise BackendError("worker", "died while it ran the request", sent=True)
+        lease.buffer += data
+
+    async def _forward_body(self, sock: socket.socket, source: BodySource) -> None:
+        try:
+            while data := await source.read_body():
+                await streams.send_all(
+                    sock, wire.CHUNK.pack(len(data)) + data if self._framed else data
+                )
+            if self._framed:
+                await streams.send_all(sock, wire.CHUNK.pack(0))
+        except OSError:
+            return  # the worker is gone or has read enough: its answer says which
+        self._sent_body = True
+
+    def end(self) -> None:
+        lease = self._lease
+        if lease is None:
+            return
+        self._lease = None
+        done = self._last and not self._left and not lease.buffer
+        if done and self._kept and self._sent_body:
+            self._leases.give_back(lease)
+        else:
+            self._leases.discard(lease)

@@ -1,0 +1,157 @@
+"""What every gateway process does around its own work: start, readiness, drain, stop.
+
+A gateway module's ``main`` hands its class to ``run``; from then on the class only accepts
+connections. See docs/architecture.md for what crosses from the master.
+"""
+
+from __future__ import annotations
+
+import errno
+import logging
+import os
+import signal
+import socket
+from collections.abc import Callable
+from typing import Protocol
+
+import trio
+
+from uwgate.conf import control, logs
+from uwgate.conf.privileges import drop
+from uwgate.conf.procname import process_title, set_title
+from uwgate.conf.start import Listener, Start
+
+log = logging.getLogger("uwgate.gateway")
+
+ACCEPT_BURST = 64  # connections taken before other tasks get their turn
+EXHAUSTED_PAUSE = 0.1  # seconds without accepting when descriptors or memory have run out
+DRAIN_IDLE = 5.0  # seconds that an idle connection may still bring one last request in
+
+
+class Gateway(Protocol):
+    """What ``run`` needs from a gateway."""
+
+    async def serve(self, nursery: trio.Nursery) -> None:
+        """Accept connections until cancelled; sessions run in ``nursery``."""
+        ...
+
+    def drain(self, idle: float) -> None:
+        """Let sessions end after what they are doing; idle ones within ``idle`` seconds."""
+        ...
+
+    async def drained(self) -> None:
+        """Return when the last session has ended."""
+        ...
+
+
+def run(
+    kind: str,
+    start: Start,
+    make: Callable[[Start], Gateway],
+    uid: str | None,
+    gid: str | None,
+) -> None:
+    """Be a gateway process until the master says otherwise.
+
+    ``uid`` and ``gid`` are those of this kind of gateway; None means the instance's.
+    """
+    settings = start.settings
+    logs.configure(settings.log)
+    set_title(process_title(settings.master, f"{kind} {start.instance}"))
+    drop(
+        uid or settings.master.uid,
+        gid or settings.master.gid,
+        settings.master.add_gid,
+        settings.master.no_initgroups,
+    )
+    trio.run(_serve, start, make(start))
+
+
+async def _serve(start: Start, gateway: Gateway) -> None:
+    link = trio.socket.from_stdlib_socket(socket.socket(fileno=start.control_fd))
+    async with trio.open_nursery() as sessions:
+        accepting = trio.CancelScope()
+
+        async def accept() -> None:
+            with accepting:
+                await gateway.serve(sessions)
+
+        sessions.start_soon(accept)
+        sessions.start_soon(_watch_signals)
+        await link.send(control.encode("ready"))
+        idle = await _wait_for_order(link, start.life_fd)
+        if idle is not None:
+            accepting.cancel()
+            gateway.drain(idle)
+            with trio.move_on_after(start.settings.master.reload_mercy):
+                await gateway.drained()
+        sessions.cancel_scope.cancel()
+
+
+async def _wait_for_order(link: trio.socket.SocketType, life_fd: int) -> float | None:
+    """Seconds that idle connections have, or None to stop at once."""
+    orders: list[float | None] = []
+    async with trio.open_nursery() as nursery:
+
+        async def listen() -> None:
+            packet = await link.recv(control.MAX_MESSAGE)
+            if not packet:  # the master is gone
+                orders.append(DRAIN_IDLE)
+            else:
+                message = control.decode(packet)
+                stop = message["type"] == "stop"
+                orders.append(None if stop else float(message.get("idle", DRAIN_IDLE)))
+            nursery.cancel_scope.cancel()
+
+        async def live() -> None:
+            await trio.lowlevel.wait_readable(life_fd)
+            orders.append(DRAIN_IDLE)
+            nursery.cancel_scope.cancel()
+
+        nursery.start_soon(listen)
+        nursery.start_soon(live)
+    return orders[0]
+
+
+async def _watch_signals() -> None:
+    """A terminal's Ctrl-C reaches the whole process group, but only the master decides."""
+    with trio.open_signal_receiver(signal.SIGINT, signal.SIGHUP) as signals:
+        async for number in signals:
+            log.debug("ignored signal %d", number)
+
+
+async def accept_connections(
+    listener: Listener,
+    start_session: Callable[[socket.socket, object], None],
+    room: Callable[[], bool],
+) -> None:
+    """Accept on one listening socket for ever; ``room`` says whether one more may come in."""
+    sock = socket.socket(fileno=os.dup(listener.fd))
+    full = False
+    try:
+        while True:
+            await trio.lowlevel.wait_readable(sock)
+            for _ in range(ACCEPT_BURST):
+                if not room():
+                    if not full:
+                        log.error("%s: no more connections: limit reached", listener.name)
+                    full = True
+                    await trio.sleep(EXHAUSTED_PAUSE)
+                    break
+                full = False
+                try:
+                    client, address = sock.accept()
+                except BlockingIOError:
+                    break
+                except OSError as error:
+                    if error.errno in (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM):
+                        log.error("%s: cannot accept: %s", listener.name, error.strerror)
+                        await trio.sleep(EXHAUSTED_PAUSE)
+                        break
+                    continue  # that client is gone already (accept(2), "Error handling")
+                client.setblocking(False)
+                start_session(client, address)
+            await trio.lowlevel.checkpoint()
+    finally:
+        trio.lowlevel.notify_closing(sock)
+        sock.close()

@@ -1,0 +1,56 @@
+"""Non-blocking sockets under trio, without a stream object around them.
+
+A socket is tried first and waited for only when it would block: on a gateway's hot path that
+is what makes the difference (docs/design.md). Every wait here ends with the caller's cancel
+scope, and in nothing else.
+"""
+
+from __future__ import annotations
+
+import socket
+
+from trio.lowlevel import checkpoint, notify_closing, wait_readable, wait_writable
+
+RECEIVE_SIZE = 65536  # bytes asked for at a time
+
+
+async def receive(sock: socket.socket, size: int = RECEIVE_SIZE) -> bytes:
+    """Some bytes, at least one; empty at end of file.
+
+    Raises:
+        OSError: the connection broke.
+    """
+    while True:
+        try:
+            return sock.recv(size)
+        except BlockingIOError:
+            await wait_readable(sock)
+
+
+async def send_all(sock: socket.socket, data: bytes) -> None:
+    """Send everything.
+
+    Raises:
+        OSError: the connection broke. Some of the data may have been sent.
+    """
+    try:
+        sent = sock.send(data)
+    except BlockingIOError:
+        sent = 0
+    if sent < len(data):
+        await _send_rest(sock, memoryview(data)[sent:])
+
+
+async def _send_rest(sock: socket.socket, data: memoryview) -> None:
+    while data:
+        await wait_writable(sock)
+        try:
+            data = data[sock.send(data) :]
+        except BlockingIOError:
+            await checkpoint()
+
+
+def close(sock: socket.socket) -> None:
+    """Close, telling trio first: a task that waits on the socket gets ClosedResourceError."""
+    notify_closing(sock)
+    sock.close()
