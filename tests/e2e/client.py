@@ -5,6 +5,8 @@ It repairs nothing: what a browser would never send is what these tests need to 
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 import json
 import socket
 from dataclasses import dataclass
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
     from .processes import Address
 
 BLOCK = 1 << 18
+UPLOAD_BLOCK = bytes(range(256)) * 4096  # 1 MiB
 
 
 @dataclass(frozen=True)
@@ -70,6 +73,18 @@ class Connection:
     def send(self, data: bytes) -> None:
         """Send these bytes."""
         self.sock.sendall(data)
+
+    def send_what_it_takes(self, data: bytes) -> None:
+        """Send as much as the server lets us: it may refuse, and close, before the end."""
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+            self.sock.sendall(data)
+
+    def status_or_nothing(self) -> int | None:
+        """The status of the next answer, read to its end; None if the server just closes."""
+        try:
+            return self.answer().status
+        except ConnectionError:
+            return None
 
     def head(self) -> Answer:
         """The head of the next final response, with an empty body.
@@ -165,6 +180,36 @@ def chunks(body: bytes, size: int = 5000) -> Iterator[bytes]:
         piece = body[start : start + size]
         yield b"%x\r\n%b\r\n" % (len(piece), piece)
     yield b"0\r\n\r\n"
+
+
+@dataclass(frozen=True)
+class Upload:
+    """A large body, made while it is sent: ``count`` blocks that differ from each other."""
+
+    count: int
+
+    def blocks(self) -> Iterator[bytes]:
+        """The body, 1 MiB at a time."""
+        for number in range(self.count):
+            yield number.to_bytes(4, "big") + UPLOAD_BLOCK[4:]
+
+    def sha256(self) -> str:
+        """What the receiver has to find."""
+        digest = hashlib.sha256()
+        for block in self.blocks():
+            digest.update(block)
+        return digest.hexdigest()
+
+    def send(self, connection: Connection, target: str, *, chunked: bool) -> Answer:
+        """POST it; returns the answer."""
+        size = self.count * len(UPLOAD_BLOCK)
+        framing = ("Transfer-Encoding", "chunked") if chunked else ("Content-Length", str(size))
+        connection.send(request("POST", target, [framing, ("Connection", "close")]))
+        for block in self.blocks():
+            connection.send(b"%x\r\n%b\r\n" % (len(block), block) if chunked else block)
+        if chunked:
+            connection.send(b"0\r\n\r\n")
+        return connection.answer()
 
 
 def ask(address: Address, data: bytes, method: str = "GET", *, timeout: float = 20.0) -> Answer:

@@ -263,3 +263,14 @@ def command(pid: int) -> str:
 def rss(pid: int) -> int:
     """Resident memory of one process, in bytes."""
     return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * PAGE
+
+
+def peak(pid: int) -> int:
+    """The most resident memory that one process ever had, in bytes."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    return int(status.partition("VmHWM:")[2].split()[0]) * 1024
+
+
+def forget_peak(pid: int) -> None:
+    """Let ``peak`` begin anew, from what the process has now (proc(5), clear_refs)."""
+    Path(f"/proc/{pid}/clear_refs").write_text("5")
