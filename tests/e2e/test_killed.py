@@ -17,6 +17,7 @@ from .processes import APPS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
     from .conftest import Start
     from .processes import Address, Uwgate
 
