@@ -93,6 +93,12 @@ class Process:
         except subprocess.TimeoutExpired:
             raise AssertionError(f"{self.name} does not end:\n{self.log}") from None
 
+    def interrupt_all(self) -> None:
+        """SIGINT for the program and all below it, as the terminal's Ctrl-C does."""
+        for pid in [self.pid, *tree(self.pid)]:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGINT)
+
     def stop(self, number: int = signal.SIGINT) -> int:
         """End the program; returns its exit status. What it leaves behind is killed."""
         children = tree(self.pid)
