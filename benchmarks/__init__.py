@@ -1,0 +1,1 @@
+"""uwgate side by side with its peers: ``make bench``."""

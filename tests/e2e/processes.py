@@ -1,0 +1,282 @@
+"""Real processes for tests: start, watch, stop; always by pid.
+
+``Process`` runs any program with its log in a file. ``Uwgate`` is the program under test:
+it is asked for port 0 and says in its log what it bound.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import resource
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import uwgate
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+APPS = Path(__file__).parent / "apps"
+PATIENCE = 20.0  # seconds; nothing that a test waits for may take longer
+PAGE = resource.getpagesize()
+
+Address = tuple[str, int] | str  # a str is the path of a UNIX socket
+
+
+class Process:
+    """A program that runs for a test, in the foreground, in its own folder."""
+
+    def __init__(
+        self,
+        argv: Sequence[str],
+        *,
+        folder: Path,
+        name: str = "peer",
+        env: Mapping[str, str] | None = None,
+    ) -> None:
+        self.name = name
+        self.argv = list(argv)
+        self.log_path = folder / f"{name}.log"
+        with self.log_path.open("ab") as log:
+            self.popen = subprocess.Popen(
+                self.argv,
+                cwd=folder,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                env={**os.environ, **(env or {})},
+            )
+        self.pid = self.popen.pid
+
+    @property
+    def log(self) -> str:
+        """Everything that the program has written."""
+        return self.log_path.read_text("utf-8", "replace")
+
+    def wait_for(self, condition: Callable[[], bool], what: str) -> None:
+        """Wait until ``condition`` holds; fail with the log if it never does."""
+        deadline = time.monotonic() + PATIENCE
+        while not condition():
+            status = self.popen.poll()
+            assert status is None, f"{self.name} exited with {status}:\n{self.log}"
+            assert time.monotonic() < deadline, f"{self.name}: no {what}:\n{self.log}"
+            time.sleep(0.01)
+
+    def wait_for_log(self, pattern: str, *, start: int = 0) -> re.Match[str]:
+        """Wait for a line that matches; ``start`` is how many characters to pass over."""
+        found: list[re.Match[str]] = []
+
+        def look() -> bool:
+            match = re.search(pattern, self.log[start:], re.MULTILINE)
+            if match:
+                found.append(match)
+            return bool(found)
+
+        self.wait_for(look, f"line like {pattern!r}")
+        return found[0]
+
+    def wait_for_socket(self, address: Address) -> None:
+        """Wait until somebody accepts at ``address``."""
+        self.wait_for(lambda: accepts(address), f"listener at {address}")
+
+    def wait(self) -> int:
+        """The exit status, when the program has ended by itself."""
+        try:
+            return self.popen.wait(PATIENCE)
+        except subprocess.TimeoutExpired:
+            raise AssertionError(f"{self.name} does not end:\n{self.log}") from None
+
+    def interrupt_all(self) -> None:
+        """SIGINT for the program and all below it, as the terminal's Ctrl-C does."""
+        for pid in [self.pid, *tree(self.pid)]:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGINT)
+
+    def stop(self, number: int = signal.SIGINT) -> int:
+        """End the program; returns its exit status. What it leaves behind is killed."""
+        children = tree(self.pid)
+        if self.popen.poll() is None:
+            self.popen.send_signal(number)
+        try:
+            return self.wait()
+        finally:
+            if self.popen.poll() is None:
+                self.popen.kill()
+                self.popen.wait()
+            # A grandchild that outlives its parent would hold the log and the sockets.
+            for pid, born in children.items():
+                if birth(pid) == born:
+                    with contextlib.suppress(ProcessLookupError):
+                        os.kill(pid, signal.SIGKILL)
+
+
+class Uwgate(Process):
+    """A running uwgate. ``address`` is the one TCP address that it bound.
+
+    At the end it has to stop with status 0 and a log without a traceback, unless
+    ``tracebacks_expected`` is set.
+    """
+
+    tracebacks_expected = False
+    _address: tuple[str, int] | None = None
+
+    @property
+    def address(self) -> tuple[str, int]:
+        """Where it listens, as its log says; waits for that."""
+        if self._address is None:
+            line = self.wait_for_log(r"127\.0\.0\.1:([1-9]\d*)\b")
+            self._address = ("127.0.0.1", int(line[1]))
+        return self._address
+
+    def processes(self, kind: str) -> list[int]:
+        """The pids of its children of a kind: ``http``, ``spawner``, ``worker``."""
+        return [
+            pid
+            for pid in sorted(tree(self.pid))
+            if re.search(rf"\buwgate[: ]+{kind}\b", command(pid))
+        ]
+
+    def wait_for_processes(self, kind: str, count: int) -> list[int]:
+        """Wait until that many children of a kind run; returns their pids."""
+        self.wait_for(lambda: len(self.processes(kind)) == count, f"{count} {kind} processes")
+        return self.processes(kind)
+
+
+def start_uwgate(
+    *arguments: str, folder: Path, env: Mapping[str, str] | None = None, name: str = "uwgate"
+) -> Uwgate:
+    """Start the program under test with ``arguments``; the test's own copy, wherever it is."""
+    source = str(Path(uwgate.__file__).parents[1])
+    return Uwgate(
+        [sys.executable, "-m", "uwgate", *arguments],
+        folder=folder,
+        name=name,
+        env={"PYTHONPATH": source, "PYTHONDONTWRITEBYTECODE": "1", **(env or {})},
+    )
+
+
+@contextlib.contextmanager
+def running_uwgate(
+    *arguments: str, folder: Path, env: Mapping[str, str] | None = None
+) -> Iterator[Uwgate]:
+    """A uwgate for the length of a block, with the checks at its end."""
+    program = start_uwgate(*arguments, folder=folder, env=env)
+    try:
+        yield program
+    except BaseException:
+        program.stop()
+        raise
+    finish_uwgate(program)
+
+
+def finish_uwgate(program: Uwgate) -> None:
+    """Stop it, and see that it ends well and leaves nothing behind."""
+    children = tree(program.pid)
+    status = program.stop()
+    assert status == 0, f"uwgate ended with {status}:\n{program.log}"
+    left = [pid for pid, born in children.items() if birth(pid) == born]
+    assert not left, f"left behind: {left}\n{program.log}"
+    assert program.tracebacks_expected or "Traceback" not in program.log, program.log
+
+
+def accepts(address: Address) -> bool:
+    """Does somebody listen there?"""
+    family = socket.AF_UNIX if isinstance(address, str) else socket.AF_INET
+    with socket.socket(family) as probe:
+        probe.settimeout(1)
+        try:
+            probe.connect(address)
+        except OSError:
+            return False
+    return True
+
+
+def free_port() -> int:
+    """A port that nobody uses, for peers that cannot be asked for port 0.
+
+    Below the range from which the kernel takes ports for outgoing connections, so that
+    none of those takes it before the peer does.
+    """
+    for offset in range(4000):
+        port = 20000 + (os.getpid() * 31 + offset * 7 + next(_numbers)) % 12000
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+        return port
+    raise AssertionError("no free port")
+
+
+def _count() -> Iterator[int]:
+    number = 0
+    while True:
+        number += 13
+        yield number
+
+
+_numbers = _count()
+
+
+def tree(pid: int) -> dict[int, int]:
+    """The living descendants of a process: when each was born, by its pid."""
+    parents: dict[int, int] = {}
+    births: dict[int, int] = {}
+    for entry in os.listdir("/proc"):
+        if entry.isdigit() and (fields := stat(int(entry))):
+            parents[int(entry)] = int(fields[1])
+            births[int(entry)] = int(fields[19])
+    found: dict[int, int] = {}
+    wanted = {pid}
+    while wanted:
+        wanted = {child for child, parent in parents.items() if parent in wanted}
+        found.update((child, births[child]) for child in wanted)
+    return found
+
+
+def stat(pid: int) -> list[str]:
+    """The fields of /proc/PID/stat from the state on; empty if gone or a zombie."""
+    try:
+        text = Path(f"/proc/{pid}/stat").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return []
+    fields = text.rpartition(")")[2].split()
+    return [] if fields[0] in "ZX" else fields
+
+
+def birth(pid: int) -> int | None:
+    """When a process was started, in ticks since boot; None if it is gone."""
+    fields = stat(pid)
+    return int(fields[19]) if fields else None
+
+
+def command(pid: int) -> str:
+    """The process title."""
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode().strip()
+    except (FileNotFoundError, ProcessLookupError):
+        return ""
+
+
+def rss(pid: int) -> int:
+    """Resident memory of one process, in bytes."""
+    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * PAGE
+
+
+def peak(pid: int) -> int:
+    """The most resident memory that one process ever had, in bytes."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    return int(status.partition("VmHWM:")[2].split()[0]) * 1024
+
+
+def forget_peak(pid: int) -> None:
+    """Let ``peak`` begin anew, from what the process has now (proc(5), clear_refs)."""
+    Path(f"/proc/{pid}/clear_refs").write_text("5")

@@ -1,0 +1,214 @@
+"""Clients that are slow, idle, many, or ask for too much; and applications that misbehave."""
+
+from __future__ import annotations
+
+import contextlib
+import resource
+import socket
+import threading
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from .client import Connection, ask, chunks, request
+from .processes import APPS, rss
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from .conftest import Start
+    from .processes import Uwgate
+
+WITNESS = ("--wsgi-file", str(APPS / "witness.py"))
+IDLE_CLIENTS = 10_000
+LARGE = b"0123456789abcde\n" * 3840  # what the application sends as /large
+
+
+def test_a_client_that_sends_a_byte_at_a_time_gets_408(uwgate: Start) -> None:
+    program = uwgate("--http", "127.0.0.1:0", *WITNESS, "--http-headers-timeout", "1")
+    with Connection(program.address) as connection:
+        start = time.monotonic()
+        for byte in request(headers=[("X-Long", "x" * 200)])[:30]:
+            connection.send_what_it_takes(bytes([byte]))
+            time.sleep(0.1)  # this is the client's slowness, not a wait for something
+            if time.monotonic() - start > 3:
+                break
+        assert connection.answer().status == 408
+        assert connection.ended()
+    assert ask(program.address, request()).status == 200
+
+
+def test_a_client_that_never_sends_is_let_go(uwgate: Start) -> None:
+    program = uwgate("--http", "127.0.0.1:0", *WITNESS, "--http-headers-timeout", "1")
+    with Connection(program.address) as connection:
+        assert connection.status_or_nothing() in (408, None)
+        assert connection.ended()
+
+
+def test_a_body_that_stops_coming_is_given_up(uwgate: Start) -> None:
+    program = uwgate("--http", "127.0.0.1:0", *WITNESS, "--http-timeout", "1")
+    program.tracebacks_expected = True  # the application's: its read() failed
+    with Connection(program.address) as connection:
+        connection.send(request("POST", "/size", (), b"x" * 1000)[:-10])
+        assert connection.status_or_nothing() in (408, 500, 502, None)
+        assert connection.ended()
+    assert ask(program.address, request()).status == 200
+
+
+@pytest.fixture
+def many_descriptors() -> Iterator[None]:
+    """This process may open as many files as it is ever allowed to."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard < IDLE_CLIENTS + 500:
+        pytest.skip(f"{hard} descriptors are too few (ulimit -n)")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    yield
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+@pytest.mark.usefixtures("many_descriptors")
+@pytest.mark.parametrize("served", [False, True], ids=["silent", "kept"])
+def test_ten_thousand_idle_clients_keep_nobody_waiting(uwgate: Start, served: bool) -> None:
+    program = uwgate(
+        "--http", "127.0.0.1:0", *WITNESS, "--http-headers-timeout=100", "--http-keepalive=100"
+    )
+    assert ask(program.address, request()).status == 200
+    gateway = program.processes("http")[0]
+    with contextlib.ExitStack() as stack:
+        for number in range(IDLE_CLIENTS):
+            client = socket.create_connection(program.address, 20)
+            stack.callback(client.close)
+            if served or number == IDLE_CLIENTS - 1:
+                client.sendall(request())
+                assert client.recv(4096).startswith(b"HTTP/1.1 200 ")
+        start = time.monotonic()
+        assert ask(program.address, request()).status == 200
+        assert time.monotonic() - start < 2
+        assert rss(gateway) < 100 << 20
+    assert ask(program.address, request()).status == 200
+
+
+def test_slow_clients_do_not_hold_up_fast_ones(uwgate: Start) -> None:
+    program = uwgate("--http", "127.0.0.1:0", *WITNESS, "-p2", "--http-headers-timeout=60")
+    assert ask(program.address, request()).status == 200
+    slow_head = request(headers=[("X-Slow", "x" * 100)])
+    with contextlib.ExitStack() as stack:
+        writers = [stack.enter_context(Connection(program.address)) for _ in range(100)]
+        readers = [stack.enter_context(Connection(program.address)) for _ in range(100)]
+        for reader in readers:
+            reader.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            reader.send(request("GET", "/large"))
+        stop = threading.Event()
+
+        def dribble() -> None:
+            for byte in slow_head[:60]:
+                for writer in writers:
+                    writer.send(bytes([byte]))
+                if stop.wait(0.05):
+                    break
+
+        thread = threading.Thread(target=dribble)
+        thread.start()
+        try:
+            for _ in range(50):
+                start = time.monotonic()
+                assert ask(program.address, request()).body == b"ok\n"
+                assert time.monotonic() - start < 2
+        finally:
+            stop.set()
+            thread.join()
+        # Slow is not wrong: everyone gets his answer in the end.
+        assert all(reader.answer().body == LARGE for reader in readers)
+
+
+def test_slow_writers_are_answered_when_they_are_done(uwgate: Start) -> None:
+    program = uwgate("--http", "127.0.0.1:0", *WITNESS, "-p2")
+    with contextlib.ExitStack() as stack:
+        clients = [stack.enter_context(Connection(program.address)) for _ in range(100)]
+        data = request("POST", "/size", (), b"x" * 20)
+        for byte in data:
+            for client in clients:
+                client.send(bytes([byte]))
+        assert {client.answer().body for client in clients} == {b"20"}
+
+
+@pytest.mark.parametrize("entrance", ["http", "http-socket"])
+@pytest.mark.parametrize("chunked", [False, True], ids=["length", "chunked"])
+def test_a_body_larger_than_limit_post_gets_413(
+    uwgate: Start, entrance: str, chunked: bool
+) -> None:
+    program = uwgate(f"--{entrance}", "127.0.0.1:0", *WITNESS, "--limit-post", "10000")
+    ask_size = request("POST", "/size", (), b"x" * 10000, chunked=chunked)
+    assert ask(program.address, ask_size).body == b"10000"
+    with Connection(program.address) as connection:
+        body = b"x" * 20000
+        if chunked:
+            head = request("POST", "/size", [("Transfer-Encoding", "chunked")])
+            connection.send_what_it_takes(head + b"".join(chunks(body)))
+        else:
+            connection.send_what_it_takes(request("POST", "/size", (), body))
+        assert connection.answer().status == 413
+        assert connection.ended()
+
+
+def test_a_client_that_waits_for_100_continue_gets_it(uwgate: Start) -> None:
+    program = uwgate("--http", "127.0.0.1:0", *WITNESS)
+    with Connection(program.address) as connection:
+        fields = [("Expect", "100-continue"), ("Content-Length", "5")]
+        connection.send(request("POST", "/size", fields))
+        assert connection.file.readline() == b"HTTP/1.1 100 Continue\r\n"
+        assert connection.file.readline() == b"\r\n"
+        connection.send(b"abcde")
+        assert connection.answer().body == b"5"
+
+
+def test_pipelined_requests_are_answered_in_order(uwgate: Start) -> None:
+    program = uwgate("--http", "127.0.0.1:0", *WITNESS, "-p2")
+    with Connection(program.address) as connection:
+        bodies = [b"x" * number for number in range(20)]
+        connection.send(b"".join(request("POST", "/size", (), body) for body in bodies))
+        assert [int(connection.answer().body) for _ in bodies] == list(range(20))
+
+
+def test_a_client_that_shuts_its_side_still_gets_the_answer(uwgate: Start) -> None:
+    program = uwgate("--http", "127.0.0.1:0", *WITNESS)
+    with Connection(program.address) as connection:
+        connection.send(request("GET", "/sleep?seconds=0.3"))
+        connection.sock.shutdown(socket.SHUT_WR)
+        assert connection.answer().body == b"slept\n"
+        assert connection.ended()
+
+
+def test_an_exception_becomes_500_and_one_traceback(uwgate: Start) -> None:
+    program = uwgate("--http", "127.0.0.1:0", *WITNESS)
+    program.tracebacks_expected = True
+    with Connection(program.address) as connection:
+        connection.send(request("GET", "/error"))
+        answer = connection.answer()
+        assert answer.status == 500
+        assert b"as asked for" not in answer.body
+    program.wait_for_log("RuntimeError: as asked for")
+    assert ask(program.address, request()).status == 200
+    assert program.log.count("Traceback") == 1
+
+
+def test_an_application_that_returns_str_gives_500_and_says_so(uwgate: Start) -> None:
+    program = uwgate("--http", "127.0.0.1:0", "--wsgi-file", str(APPS / "returns_str.py"))
+    program.tracebacks_expected = True
+    assert ask(program.address, request()).status == 500
+    program.wait_for_log(r"\bstr\b")
+    assert ask(program.address, request("GET", "/bytes")).body == b"bytes\n"
+
+
+def test_ctrl_c_lets_a_running_request_finish(uwgate: Start) -> None:
+    program: Uwgate = uwgate("--http", "127.0.0.1:0", *WITNESS)
+    assert ask(program.address, request()).status == 200
+    marker = program.log_path.with_name("marker")
+    with Connection(program.address) as connection:
+        connection.send(request("GET", f"/sleep?seconds=1&marker={marker}"))
+        program.wait_for(marker.exists, "running request")
+        program.popen.send_signal(2)
+        assert connection.answer().body == b"slept\n"
+        assert connection.ended()
+    assert program.wait() == 0

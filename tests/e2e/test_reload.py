@@ -1,0 +1,98 @@
+"""Reloads under load: no request is lost, and a broken deploy changes nothing."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import signal
+import subprocess
+from typing import TYPE_CHECKING
+
+import pytest
+
+from . import peers
+from .client import Connection, ask, request
+from .processes import APPS
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from .conftest import Start
+    from .processes import Uwgate
+
+RELOADS = 10
+
+
+def born(program: Uwgate) -> bytes:
+    """What tells one generation from the next: where and when the application was imported."""
+    return ask(program.address, request("GET", "/born", [("Connection", "close")])).body
+
+
+def reload(program: Uwgate) -> None:
+    """Reload, and wait until the new generation answers."""
+    before = born(program)
+    program.popen.send_signal(signal.SIGHUP)
+    program.wait_for(lambda: born(program) != before, "new generation")
+
+
+@pytest.mark.parametrize("mode", ["kept", "closed"])
+@pytest.mark.parametrize("entrance", ["http", "http11-socket"])
+def test_ten_reloads_under_load_lose_no_request(uwgate: Start, entrance: str, mode: str) -> None:
+    wrk = peers.program("wrk")
+    program = uwgate(
+        f"--{entrance}", "127.0.0.1:0", "--wsgi-file", str(APPS / "witness.py"), "--processes=2"
+    )
+    assert born(program)
+    host, port = program.address
+    argv = [wrk, "-t1", "-c16", "-d100s", f"http://{host}:{port}/"]
+    if mode == "closed":
+        argv += ["-H", "Connection: close"]
+    load = subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    try:
+        for _ in range(RELOADS):
+            reload(program)
+    finally:
+        load.send_signal(signal.SIGINT)
+        report, _ = load.communicate(timeout=30)
+    count = re.search(r"(\d+) requests in", report)
+    assert count, report
+    assert int(count[1]) > 100, report
+    assert not re.search("Socket errors|Non-2xx", report), report
+
+
+def test_a_request_that_runs_is_finished_by_the_old_generation(uwgate: Start, folder: Path) -> None:
+    program = uwgate("--http", "127.0.0.1:0", "--wsgi-file", str(APPS / "witness.py"), "-p2")
+    assert born(program)
+    marker = folder / "marker"
+    with Connection(program.address) as connection:
+        connection.send(request("GET", f"/sleep?seconds=2&marker={marker}"))
+        program.wait_for(marker.exists, "running request")
+        reload(program)
+        assert connection.answer().body == b"slept\n"
+
+
+def test_code_that_does_not_import_leaves_the_old_one_serving(uwgate: Start, folder: Path) -> None:
+    application = folder / "app.py"
+    shutil.copy(APPS / "witness.py", application)
+    program = uwgate("--http", "127.0.0.1:0", "--wsgi-file", str(application), "-p2")
+    program.tracebacks_expected = True
+    before = born(program)
+    application.write_text("this is not Python\n")
+    mark = len(program.log)
+    program.popen.send_signal(signal.SIGHUP)
+    program.wait_for_log("SyntaxError", start=mark)
+    assert born(program) == before
+    shutil.copy(APPS / "witness.py", application)
+    reload(program)
+    assert born(program) != before
+
+
+def test_new_code_is_served_after_a_reload(uwgate: Start, folder: Path) -> None:
+    application = folder / "app.py"
+    text = (APPS / "witness.py").read_text()
+    application.write_text(text)
+    program = uwgate("--http", "127.0.0.1:0", "--wsgi-file", str(application))
+    assert ask(program.address, request()).body == b"ok\n"
+    application.write_text(text.replace('b"ok\\n"', 'b"new\\n"'))
+    reload(program)
+    assert ask(program.address, request()).body == b"new\n"
