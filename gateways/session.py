@@ -27,7 +27,7 @@ from uwgate.gateways.pages import error_page
 from uwgate.gateways.states import STATUS_OF_TIMEOUT, State
 from uwgate.gateways.wire import http1
 from uwgate.gateways.wire.lease import ABORTED, FRAME, GOODBYE, HEAD, LAST
-from uwgate.gateways.wire.uwsgi import HEADER
+from uwgate.gateways.wire.uwsgi import HEADER, decode_block
 
 if TYPE_CHECKING:
     from uwgate.gateways.http import HttpGateway
@@ -55,15 +55,13 @@ class Session:
         "deadline",
         "gateway",
         "gone",
-        "name",
         "sock",
         "state",
     )
 
-    def __init__(self, gateway: HttpGateway, sock: socket.socket, name: str, peer: bytes) -> None:
+    def __init__(self, gateway: HttpGateway, sock: socket.socket, peer: bytes) -> None:
         self.gateway = gateway
         self.sock = sock
-        self.name = name
         self.state = State.IDLE
         self.deadline = gateway.now + gateway.options.http_headers_timeout
         self.gone = False  # the client has reset the connection
@@ -74,6 +72,12 @@ class Session:
         self._packet = b""
         self._lease: Lease | None = None
         self._scope: trio.CancelScope | None = None  # of the task, outside the lane
+
+    @property
+    def name(self) -> str:
+        """The client's address, for the log."""
+        variables = dict(decode_block(self._peer))
+        return f"{variables[b'REMOTE_ADDR'].decode()}:{variables[b'REMOTE_PORT'].decode()}"
 
     @property
     def in_task(self) -> bool:
