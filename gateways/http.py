@@ -78,7 +78,9 @@ class HttpGateway:
         settings = self._start.settings
         slots = settings.workers.processes * settings.workers.threads
         if self._start.lease_address is not None and slots and not self.options.http_to:
-            self.leases = LeasePool(self._start.lease_address, slots, self.lane, nursery)
+            self.leases = LeasePool(
+                self._start.lease_address, slots, self.options.http_buffer_size, self.lane, nursery
+            )
         nursery.start_soon(self.lane.run)
         nursery.start_soon(self._clock)
         self._doors = [
