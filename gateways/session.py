@@ -95,8 +95,10 @@ class Session:
             return
         if self.state is State.CLOSED or self._scope is not None:
             return
+        limit = self.gateway.reader.limits.head
         try:
-            while True:
+            # No more than one head is held, whatever a client sends ahead.
+            while len(self.buffer) <= limit:
                 self._more = False
                 try:
                     data = self.sock.recv(RECEIVE_SIZE)
@@ -108,8 +110,9 @@ class Session:
                     self.close()
                     return
                 self.buffer = self.buffer + data if self.buffer else data
-                if len(data) < RECEIVE_SIZE or len(self.buffer) > self.gateway.reader.limits.head:
+                if len(data) < RECEIVE_SIZE:
                     break
+                self._more = True
         except OSError:
             self.close()
             return
