@@ -21,7 +21,7 @@ import trio
 from uwgate.conf.errors import ClientError
 from uwgate.gateways import relay
 from uwgate.gateways.exchange import Request
-from uwgate.gateways.lane import GONE
+from uwgate.gateways.lane import ENDED, GONE
 from uwgate.gateways.lease_exchange import LeaseExchange
 from uwgate.gateways.pages import error_page
 from uwgate.gateways.states import STATUS_OF_TIMEOUT, State
@@ -116,6 +116,8 @@ class Session:
         except OSError:
             self.close()
             return
+        if mask & ENDED:
+            self._more = True  # nothing will tell again that there is an end of file to read
         if self.buffer:
             self._advance()
 
@@ -132,6 +134,8 @@ class Session:
                 if self.state is State.IDLE and buffer:
                     self.state = State.HEAD
                     self.deadline = gateway.now + gateway.options.http_headers_timeout
+                if self._more:
+                    gateway.lane.again(self)
                 return
             self.buffer = buffer[end:]
             self._request = request = gateway.reader.read(buffer[:end], self._peer)
