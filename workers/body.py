@@ -26,13 +26,15 @@ class BodyError(OSError):
 class Body:
     """``wsgi.input``; this one is empty. Subclasses override ``_receive``.
 
-    ``done`` is True when nothing of the body is left on the connection.
+    ``done`` is True when nothing of the body is left on the connection. ``length`` is the
+    size in bytes that was announced, 0 if none was.
     """
 
-    __slots__ = ("_piece", "_position", "_taken", "done")
+    __slots__ = ("_piece", "_position", "_taken", "done", "length")
 
     def __init__(self) -> None:
         self.done = True
+        self.length = 0
         self._piece = b""  # received, and read up to _position
         self._position = 0
         self._taken = 0  # bytes of earlier pieces
@@ -105,6 +107,9 @@ class Body:
     def close(self) -> None:
         """Nothing: the connection belongs to the slot."""
 
+    def forget_continue(self) -> None:
+        """The response begins: 100 Continue would come too late."""
+
     def settle(self, limit: int) -> bool:
         """Take what is left off the connection, up to ``limit`` bytes that come promptly.
 
@@ -143,16 +148,19 @@ class ReceivedBody(Body):
     """A body that comes over a connection.
 
     ``announce`` is sent once more of the body is needed than has been received: it asks the
-    peer for the rest.
+    peer for the rest. ``withheld``: until then the peer sends nothing of the body at all.
     """
 
-    __slots__ = ("_announce", "_connection")
+    __slots__ = ("_announce", "_connection", "_withheld")
 
-    def __init__(self, connection: Connection, announce: bytes = b"") -> None:
+    def __init__(
+        self, connection: Connection, announce: bytes = b"", *, withheld: bool = False
+    ) -> None:
         super().__init__()
         self.done = False
         self._connection = connection
         self._announce = announce
+        self._withheld = withheld
 
     def forget_continue(self) -> None:
         """The response begins: 100 Continue would come too late."""
@@ -161,7 +169,7 @@ class ReceivedBody(Body):
     def settle(self, limit: int) -> bool:
         """See ``Body.settle``. A rest that was not asked for cannot be taken off."""
         if self._announce:
-            return self.done
+            return self._withheld
         timeout = self._connection.timeout
         deadline = time.monotonic() + PROMPT
         try:
@@ -204,13 +212,21 @@ class LengthBody(ReceivedBody):
 
     __slots__ = ("_left",)
 
-    def __init__(self, connection: Connection, length: int, announce: bytes = b"") -> None:
-        super().__init__(connection, announce)
+    def __init__(
+        self,
+        connection: Connection,
+        length: int,
+        announce: bytes = b"",
+        *,
+        withheld: bool = False,
+    ) -> None:
+        super().__init__(connection, announce, withheld=withheld)
+        self.length = length
         self._left = length
 
     def settle(self, limit: int) -> bool:
         """See ``Body.settle``."""
-        return self._left <= limit and super().settle(limit)
+        return (self._left <= limit or bool(self._announce)) and super().settle(limit)
 
     def _receive(self) -> bytes:
         data = self._fetch()
@@ -227,8 +243,15 @@ class UnknownLengthBody(ReceivedBody):
 
     __slots__ = ("_limit", "_total")
 
-    def __init__(self, connection: Connection, limit: int, announce: bytes = b"") -> None:
-        super().__init__(connection, announce)
+    def __init__(
+        self,
+        connection: Connection,
+        limit: int,
+        announce: bytes = b"",
+        *,
+        withheld: bool = False,
+    ) -> None:
+        super().__init__(connection, announce, withheld=withheld)
         self._limit = limit
         self._total = 0
 
@@ -243,8 +266,15 @@ class FramedBody(UnknownLengthBody):
 
     __slots__ = ("_left",)
 
-    def __init__(self, connection: Connection, limit: int, announce: bytes = b"") -> None:
-        super().__init__(connection, limit, announce)
+    def __init__(
+        self,
+        connection: Connection,
+        limit: int,
+        announce: bytes = b"",
+        *,
+        withheld: bool = False,
+    ) -> None:
+        super().__init__(connection, limit, announce, withheld=withheld)
         self._left = 0  # of the chunk that is being received
 
     def _receive(self) -> bytes:
@@ -317,4 +347,3 @@ def buffer_body(body: Body, memory: int, step: int) -> tuple[IO[bytes], int]:
     size = file.tell()
     file.seek(0)
     return file, size  # type: ignore[return-value]  # 3.11: it is an IOBase
-
