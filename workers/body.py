@@ -346,4 +346,4 @@ def buffer_body(body: Body, memory: int, step: int) -> tuple[IO[bytes], int]:
         raise
     size = file.tell()
     file.seek(0)
-    return file, size  # type: ignore[return-value]  # 3.11: it is an IOBase
+    return file, size

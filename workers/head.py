@@ -41,7 +41,7 @@ class Head(NamedTuple):
     text: bytes
     flags: int
     length: int | None
-    count: int  # of header fields
+    fields: int  # how many header lines
 
 
 _statuses: dict[str, tuple[bytes, int]] = {}

@@ -65,7 +65,8 @@ class Slot:
             else:
                 events = poll(max(0.0, deadline - time.monotonic()))
                 if not events and kept is not None:
-                    kept = self._drop(kept)
+                    self._drop(kept)
+                    kept = None
                     continue
             accepted: Session | None = None
             readable = False
@@ -85,7 +86,8 @@ class Slot:
                     kept.goodbye()
                 kept = self._begin(accepted)
             elif readable and kept is not None and not self._serve(kept):
-                kept = self._drop(kept)
+                self._drop(kept)
+                kept = None
         if kept is not None:
             kept.goodbye()
         self._epoll.close()
@@ -217,7 +219,8 @@ class Slot:
     def _begin(self, session: Session) -> Session | None:
         """Serve a new connection; returns it if it is kept, registered."""
         if not isinstance(session, Lease) and not self._serve(session):
-            return self._drop(session, registered=False)
+            self._drop(session, registered=False)
+            return None
         self._epoll.register(session.fd, select.EPOLLIN)
         return session
 

@@ -5,6 +5,7 @@ It runs no event loop and no thread, so that nothing but the application crosses
 
 from __future__ import annotations
 
+import contextlib
 import enum
 import gc
 import mmap
@@ -32,11 +33,12 @@ from uwgate.workers.application import (
 from uwgate.workers.children import Child
 from uwgate.workers.log import say
 from uwgate.workers.mounts import Mounts
-from uwgate.workers.worker import EXIT_NO_APPLICATION, run_worker
+from uwgate.workers.worker import EXIT_ENDED, EXIT_NO_APPLICATION, run_worker
 
 EXIT_CONFIG = 1
 STOP_GRACE = 1.0  # seconds between SIGTERM and SIGKILL
 REASON_LIMIT = 32768  # characters; a traceback in JSON must fit into control.MAX_MESSAGE
+ENDING_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 REPORT_READY = b"R"
 REPORT_FAILED = b"F"
 
@@ -112,10 +114,8 @@ class Spawner:
 
     def tell(self, kind: str, **fields: object) -> None:
         """Send a message to the master; a master that is gone is noticed elsewhere."""
-        try:
+        with contextlib.suppress(OSError):
             self._control.send(control.encode(kind, **fields))
-        except OSError:
-            pass
 
     @property
     def _is_lazy(self) -> bool:
@@ -170,10 +170,12 @@ class Spawner:
         os.set_blocking(read, False)
         sys.stdout.flush()
         sys.stderr.flush()
+        signal.pthread_sigmask(signal.SIG_BLOCK, ENDING_SIGNALS)
         pid = os.fork()
         if not pid:
             os.close(read)
             self._be_worker(child.number, write)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDING_SIGNALS)
         os.close(write)
         again = child.started > 0
         child.begin(pid, read, time.monotonic())
@@ -189,6 +191,9 @@ class Spawner:
         status = EXIT_CONFIG
         try:
             signal.set_wakeup_fd(-1)
+            for ending in ENDING_SIGNALS:  # until the worker is there to handle them
+                signal.signal(ending, lambda *_: os._exit(EXIT_ENDED))
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDING_SIGNALS)
             os.close(self._wake_read)
             os.close(self._wake_write)
             self._control.close()
@@ -304,10 +309,8 @@ class Spawner:
 
     def _master_gone(self) -> None:
         for fd in (self._control.fileno(), self._start.life_fd):
-            try:
+            with contextlib.suppress(KeyError):
                 self._poll.unregister(fd)
-            except KeyError:
-                pass
         self._drain()
 
     def _drain(self) -> None:

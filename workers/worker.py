@@ -130,8 +130,7 @@ class Worker:
         if not self.ending:
             self.ending = True
             os.eventfd_write(self.stop_fd, 1)
-            if reason:
-                say(f"worker {self.number} (pid: {os.getpid()}) ends: {reason}")
+            say(f"Gracefully ending worker {self.number} (pid: {os.getpid()}): {reason}")
 
     def refuse_dynamic(self, name: str) -> None:
         """Log, once per name, that a request tried to make us load something."""
@@ -202,7 +201,7 @@ def run_worker(
 
 
 def _handle_signals(worker: Worker) -> None:
-    signal.signal(signal.SIGHUP, lambda *_: worker.end(""))
+    signal.signal(signal.SIGHUP, lambda *_: worker.end("SIGHUP"))
     signal.signal(signal.SIGTERM, lambda *_: os._exit(EXIT_ENDED))
     signal.signal(signal.SIGINT, lambda *_: os._exit(EXIT_ENDED))
     signal.signal(signal.SIGPIPE, signal.SIG_IGN)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import stat
 import traceback
@@ -111,7 +112,7 @@ class Response:
     @property
     def head_size(self) -> tuple[int, int]:
         """Header fields, and bytes of status and fields."""
-        return (0, 0) if self._head is None else (self._head.count, len(self._head.text))
+        return (0, 0) if self._head is None else (self._head.fields, len(self._head.text))
 
     def start_response(
         self, status: str, headers: list[tuple[str, str]], exc_info: ExcInfo | None = None
@@ -140,7 +141,7 @@ class Response:
         """Call the application and send what it returns. Raises nothing of the application's."""
         try:
             result = application(environ, self.start_response)
-            kind = type(result)
+            kind: type = type(result)
             if kind is list or kind is tuple or result is None:
                 self._send_list(result or ())  # type: ignore[arg-type]
                 return
@@ -303,7 +304,7 @@ class Response:
                 self.truncated = True
         elif not self.began:
             text = b"%bContent-Length: %d\r\n" % (head.text, size)
-            head = self._head = Head(text, head.flags | LENGTH, size, head.count + 1)
+            head = self._head = Head(text, head.flags | LENGTH, size, head.fields + 1)
         if not self.began:
             self._begin(head.text, head.flags, b"", last=False)
         if count <= 0:
@@ -353,10 +354,8 @@ class Response:
             flags |= NO_BODY
             page = b""
         self._head = Head(text, flags, len(page), 2)
-        try:
+        with contextlib.suppress(OSError):  # the peer is gone: the slot closes the connection
             self._begin(text, flags, page, last=True)
-        except OSError:
-            pass  # the peer is gone; the slot closes the connection
 
 
 def _checked(piece: object) -> bytes:
