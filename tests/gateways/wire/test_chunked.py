@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -42,12 +44,12 @@ def test_chunks_are_read_wherever_they_are_split(chunks: list[bytes], data: st.D
     encoded = b"".join([encode_chunk(chunk) for chunk in chunks]) + LAST_CHUNK
     cuts = data.draw(st.lists(st.integers(0, len(encoded)), max_size=8).map(sorted))
     edges = [0, *cuts, len(encoded)]
-    pieces = [encoded[a:b] for a, b in zip(edges, edges[1:], strict=False)]
+    pieces = [encoded[a:b] for a, b in itertools.pairwise(edges)]
     assert decode(*pieces) == (b"".join(chunks), True, b"")
 
 
 def test_a_body_is_read_byte_by_byte() -> None:
-    encoded = b"3\r\nabc\r\nA;x=\"y\"\r\n0123456789\r\n0\r\nTrailer: x\r\n\r\n"
+    encoded = b'3\r\nabc\r\nA;x="y"\r\n0123456789\r\n0\r\nTrailer: x\r\n\r\n'
     pieces = [encoded[n : n + 1] for n in range(len(encoded))]
     assert decode(*pieces) == (b"abc0123456789", True, b"")
 

@@ -84,8 +84,8 @@ def test_a_value_longer_than_255_bytes_has_a_two_byte_length() -> None:
 
 
 def test_ping_and_pong_are_headers_alone() -> None:
-    assert PING == bytes.fromhex("64000000")
-    assert PONG == bytes.fromhex("64000001")
+    assert bytes.fromhex("64000000") == PING
+    assert bytes.fromhex("64000001") == PONG
 
 
 def test_duplicates_and_order_are_kept() -> None:
@@ -98,16 +98,15 @@ def test_an_empty_block_has_no_variables() -> None:
 
 
 @given(variable_lists, st.integers(0, 255), st.integers(0, 255))
-def test_what_is_encoded_is_decoded(
-    variables: Variables, modifier1: int, modifier2: int
-) -> None:
+def test_what_is_encoded_is_decoded(variables: Variables, modifier1: int, modifier2: int) -> None:
     packet = encode(variables, modifier1, modifier2)
     assert HEADER.unpack_from(packet) == (modifier1, len(packet) - 4, modifier2)
     assert list(decode_block(packet[4:])) == variables
 
 
 @pytest.mark.parametrize(
-    "cut", sorted(set(range(1, 108)) - {21, 37, 51, 67, 94})  # those are ends of variables
+    "cut",
+    sorted(set(range(1, 108)) - {21, 37, 51, 67, 94}),  # those are ends of variables
 )
 def test_a_block_cut_within_a_variable_is_refused(cut: int) -> None:
     with pytest.raises(PacketError):
