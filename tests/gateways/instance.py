@@ -1,0 +1,133 @@
+"""An HTTP gateway in the test's own process, with the test in the place of all its peers."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import trio
+import trio.testing
+
+from tests.gateways.peers import Client, Workers
+from uwgate.conf.groups.http import HttpOptions
+from uwgate.conf.groups.workers import WorkerOptions
+from uwgate.conf.settings import Settings
+from uwgate.conf.start import Listener, Start
+from uwgate.gateways.http import HttpGateway
+
+DRAINED = 20.0  # seconds in which a gateway whose peers are gone must be empty
+
+
+class Instance:
+    """A running gateway."""
+
+    def __init__(self, gateway: HttpGateway, door: socket.socket, workers: Workers) -> None:
+        self.gateway = gateway
+        self.workers = workers
+        self.door = door
+        self.clients: list[Client] = []
+        self.accepting = trio.CancelScope()
+
+    async def connect(self) -> Client:
+        sock = trio.socket.socket(self.door.family, socket.SOCK_STREAM)
+        await sock.connect(self.door.getsockname())
+        client = Client(sock)
+        self.clients.append(client)
+        return client
+
+    def drain(self, idle: float = 0.0) -> None:
+        """What the gateway's process does when it is told to drain."""
+        self.accepting.cancel()
+        self.gateway.drain(idle)
+
+    def clean_up(self) -> None:
+        """After a failed test: what is still open would fail the tests that follow as well."""
+        for session in self.gateway._sessions:
+            session.sock.close()
+        for lease in self.gateway.leases._idle if self.gateway.leases else ():
+            lease.sock.close()
+
+    async def run(self, nursery: trio.Nursery) -> None:
+        with self.accepting:
+            await self.gateway.serve(nursery)
+
+
+def start_of(
+    door: socket.socket,
+    lease_address: str | None,
+    *,
+    processes: int = 1,
+    threads: int = 1,
+    limit_post: int = 0,
+    **http: Any,
+) -> Start:
+    """What the master would hand over."""
+    name = door.getsockname()
+    settings = Settings(
+        http=HttpOptions(**http),
+        workers=WorkerOptions(processes=processes, threads=threads, limit_post=limit_post),
+    )
+    listener = Listener(
+        fd=door.fileno(),
+        role="http",
+        name=name if isinstance(name, str) else f"{name[0]}:{name[1]}",
+    )
+    return Start(
+        settings=settings,
+        listeners=(listener,),
+        control_fd=-1,
+        life_fd=-1,
+        lease_address=lease_address,
+        instance=1,
+        generation=1,
+    )
+
+
+def listen(path: str | None = None) -> socket.socket:
+    """A listening socket as the master makes it."""
+    if path is not None:
+        door = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        door.bind(path)
+    else:
+        door = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        # Without it the kernel takes in megabytes on behalf of a gateway that does not read.
+        door.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
+        door.bind(("127.0.0.1", 0))
+    door.listen(64)
+    door.setblocking(False)
+    return door
+
+
+@asynccontextmanager
+async def running(
+    *, path: str | None = None, workers: Workers | None = None, **options: Any
+) -> AsyncIterator[Instance]:
+    """A gateway that runs; in the end every session must have ended.
+
+    ``workers``: share the slots of another gateway.
+    """
+    own = Workers() if workers is None else workers
+    with listen(path) as door:
+        gateway = HttpGateway(start_of(door, own.address, **options))
+        instance = Instance(gateway, door, own)
+        try:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(instance.run, nursery)
+                await trio.testing.wait_all_tasks_blocked()
+                yield instance
+                for client in instance.clients:
+                    client.close()
+                if workers is None:
+                    own.close()
+                instance.drain()
+                with trio.fail_after(DRAINED):
+                    await gateway.drained()
+                nursery.cancel_scope.cancel()
+        finally:
+            if workers is None:
+                own.close()
+            for client in instance.clients:
+                client.close()
+            instance.clean_up()
