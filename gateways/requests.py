@@ -65,6 +65,14 @@ class RequestReader:
         Raises:
             ClientError: the request is refused.
         """
+        try:
+            return self._read(head, peer)
+        except ClientError:
+            # llhttp may be waiting for the rest of what was refused: not from the next client.
+            self._parser = httptools.HttpRequestParser(self._parsed)
+            raise
+
+    def _read(self, head: bytes, peer: bytes) -> Request:
         line = http1.check_head(head, self.limits)
         method = line[1]
         minor = 1 if line[4] == b"1" else 0
@@ -75,8 +83,9 @@ class RequestReader:
         if host is not None:
             fields[b"HTTP_HOST"] = host  # RFC 9112 section 3.2.2
         length = framing.length
-        if length != 0 or not framing.keep_alive:
-            # llhttp waits for a body now, which never gets to it, or for nothing at all.
+        # What llhttp takes for the end of a connection is its own affair (Proxy-Connection).
+        if length != 0 or not self._parser.should_keep_alive():
+            # It waits for a body now, which never gets to it, or for nothing at all.
             self._parser = httptools.HttpRequestParser(self._parsed)
             if length is None:
                 if not self._options.http_chunked_input:
@@ -119,7 +128,6 @@ class RequestReader:
         except httptools.HttpParserUpgrade:
             self._parser = httptools.HttpRequestParser(parsed)
         except httptools.HttpParserError as error:
-            self._parser = httptools.HttpRequestParser(parsed)
             if isinstance(error, httptools.HttpParserInvalidMethodError):
                 raise ClientError(501, f"method {method[:40]!r}") from error
             raise ClientError(400, str(error)) from error

@@ -1,0 +1,181 @@
+"""Reading heads (gateways/requests.py): one reader serves all connections of a gateway."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.gateways.peers import request
+from uwgate.conf.errors import ClientError
+from uwgate.conf.groups.http import HttpOptions
+from uwgate.gateways.requests import ROOM, RequestReader
+from uwgate.gateways.wire.uwsgi import MAX_BLOCK, decode_block
+
+PEER = b"\x04\x00PEER\x01\x00p"
+PROBE = request(b"GET", b"/probe?1", b"X-Probe: yes")
+
+
+def reader_of(limit_post: int = 0, **options: Any) -> RequestReader:
+    return RequestReader(HttpOptions(**options), limit_post)
+
+
+def status_of(reader: RequestReader, head: bytes) -> int:
+    with pytest.raises(ClientError) as caught:
+        reader.read(head, PEER)
+    return caught.value.status
+
+
+def variables_of(reader: RequestReader, head: bytes) -> dict[bytes, bytes]:
+    return dict(decode_block(reader.read(head, PEER).block))
+
+
+def assert_reads_on(reader: RequestReader) -> None:
+    """What another client sends next is read as if nothing had been before."""
+    found = variables_of(reader, PROBE)
+    assert found[b"REQUEST_URI"] == b"/probe?1"
+    assert found[b"HTTP_X_PROBE"] == b"yes"
+    assert found[b"HTTP_HOST"] == b"a.example"
+
+
+# Requests that leave llhttp in the middle of something.
+UNFINISHED = {
+    "length": request(b"POST", b"/", b"Content-Length: 100"),
+    "chunked": request(b"POST", b"/", b"Transfer-Encoding: chunked"),
+    "close": request(b"GET", b"/", b"Connection: close"),
+    "keep-alive, close": request(b"GET", b"/", b"Connection: keep-alive, close"),
+    "proxy-connection": request(b"GET", b"/", b"Proxy-Connection: close"),
+    "upgrade": request(b"GET", b"/", b"Connection: upgrade", b"Upgrade: x"),
+    "upgrade, length": request(
+        b"GET", b"/", b"Connection: upgrade", b"Upgrade: x", b"Content-Length: 3"
+    ),
+    "http/1.0": request(b"GET", version=b"1.0"),
+    "http/1.0, keep-alive": request(b"GET", b"/", b"Connection: keep-alive", version=b"1.0"),
+    "http/1.0, both": request(
+        b"GET", b"/", b"Connection: keep-alive", b"Proxy-Connection: close", version=b"1.0"
+    ),
+    "head": request(b"HEAD"),
+}
+
+
+@pytest.mark.parametrize("head", UNFINISHED.values(), ids=list(UNFINISHED))
+def test_no_request_changes_how_the_next_one_is_read(head: bytes) -> None:
+    reader = reader_of()
+    reader.read(head, PEER)
+    assert_reads_on(reader)
+
+
+REFUSED = {
+    "host": request(b"POST", b"/", b"Content-Length: 100", host=b"a b"),
+    "two hosts": request(b"POST", b"/", b"Content-Length: 100", b"Host: b"),
+    "expect": request(b"POST", b"/", b"Content-Length: 100", b"Expect: x"),
+    "both framings": request(b"POST", b"/", b"Content-Length: 9", b"Transfer-Encoding: chunked"),
+    "coding": request(b"POST", b"/", b"Transfer-Encoding: gzip"),
+    "target": request(b"POST", b"/%zz", b"Content-Length: 100"),
+    "star": request(b"POST", b"*", b"Content-Length: 100"),
+    "too large": request(b"POST", b"/", b"Content-Length: 1001"),
+    "preface": request(b"PRI", b"*"),
+    "method": request(b"FOO"),
+    "connect": request(b"CONNECT", b"a:1"),
+    "close": request(b"GET", b"/", b"Connection: close", host=b""),
+    "bare lf": b"GET / HTTP/1.1\r\nHost: a\nX: y\r\n\r\n",
+    "url": request(b"GET", b"a"),
+}
+
+
+@pytest.mark.parametrize("head", REFUSED.values(), ids=list(REFUSED))
+def test_no_refused_request_changes_how_the_next_one_is_read(head: bytes) -> None:
+    reader = reader_of(limit_post=1000)
+    status_of(reader, head)
+    assert_reads_on(reader)
+
+
+lines = st.sampled_from(
+    [
+        b"Content-Length: 9",
+        b"Content-Length: x",
+        b"Transfer-Encoding: chunked",
+        b"Transfer-Encoding: x",
+        b"Connection: close",
+        b"Connection: keep-alive",
+        b"Connection: upgrade",
+        b"Proxy-Connection: close",
+        b"Upgrade: websocket",
+        b"Host: b",
+        b"Expect: 100-continue",
+        b"Bad : x",
+    ]
+)
+
+
+@given(
+    st.sampled_from([b"GET", b"POST", b"HEAD", b"OPTIONS", b"CONNECT", b"PRI", b"SOURCE"]),
+    st.sampled_from([b"/", b"*", b"http://a/", b"a:1", b"/%00", b"/\xff"]),
+    st.lists(lines, max_size=4),
+    st.sampled_from([b"1.0", b"1.1"]),
+)
+def test_no_mix_of_fields_changes_how_the_next_one_is_read(
+    method: bytes, target: bytes, fields: list[bytes], version: bytes
+) -> None:
+    reader = reader_of()
+    try:
+        reader.read(request(method, target, *fields, version=version), PEER)
+    except ClientError:
+        pass
+    assert_reads_on(reader)
+
+
+@pytest.mark.parametrize("method", [b"FOO", b"get", b"GETT", b"X"])
+def test_an_unknown_method_is_501(method: bytes) -> None:
+    assert status_of(reader_of(), request(method)) == 501
+
+
+def test_connect_is_501() -> None:
+    assert status_of(reader_of(), request(b"CONNECT", b"a.example:443")) == 501
+
+
+@pytest.mark.parametrize(
+    "method",
+    [b"GET", b"HEAD", b"POST", b"PUT", b"DELETE", b"OPTIONS", b"PATCH", b"TRACE", b"PROPFIND"],
+)
+def test_the_usual_methods_are_taken(method: bytes) -> None:
+    assert variables_of(reader_of(), request(method))[b"REQUEST_METHOD"] == method
+
+
+def test_a_body_of_limit_post_is_taken_and_one_byte_more_is_413() -> None:
+    reader = reader_of(limit_post=10)
+    assert reader.read(request(b"POST", b"/", b"Content-Length: 10"), PEER).length == 10
+    assert status_of(reader, request(b"POST", b"/", b"Content-Length: 11")) == 413
+
+
+def test_chunked_bodies_can_be_refused_with_411() -> None:
+    reader = reader_of(http_chunked_input=False)
+    assert status_of(reader, request(b"POST", b"/", b"Transfer-Encoding: chunked")) == 411
+
+
+def test_a_chunked_body_has_no_length_and_its_coding_is_not_passed_on() -> None:
+    reader = reader_of()
+    read = reader.read(request(b"POST", b"/", b"Transfer-Encoding: chunked"), PEER)
+    assert read.length is None
+    assert b"HTTP_TRANSFER_ENCODING" not in dict(decode_block(read.block))
+
+
+def test_limits_are_those_of_the_options() -> None:
+    reader = reader_of(http_line_limit=256, http_header_limit=3)
+    assert status_of(reader, request(b"GET", b"/" + b"x" * 256)) == 414
+    assert status_of(reader, request(b"GET", b"/", b"X: " + b"x" * 256)) == 431
+    assert status_of(reader, request(b"GET", b"/", b"A: 1", b"B: 1", b"C: 1")) == 431
+
+
+def test_a_request_that_does_not_fit_into_a_packet_is_431() -> None:
+    # The target goes in twice, the query three times: no head limit keeps that small enough.
+    options = {"http_head_limit": 49152, "http_line_limit": 49152}
+    fixed = len(reader_of(**options).read(request(b"GET", b"/?"), PEER).block)
+    most = (MAX_BLOCK - ROOM - fixed) // 2
+    reader = reader_of(**options)
+    block = reader.read(request(b"GET", b"/?" + b"q" * most), PEER).block
+    assert len(block) in (MAX_BLOCK - ROOM, MAX_BLOCK - ROOM - 1)
+    assert status_of(reader, request(b"GET", b"/?" + b"q" * (most + 1))) == 431
+    assert_reads_on(reader)
