@@ -36,7 +36,8 @@ class _Parsed:
         self.target += url
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        self.headers.append((name, value))
+        # RFC 9112 section 5: blanks behind a value are not part of it. Those before it are gone.
+        self.headers.append((name, value.rstrip(b" \t")))
 
 
 class RequestReader:
