@@ -96,6 +96,7 @@ class Session:
         if self.state is State.CLOSED or self._scope is not None:
             return
         limit = self.gateway.reader.limits.head
+        ended = False
         try:
             # No more than one head is held, whatever a client sends ahead.
             while len(self.buffer) <= limit:
@@ -105,30 +106,39 @@ class Session:
                 except BlockingIOError:
                     break
                 if not data:
-                    if self.buffer:
-                        log.info("%s: closed in the middle of a request head", self.name)
-                    self.close()
-                    return
+                    ended = True
+                    break
                 self.buffer = self.buffer + data if self.buffer else data
                 if len(data) < RECEIVE_SIZE:
+                    # Without an event of its own, what an earlier one told may be still to come.
+                    self._more = not mask
                     break
                 self._more = True
         except OSError:
             self.close()
             return
-        if mask & ENDED:
+        if ended or mask & ENDED:
             self._more = True  # nothing will tell again that there is an end of file to read
         if self.buffer:
-            self._advance()
+            self._advance(ended)
+        elif ended:
+            self.close()
 
-    def _advance(self) -> None:
-        """Take the next request out of the buffer, if it is complete."""
+    def _advance(self, ended: bool) -> None:
+        """Take the next request out of the buffer, if it is complete.
+
+        ``ended``: the client sends nothing that is not in the buffer.
+        """
         buffer = self.buffer
         gateway = self.gateway
         try:
             while buffer[:2] == b"\r\n":  # RFC 9112 section 2.2
                 buffer = buffer[2:]
             end = http1.find_end(buffer, gateway.reader.limits)
+            if end < 0 and ended:
+                log.info("%s: closed in the middle of a request head", self.name)
+                self.close()
+                return
             if end < 0:
                 self.buffer = buffer
                 if self.state is State.IDLE and buffer:

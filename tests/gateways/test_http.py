@@ -344,6 +344,22 @@ async def test_pipelined_requests_before_a_half_close_are_all_answered() -> None
         assert await client.is_closed()
 
 
+async def test_a_request_and_the_end_that_come_during_an_answer_are_both_noticed() -> None:
+    async with running() as instance:
+        client, lease = await both(instance)
+        await client.get(b"/1")
+        await lease.packet()
+        await client.get(b"/2")
+        client.half_close()
+        assert await lease.is_silent()
+        await lease.answer()
+        await lease.packet()
+        await lease.answer()
+        assert (await client.response()).status == 200
+        assert (await client.response()).status == 200
+        assert await client.is_closed()
+
+
 async def test_half_a_head_before_a_half_close_is_no_request() -> None:
     async with running() as instance:
         client = await instance.connect()
