@@ -84,9 +84,9 @@ class RequestReader:
         if host is not None:
             fields[b"HTTP_HOST"] = host  # RFC 9112 section 3.2.2
         length = framing.length
-        # What llhttp takes for the end of a connection is its own affair (Proxy-Connection).
-        if length != 0 or not self._parser.should_keep_alive():
-            # It waits for a body now, which never gets to it, or for nothing at all.
+        if length != 0 or not framing.keep_alive or b"HTTP_PROXY_CONNECTION" in fields:
+            # llhttp waits for a body now, which never gets to it, or for nothing at all: to it
+            # Proxy-Connection ends a connection as well.
             self._parser = httptools.HttpRequestParser(self._parsed)
             if length is None:
                 if not self._options.http_chunked_input:
