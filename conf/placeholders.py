@@ -34,7 +34,7 @@ def expand(value: str, symbol: str, lookup: Lookup) -> str:
 
 
 def references(value: str, symbol: str = "%") -> list[str]:
-    """What stands in the outermost references of a value."""
+    """What stands in the references of a value, inner ones first."""
     found: list[str] = []
     _expand(value, symbol, lambda inner: found.append(inner), ())
     return found
@@ -51,6 +51,7 @@ def _expand(value: str, symbol: str, lookup: Lookup, path: tuple[str, ...]) -> s
         if end is None:
             break
         inner = value[start + 2 : end]
+        inner = _expand(inner, symbol, lookup, path)  # %(site-%(stage))
         found = lookup(inner) if inner else None
         parts.append(value[position:start])
         if found is None:

@@ -146,7 +146,7 @@ class Reader:
     def end_of_source(self, frame: Frame) -> None:
         """Close a block that the source left open."""
         if frame.block is not None:
-            self.warn(f"{frame.block.opener} has no end in this file", frame.block.place)
+            self.warn(f"{frame.block.opener} is never ended", frame.block.place)
             frame.block = None
 
     def load(self, text: str, place: Place, parser: str | None = None) -> None:

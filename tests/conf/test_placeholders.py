@@ -11,7 +11,15 @@ from hypothesis import strategies as st
 from uwgate.conf.errors import ConfigError
 from uwgate.conf.placeholders import evaluate, expand, names_in, references
 
-NAMES = {"a": "A", "n": "4", "path": "/srv/%(a)", "start": "%(a)", "empty": "", "t": "4 apples"}
+NAMES = {
+    "lower": "n",
+    "a": "A",
+    "n": "4",
+    "path": "/srv/%(a)",
+    "start": "%(a)",
+    "empty": "",
+    "t": "4 apples",
+}
 
 
 def value_of(text: str) -> str:
@@ -35,6 +43,9 @@ def value_of(text: str) -> str:
         ("$(a) @(a)", "$(a) @(a)"),
         ("100% (a)", "100% (a)"),
         ("(%(a))", "(A)"),
+        ("%(%(lower))", "4"),
+        ("%(x%(n))", "%(x%(n))"),
+        ("%((%(n) + 1) * 2)", "10"),
     ],
 )
 def test_names_are_replaced_and_unknown_ones_stay(text: str, expanded: str) -> None:
@@ -86,8 +97,8 @@ def test_a_doubling_chain_ends_before_the_memory_does() -> None:
         expand("%(n0)", "%", names.get)
 
 
-def test_references_are_found_at_the_outermost_level() -> None:
-    assert references("%(a)/%(b + (c)) $(d)") == ["a", "b + (c)"]
+def test_references_are_found_at_every_level() -> None:
+    assert references("%(a)/%(b + (c)) $(d) %(e%(f))") == ["a", "b + (c)", "f", "e%(f)"]
 
 
 @pytest.mark.parametrize(
