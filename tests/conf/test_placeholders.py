@@ -92,8 +92,22 @@ def test_a_circle_is_an_error(names: dict[str, str]) -> None:
 
 
 def test_a_doubling_chain_ends_before_the_memory_does() -> None:
-    names = {f"n{number}": f"%(n{number + 1})" * 2 for number in range(30)} | {"n30": "x" * 64}
-    with pytest.raises(ConfigError, match="limit"):
+    names = {f"n{number}": f"%(n{number + 1})" * 2 for number in range(12)} | {"n12": "x" * 1000}
+    with pytest.raises(ConfigError, match="characters, limit"):
+        expand("%(n0)", "%", names.get)
+
+
+@pytest.mark.parametrize(
+    "text", ["%(" * 2000 + "a" + ")" * 2000, "%(1 + " + "(" * 2000 + ")" * 2001, "%(a)" * 20000]
+)
+def test_absurd_nesting_is_an_error(text: str) -> None:
+    with pytest.raises(ConfigError):
+        value_of(text)
+
+
+def test_a_doubling_chain_of_nothing_ends_soon() -> None:
+    names = {f"n{number}": f"%(n{number + 1})" * 2 for number in range(30)} | {"n30": ""}
+    with pytest.raises(ConfigError, match="more than 10000 references"):
         expand("%(n0)", "%", names.get)
 
 
