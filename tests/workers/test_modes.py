@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from typing import Any
 
 import pytest
 
@@ -20,7 +21,7 @@ def application(environ, start_response):
     start_response("200 OK", [("Content-Type", "text/plain"), ("X-Path", environ["PATH_INFO"])])
     return [environ["REQUEST_METHOD"].encode() + b" " + body]
 """
-MODES = {
+MODES: dict[str, dict[str, Any]] = {
     "preload": {},
     "lazy": {"lazy_apps": True},
     "threads": {"threads": 4},

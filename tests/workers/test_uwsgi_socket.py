@@ -11,7 +11,8 @@ from uwgate.gateways.wire import uwsgi
 SCHEME = """
 def application(environ, start_response):
     start_response("200 OK", [])
-    return [f"{environ['wsgi.url_scheme']} {environ['SCRIPT_NAME']} {environ['PATH_INFO']}".encode()]
+    names = ("wsgi.url_scheme", "SCRIPT_NAME", "PATH_INFO")
+    return [" ".join(environ[name] for name in names).encode()]
 """
 
 
