@@ -128,7 +128,8 @@ class Slot:
                     response.status,
                     response.sent,
                     count,
-                    size,
+                    # uWSGI counts the protocol in front and the empty line behind.
+                    size + len(variables.get("SERVER_PROTOCOL", "")) + 3,
                     response.sendfile,
                     response.failed,
                     -1 if mounted is None else mounted.number,
