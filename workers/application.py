@@ -133,10 +133,8 @@ def _add_module(
     mounts: Mounts, target: str, options: ApplicationOptions, uwsgi: types.ModuleType
 ) -> None:
     name, _, path = target.partition(":")
-    if name.endswith((".py", ".wsgi")) or "/" in name:
-        module = load_file(name)
-    else:
-        module = _import(name)
+    is_file = name.endswith((".py", ".wsgi")) or "/" in name
+    module = load_file(name) if is_file else _import(name)
     _add(mounts, module, path or options.callable, name, uwsgi)
 
 
