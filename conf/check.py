@@ -30,9 +30,11 @@ def report(loaded: Loaded, *, colours: bool = False) -> str:
 
 
 def report_error(error: ConfigError, *, colours: bool = False) -> str:
-    """The problems of a configuration that cannot be used, one a line."""
+    """Warnings, then the problems of a configuration that cannot be used, one a line."""
     mark = _coloured("error:", RED, colours)
-    return "".join(f"{mark} {line}\n" for line in str(error).splitlines())
+    lines = [note_line(note, colours=colours) for note in error.remarks]
+    lines += [f"{mark} {line}" for line in str(error).splitlines()]
+    return "".join(f"{line}\n" for line in lines)
 
 
 def note_line(note: Note, *, colours: bool = False) -> str:

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from uwgate.conf.errors import ConfigError
 from uwgate.conf.families import BUILT_IN_PLUGIN, FOREIGN_ORIGINS, SUPERFLUOUS
-from uwgate.conf.pair import Note, Pair, Place, Severity
+from uwgate.conf.pair import COMMAND_LINE, Note, Pair, Place, Severity
 from uwgate.conf.reader import Reader, unknown_text
-from uwgate.conf.registry import Name, Standing, canonical, find
+from uwgate.conf.registry import COMMANDS, Name, Standing, canonical, find
 from uwgate.conf.settings import GROUPS, Settings
 from uwgate.conf.values import INLINE_COMMENT, is_false
 from uwgate.conf.values import parse as parse_value
@@ -32,8 +32,9 @@ class Builder:
 
     def build(self) -> Settings:
         """The settings; what is wrong is added to the reader's problems."""
-        for pair in list(self._reader.pairs):
-            self._take(pair)
+        for index, pair in enumerate(self._reader.pairs):
+            if index not in self._reader.ran:
+                self._take(pair, strict=index in self._reader.unknown_under_strict)
         if self._accepted:
             names = ", ".join(self._accepted)
             self._reader.notes.append(Note(Severity.NOTE, f"accepted, nothing to do here: {names}"))
@@ -41,10 +42,11 @@ class Builder:
         pairs = tuple((pair.key, pair.value) for pair in self._reader.pairs if pair.visible)
         return Settings(pairs=pairs, **groups)
 
-    def _take(self, pair: Pair) -> None:
+    def _take(self, pair: Pair, *, strict: bool = False) -> None:
         name = find(pair.key)
         if name is None:
-            self._take_unknown(pair)
+            # uWSGI checks unknown names twice: where they stand, and at the end.
+            self._take_unknown(pair, strict=strict or self._reader.strict)
         elif name.option is not None:
             self._take_option(pair, name)
         elif name.standing is Standing.ACCEPTED:
@@ -54,27 +56,24 @@ class Builder:
         else:
             self._take_word(pair, name)
 
-    def _take_unknown(self, pair: Pair) -> None:
+    def _take_unknown(self, pair: Pair, *, strict: bool) -> None:
         template = self._reader.declared.get(pair.name)
         if template is not None:
-            if not self._was_run(pair):
-                for inner in self._reader.run_declared(pair, template):
-                    self._take(inner)
+            for inner in self._reader.run_declared(pair, template):
+                self._take(inner)
             return
-        if pair.known or pair.strict or pair.name in self._reader.mentions:
+        text = unknown_text(pair.key)
+        if pair.known:
             return
         if pair.place.source.startswith("environment"):
-            note = Note(Severity.NOTE, f"{unknown_text(pair.key)}; ignored", pair.place)
-            self._reader.notes.append(note)
-            return
-        self._reader.warn(f"{unknown_text(pair.key)}; nothing refers to %({pair.key})", pair.place)
-
-    def _was_run(self, pair: Pair) -> bool:
-        # A use behind its declaration left hidden pairs behind it.
-        pairs = self._reader.pairs
-        index = next(number for number, one in enumerate(pairs) if one is pair)
-        following = pairs[index + 1] if index + 1 < len(pairs) else None
-        return following is not None and not following.visible and following.place == pair.place
+            # Others name their variables like that too: Kubernetes sets UWSGI_PORT for a
+            # service called uwsgi.
+            self._reader.notes.append(Note(Severity.NOTE, f"{text}; ignored", pair.place))
+        elif pair.strict or strict:
+            why = "" if pair.strict else " (strict)"
+            self._reader.problems.append(f"{pair.place}: {text}{why}")
+        elif pair.name not in self._reader.mentions:
+            self._reader.warn(f"{text}; nothing refers to %({pair.key})", pair.place)
 
     def _take_option(self, pair: Pair, name: Name) -> None:
         option, field = name.option, name.field
@@ -139,6 +138,8 @@ class Builder:
                 self.show_config = not is_false(pair.value)
             case "envdir":
                 self._take_directory(pair)
+            case word if word in COMMANDS and pair.place != COMMAND_LINE:
+                self._reader.warn(f"{pair.key} has a meaning on the command line only", pair.place)
             case _:
                 pass  # acted while it was read, or is a command
 

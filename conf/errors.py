@@ -10,13 +10,28 @@ UwgateError
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from uwgate.conf.pair import Note
+
 
 class UwgateError(Exception):
     """Any expected failure."""
 
 
 class ConfigError(UwgateError):
-    """The configuration cannot be used; the text names file, line, option and value."""
+    """The configuration cannot be used; the text names file, line, option and value.
+
+    One line of text is one problem. ``remarks`` is what else there is to say of the
+    configuration, besides what is wrong with it.
+    """
+
+    def __init__(self, text: str, remarks: Sequence[Note] = ()) -> None:
+        super().__init__(text)
+        self.remarks = tuple(remarks)
 
 
 class ClientError(UwgateError):

@@ -180,4 +180,4 @@ def _get(reader: Reader, name: str) -> str:
 
 
 def _all_of(problems: Sequence[str], notes: Sequence[Note]) -> ConfigError:
-    return ConfigError("\n".join(dict.fromkeys(problems)))
+    return ConfigError("\n".join(dict.fromkeys(problems)), tuple(dict.fromkeys(notes)))

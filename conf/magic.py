@@ -73,7 +73,8 @@ def file_variables(given: str, path: str | None, section: str) -> dict[str, str]
         "c": components[-1] if components else "",
         "x": section,
         "i": str(_inode(absolute)),
-        "j": f"{djb33x(absolute.encode(errors='surrogateescape')):08x}",
+        # uWSGI prints the hash as its bytes lie in the memory of a little-endian machine.
+        "j": djb33x(absolute.encode(errors="surrogateescape")).to_bytes(4, "little").hex().upper(),
     }
     return values | {
         str(number): components[number] if number < len(components) else "" for number in range(10)

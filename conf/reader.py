@@ -99,12 +99,14 @@ class Reader:
         self.files: list[str] = []
         self.mentions: set[str] = set()  # names that some %( ) refers to
         self.declared: dict[str, str] = {}  # templates of declare-option
+        self.ran: set[int] = set()  # indexes of pairs whose template was run
+        self.strict = False
+        self.unknown_under_strict: set[int] = set()  # indexes of pairs
         self._first: dict[str, int] = {}
         self._machine = machine().values
         self._first_file: dict[str, str] = {}
         self._last_ini: str | None = None
         self._loading: list[tuple[str, str | None]] = []
-        self._strict = False
         self._mode: str | None = None
         self._blacklist: frozenset[str] | None = None
         self._whitelist: frozenset[str] | None = None
@@ -292,17 +294,15 @@ class Reader:
             raise ConfigError(f"{pair.place}: more than {MAX_PAIRS} options, the limit")
         known = find(name)
         if known is None and name in self.declared:
+            self.ran.add(len(self.pairs))
             self._append(pair)
             for inner in self.run_declared(pair, self.declared[name]):
                 self._add(inner, frame)
             return
-        if known is None:
-            if (pair.strict or self._strict) and not pair.known:
-                self.problems.append(f"{pair.place}: {unknown_text(pair.key)}")
-            self._append(pair)
-            return
+        if known is None and self.strict:
+            self.unknown_under_strict.add(len(self.pairs))
         self._append(pair)
-        action = ACTIONS.get(known.word or "")
+        action = ACTIONS.get(known.word or "") if known else None
         if action is not None:
             action(self, pair, frame)
 
@@ -345,7 +345,7 @@ class Reader:
         self.load(self.expand(pair), pair.place, parser)
 
     def _act_strict(self, pair: Pair, frame: Frame) -> None:
-        self._strict = not is_false(pair.value)
+        self.strict = not is_false(pair.value)
 
     def _act_set(self, pair: Pair, frame: Frame) -> None:
         name, equals, value = (pair.value or "").partition("=")
@@ -358,7 +358,10 @@ class Reader:
                 f"{pair.place}: {pair.key}: {name!r} is an option, not free for a variable"
             )
             return
-        self._add(dataclasses.replace(pair, key=name, value=value.strip(), known=True), frame)
+        self._add(
+            dataclasses.replace(pair, key=name, value=value.strip(), known=True, visible=True),
+            frame,
+        )
 
     def _act_declare(self, pair: Pair, frame: Frame) -> None:
         name, equals, template = (pair.value or "").partition("=")

@@ -19,6 +19,7 @@ FALSE_WORDS = frozenset({"false", "off", "no", "0"})
 TRUE_WORDS = frozenset({"true", "on", "yes", "1"})
 
 INLINE_COMMENT = re.compile(r"(?P<value>\S+)\s+(?P<comment>(?:;|#|//).*)", re.DOTALL)
+COMMENT_IN_TEXT = re.compile(r"\s(;|#|//)")
 INTEGER = re.compile(r"[+-]?[0-9]{1,18}")
 SIZE = re.compile(r"(?i)([0-9]{1,18})\s*([kmgt]?)i?b?")
 DURATION = re.compile(r"(?i)([0-9]{1,12}(?:\.[0-9]{1,9})?)\s*(ms|s|sec|m|min|h|d)?")
@@ -64,9 +65,15 @@ def parse(option: Option, value: str | None, *, strict: bool, remark: Remark) ->
         return _absent(option, value, remark)
     if option.kind in NUMBERS:
         return _number(option, value, strict, remark)
+    if option.kind is Kind.TEXT and option.optional_value:
+        return _optional_text(option, value)
+    if option.choices or option.kind is Kind.ADDRESS:
+        value = _without_comment(value, remark)  # neither may hold a blank
     if option.choices and value not in option.choices:
         raise ConfigError(f"{value!r} is not one of: {', '.join(option.choices)}")
     _check_text(option, value)
+    if COMMENT_IN_TEXT.search(value) and option.kind is Kind.PATH:
+        remark("what looks like a comment is part of the value; put it on a line of its own")
     if QUOTED.fullmatch(value) and option.name != "log-format":
         remark(f"the quotes are part of the value: {value}")
     return value
@@ -171,6 +178,14 @@ def _without_comment(value: str, remark: Remark) -> str:
         return value
     remark(f"{match['comment']!r} is taken as a comment; put it on a line of its own")
     return match["value"]
+
+
+def _optional_text(option: Option, value: str) -> Any:
+    """``log-date = true`` switches on what ``log-date`` without a value does."""
+    word = value.strip().lower()
+    if word in FALSE_WORDS:
+        return option.default
+    return "" if word in TRUE_WORDS else value
 
 
 def _check_text(option: Option, value: str) -> None:

@@ -19,7 +19,7 @@ def parse(document: Document) -> list[Pair] | None:
     """The pairs of the sections, or None if the file has none of them.
 
     Lines end with LF or CRLF. Comments start with ``#`` or ``;`` at the start of a line;
-    ``=`` is looked for once; a line without it is a key without value.
+    ``=`` is looked for once; a line without it is a key with an empty value.
     """
     pairs: list[Pair] = []
     section: str | None = None
@@ -40,12 +40,11 @@ def parse(document: Document) -> list[Pair] | None:
                 document.warn(MERGED.format(line=line), number)
                 continue
             line = document.magic(line, number)
-            key, equals, value = line.partition("=")
+            key, _, value = line.partition("=")
             if not key.strip(BLANKS):
                 document.warn(f"no option in front of '=', skipped: {line!r}", number)
                 continue
-            text = value.strip(BLANKS) if equals else None
-            pairs.append(document.pair(section, key.strip(BLANKS), text, number))
+            pairs.append(document.pair(section, key.strip(BLANKS), value.strip(BLANKS), number))
     return pairs if found else None
 
 

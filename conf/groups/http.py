@@ -9,7 +9,7 @@ from uwgate.conf.option import Kind, option
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HttpOptions:
-    """HTTP gateway: where it listens, where requests go, what it allows."""
+    """Where the HTTP gateway listens, where requests go, what it allows."""
 
     http: tuple[str, ...] = option(
         (), kind=Kind.ADDRESS, aliases=("httprouter",), help="Serve HTTP here through a gateway."

@@ -9,7 +9,10 @@ from uwgate.conf.option import Kind, option
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SocketOptions:
-    """Listening sockets and their properties. Addresses are those of ``uwgate.conf.address``."""
+    """Listening sockets and their properties.
+
+    Addresses are those of ``uwgate.conf.address``.
+    """
 
     socket: tuple[str, ...] = option(
         (),

@@ -9,7 +9,7 @@ from uwgate.conf.option import Kind, option
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkerOptions:
-    """Workers: how many, how long they live, what a request may be."""
+    """How many workers, how long they live, what a request may be."""
 
     processes: int = option(
         1,

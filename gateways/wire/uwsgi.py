@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import struct
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator
 
 HEADER = struct.Struct("<BHB")  # modifier1, datasize, modifier2
 LENGTH = struct.Struct("<H")
