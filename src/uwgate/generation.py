@@ -196,6 +196,7 @@ class Generation:
         except StartFailed as error:
             if not self._ending.is_set():
                 log.error("%s", error)
+            await self._end(self._filled[place])
             return False
         log.info("Respawned uWSGI %s (new pid: %d)", place.name, child.pid)
         return True
@@ -223,6 +224,10 @@ class Generation:
                 await child.exited.wait()
                 return
             log.warning("%s (pid: %d) did not finish in %g s", child.name, child.pid, mercy)
+        await self._end(child)
+
+    async def _end(self, child: Child) -> None:
+        """Stop a child now; returns when it is dead."""
         child.send("stop")
         child.kill(signal.SIGTERM)
         with trio.move_on_after(STOP_LIMIT):

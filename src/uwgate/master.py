@@ -14,6 +14,7 @@ import trio
 
 from uwgate import banner, exits, identity
 from uwgate.children import Children, become_subreaper
+from uwgate.conf import logs
 from uwgate.conf.errors import ConfigError
 from uwgate.conf.procname import process_title, set_title
 from uwgate.conf.settings import Settings
@@ -38,6 +39,13 @@ HARMLESS_SIGNALS = (
     signal.SIGTSTP,
 )
 COMMAND_SIGNALS = (*STOP_SIGNALS, signal.SIGHUP, *HARMLESS_SIGNALS)
+# What is done once, at the start of the master.
+FIXED_OPTIONS = (
+    *(("master", name) for name in ("pidfile", "pidfile2", "daemonize", "max_fd")),
+    *(("log", name) for name in ("logto", "logto2", "log_maxsize", "log_backupname")),
+    ("log", "log_master"),
+    ("sockets", "umask"),
+)
 MAX_RETIRING = 3  # generations that finish old requests at the same time
 # A client that sends its next request just as we close its idle connection would lose it.
 DRAIN_IDLE = 5.0  # seconds that idle connections have for one more request, after a reload
@@ -101,6 +109,7 @@ class Master:
             try:
                 nursery.start_soon(children.reap, deaths)
                 nursery.start_soon(self._obey, signals)
+                nursery.start_soon(self._notifier.feed_watchdog)
                 if pipe is not None:
                     nursery.start_soon(pipe.copy)
                 code = await self._live(children, nursery)
@@ -175,6 +184,8 @@ class Master:
         while True:
             await self._reload_wanted.wait()
             self._reload_wanted = trio.Event()  # wishes from here on mean one more reload
+            if not self._retiring.value:
+                log.info("%d old generations are not gone yet: the reload waits", MAX_RETIRING)
             await self._retiring.acquire()
             self._notifier.reloading()
             self._log_file.reopen()
@@ -210,6 +221,8 @@ class Master:
             nursery.start_soon(self._retire, generation, False)
             return True
         generation.supervise(nursery)
+        self._warn_of_fixed_options(settings)
+        logs.configure(settings.log, self._log_file)
         gone, self.sockets, self._settings = self.sockets, sockets, settings
         gone.close_unless_in(sockets, remove_files=settings.sockets.vacuum)
         log.info("generation %d serves, generation %d finishes", generation.number, old.number)
@@ -217,6 +230,16 @@ class Master:
         shared = sockets.lease_address == gone.lease_address
         nursery.start_soon(self._retire, old, not shared)
         return True
+
+    def _warn_of_fixed_options(self, settings: Settings) -> None:
+        changed = [
+            name.replace("_", "-")
+            for group, name in FIXED_OPTIONS
+            if getattr(getattr(settings, group), name)
+            != getattr(getattr(self._settings, group), name)
+        ]
+        if changed:
+            log.warning("only a restart changes %s; the old value stays", ", ".join(changed))
 
     async def _retire(self, generation: Generation, gateways_first: bool) -> None:
         await generation.drain(idle=DRAIN_IDLE, gateways_first=gateways_first)
