@@ -148,8 +148,7 @@ class Master:
             try:
                 await self._start_first(children, nursery)
             except StartFailed as error:
-                log.error("%s", str(error).rstrip())
-                log.error("the start failed, nothing was served")
+                log.error("the start failed, nothing was served: %s", error.summary)
                 code = error.code
                 self._caller.release(code, f"{str(error).rstrip()}\n")
             else:
@@ -177,6 +176,7 @@ class Master:
         generation = self._new_generation(self._settings, self.sockets, children)
         await generation.start()
         generation.supervise(nursery)
+        log.info("generation 1 serves %s", self._names())
         self._report_ready()
         self._caller.release()
 
@@ -212,8 +212,7 @@ class Master:
             sockets.close_unless_in(self.sockets, remove_files=True)
             raise
         except StartFailed as error:
-            log.error("%s", str(error).rstrip())
-            log.error("reload failed, generation %d keeps serving", old.number)
+            log.error("reload failed, generation %d keeps serving: %s", old.number, error.summary)
             sockets.close_unless_in(self.sockets, remove_files=True)
             # Its workers may have taken requests already, so it is not simply killed.
             self._generations.remove(generation)
@@ -225,7 +224,12 @@ class Master:
         logs.configure(settings.log, self._log_file)
         gone, self.sockets, self._settings = self.sockets, sockets, settings
         gone.close_unless_in(sockets, remove_files=settings.sockets.vacuum)
-        log.info("generation %d serves, generation %d finishes", generation.number, old.number)
+        log.info(
+            "generation %d serves %s, generation %d finishes what it has",
+            generation.number,
+            self._names(),
+            old.number,
+        )
         # Old gateways can use the new workers only if those serve leases at the same address.
         shared = sockets.lease_address == gone.lease_address
         nursery.start_soon(self._retire, old, not shared)
@@ -255,6 +259,8 @@ class Master:
         self._generations.append(generation)
         return generation
 
+    def _names(self) -> str:
+        return ", ".join(one.name for one in self.sockets.of(*banner.SERVED_BY))
+
     def _report_ready(self) -> None:
-        names = ", ".join(one.name for one in self.sockets.of(*banner.SERVED_BY))
-        self._notifier.ready(f"generation {self._generations[-1].number} serves {names}")
+        self._notifier.ready(f"generation {self._generations[-1].number} serves {self._names()}")

@@ -75,11 +75,7 @@ class RunningMaster:
         return int(self.wait_log(r"listening on \S+?:(\d+) ")[1])
 
     def wait_serving(self, generation: int = 1) -> None:
-        if generation == 1:
-            self.wait_log(r"generation 1 serves|spawned uWSGI http")
-            wait_until(lambda: self.ask_or_none() is not None, lambda: self.log)
-        else:
-            self.wait_log(f"generation {generation} serves")
+        self.wait_log(f"generation {generation} serves")
 
     def ask(self, path: str = "/") -> dict[str, Any]:
         with urllib.request.urlopen(

@@ -32,7 +32,7 @@ def gateway_master(start_master: StartMaster) -> RunningMaster:
 @pytest.fixture
 def workers_master(start_master: StartMaster) -> RunningMaster:
     master = start_master(WORKERS)
-    wait_until(lambda: master.ask_or_none() is not None, lambda: master.log)
+    master.wait_serving()
     return master
 
 
@@ -47,7 +47,8 @@ def test_a_start_says_who_runs_and_what_listens_where(gateway_master: RunningMas
 def test_an_application_that_cannot_be_imported_stops_the_start(start_master: StartMaster) -> None:
     master = start_master(with_options(GATEWAY, application={"pyargv": "fail"}))
     assert master.wait() == 22
-    assert "ImportError: no app here" in master.log
+    assert "the start failed, nothing was served: ImportError: no app here" in master.log
+    assert master.log.count("Traceback") == 1
     assert master.pids("http") == []
 
 
@@ -150,7 +151,7 @@ def test_orphans_that_do_not_finish_are_killed(start_master: StartMaster) -> Non
             workers={"worker_reload_mercy": 0.2, "processes": 1},
         )
     )
-    wait_until(lambda: master.ask_or_none() is not None, lambda: master.log)
+    master.wait_serving()
     os.kill(master.pids("spawner")[0], signal.SIGKILL)
     master.wait_log(r"orphaned worker .* killed by signal 9")
 
@@ -271,7 +272,7 @@ def test_a_stop_removes_socket_and_pid_files_with_vacuum(
 ) -> None:
     options = {"master": {"pidfile": "pid"}, "sockets": {"vacuum": True}}
     master = start_master({"http": {"http": ["a.sock"]}, **options})
-    master.wait_log("spawned uWSGI http")
+    master.wait_serving()
     assert (tmp_path / "a.sock").is_socket()
     assert (tmp_path / "pid").read_text() == f"{master.process.pid}\n"
     master.send(signal.SIGTERM)
@@ -282,7 +283,7 @@ def test_a_stop_removes_socket_and_pid_files_with_vacuum(
 
 def test_umask_applies_to_sockets(start_master: StartMaster, tmp_path: Path) -> None:
     master = start_master({"http": {"http": ["a.sock"]}, "sockets": {"umask": 0o027}})
-    master.wait_log("spawned uWSGI http")
+    master.wait_serving()
     assert (tmp_path / "a.sock").stat().st_mode & 0o777 == 0o750
 
 
@@ -324,7 +325,7 @@ def test_a_socket_of_systemd_is_served(start_master: StartMaster, tmp_path: Path
     with socket.create_server(("127.0.0.1", 0)) as activated:
         port = activated.getsockname()[1]
         master = start_master({"sockets": {"protocol": "http"}}, activated=activated.fileno())
-        wait_until(lambda: master.ask_or_none() is not None, lambda: master.log)
+        master.wait_serving()
     assert master.port() == port
     assert master.ask()["worker"] == 1
 
