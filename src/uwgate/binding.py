@@ -63,10 +63,8 @@ def bind(address: Address, options: SocketOptions, *, only_ipv6: bool = False) -
             return _bind_path(address, options)
         case AddressKind.ABSTRACT:
             return _bind_abstract(address, options)
-        case AddressKind.FD:
-            return adopt(address.number, f"fd://{address.number}", options)
-        case AddressKind.SHARED:
-            raise ConfigError(f"{address}: a shared-socket cannot itself be '=N'")
+        case AddressKind.FD | AddressKind.SHARED:
+            raise ConfigError(f"{address}: nothing that could be bound")
 
 
 def bind_lease() -> Bound:

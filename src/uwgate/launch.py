@@ -82,7 +82,7 @@ def run(
         load,
         systemd=systemd,
         log_file=file,
-        notifier=Notifier(environ.get("NOTIFY_SOCKET")),
+        notifier=Notifier(environ),
         caller=caller,
     )
     return _run(master, settings, pid_paths, caller)

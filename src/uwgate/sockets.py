@@ -84,8 +84,11 @@ def bind_all(
     except ConfigError:
         sockets.close_unless_in(previous, remove_files=True)
         raise
-    if settings.http.http and not settings.http.http_to and settings.workers.processes == 0:
-        note("http without http-to and with processes = 0: every request gets 503")
+    if settings.workers.processes == 0:
+        if settings.http.http and not settings.http.http_to:
+            note("http without http-to and with processes = 0: every request gets 503")
+        for one in sockets.worker_listeners:
+            note(f"{one.name}: nobody accepts connections here, because processes = 0")
     return sockets
 
 
@@ -139,6 +142,7 @@ class _Binder:
         }
 
     def bind_everything(self, systemd: Sequence[int]) -> None:
+        self._take_inherited(systemd)
         given_by: dict[str, str] = {}
         shared_keys: list[str] = []
         for position, address in enumerate(self.shared):
@@ -153,7 +157,7 @@ class _Binder:
             given_by[key] = option
             self._bind(key, address, option)
             self._add(key, role)
-        self._take_systemd(systemd)
+        self._serve_systemd(systemd)
         if not self.sockets.listeners:
             raise ConfigError(
                 "nothing to listen on: give http = :8080 (the HTTP gateway), "
@@ -218,13 +222,23 @@ class _Binder:
         listener = Listener(fd=bound.socket.fileno(), role=role, name=bound.name)
         self.sockets.listeners.append(listener)
 
-    def _take_systemd(self, descriptors: Sequence[int]) -> None:
-        for fd in descriptors:
+    def _take_inherited(self, systemd: Sequence[int]) -> None:
+        # Before any socket of our own could get a number that is named but not open.
+        origins = dict.fromkeys(systemd, "LISTEN_FDS")
+        named = [*wanted(self.settings)]
+        named += [("shared-socket", one, "") for one in self.options.shared_socket]
+        for option, text, _ in named:
+            address = self._parse(option, text)
+            if address.kind is AddressKind.FD:
+                origins.setdefault(address.number, f"{option} = {text}")
+        for fd, origin in origins.items():
             key = f"fd://{fd}"
-            if key not in self.sockets.bound:
-                known = self.previous.get(key)
-                self.sockets.bound[key] = known or adopt(fd, "LISTEN_FDS", self.options)
-            self._add(key, ROLE_OF_PROTOCOL[self.options.protocol])
+            known = self.previous.get(key)
+            self.sockets.bound[key] = known or adopt(fd, origin, self.options)
+
+    def _serve_systemd(self, descriptors: Sequence[int]) -> None:
+        for fd in descriptors:
+            self._add(f"fd://{fd}", ROLE_OF_PROTOCOL[self.options.protocol])
 
 
 def _with_possible_backlog(options: SocketOptions, note: Callable[[str], None]) -> SocketOptions:
