@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from typing import TYPE_CHECKING
 
 import httptools
 
@@ -11,6 +12,9 @@ from uwgate.conf.groups.http import HttpOptions
 from uwgate.gateways.exchange import Request
 from uwgate.gateways.wire import cgi, http1
 from uwgate.gateways.wire.uwsgi import MAX_BLOCK
+
+if TYPE_CHECKING:
+    import re
 
 ROOM = 64  # bytes of a block that an exchange may still add
 
@@ -66,6 +70,14 @@ class RequestReader:
             ClientError: the request is refused.
         """
         line = http1.check_head(head, self.limits)
+        try:
+            return self._read(line, head, peer)
+        except ClientError:
+            # llhttp may wait for a body that never gets to it; the next head is someone else's.
+            self._parser = httptools.HttpRequestParser(self._parsed)
+            raise
+
+    def _read(self, line: re.Match[bytes], head: bytes, peer: bytes) -> Request:
         method = line[1]
         minor = 1 if line[4] == b"1" else 0
         self._feed(head, method)
@@ -119,7 +131,6 @@ class RequestReader:
         except httptools.HttpParserUpgrade:
             self._parser = httptools.HttpRequestParser(parsed)
         except httptools.HttpParserError as error:
-            self._parser = httptools.HttpRequestParser(parsed)
             if isinstance(error, httptools.HttpParserInvalidMethodError):
                 raise ClientError(501, f"method {method[:40]!r}") from error
             raise ClientError(400, str(error)) from error
