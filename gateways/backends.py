@@ -205,7 +205,7 @@ class UwsgiExchange:
 
     async def _receive(self, sock: socket.socket) -> bytes:
         try:
-            return await streams.receive(sock)
+            return await streams.receive(sock, self._backends.options.http_buffer_size)
         except OSError as error:
             raise BackendError(self._name, f"broke off: {error.strerror}", sent=True) from error
 

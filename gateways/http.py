@@ -29,6 +29,8 @@ from uwgate.gateways.wire import cgi
 
 log = logging.getLogger("uwgate.http")
 
+# Two variables whose values are shorter than 256 bytes.
+_PEER = b"\x0b\0REMOTE_ADDR%b\0%b\x0b\0REMOTE_PORT%b\0%b"
 TICK = 0.5  # seconds between two looks at the sessions' deadlines
 RESERVED_DESCRIPTORS = 64  # for everything that is not a client
 ACCEPT_BURST = 32  # connections taken before others get their turn
@@ -76,7 +78,9 @@ class HttpGateway:
         settings = self._start.settings
         slots = settings.workers.processes * settings.workers.threads
         if self._start.lease_address is not None and slots and not self.options.http_to:
-            self.leases = LeasePool(self._start.lease_address, slots, self.lane, nursery)
+            self.leases = LeasePool(
+                self._start.lease_address, slots, self.options.http_buffer_size, self.lane, nursery
+            )
         nursery.start_soon(self.lane.run)
         nursery.start_soon(self._clock)
         self._doors = [
@@ -211,10 +215,8 @@ class Door:
                 continue  # that client is gone already (accept(2), "Error handling")
             client.setblocking(False)
             host, port = peer_of(address)
-            peer = self._block + cgi.pack(
-                (("REMOTE_ADDR", host.encode()), ("REMOTE_PORT", port.encode()))
-            )
-            gateway.admit(Session(gateway, client, f"{host}:{port}", peer))
+            peer = self._block + _PEER % (bytes((len(host),)), host, bytes((len(port),)), port)
+            gateway.admit(Session(gateway, client, peer))
 
     def _pause(self) -> None:
         self._gateway.lane.remove(self._sock.fileno())
@@ -226,13 +228,14 @@ class Door:
             self.open()
 
 
-def peer_of(address: object) -> tuple[str, str]:
+def peer_of(address: object) -> tuple[bytes, bytes]:
     """Address and port of a client as the variables have them (spec/uwsgi-protocol.md 9.2)."""
-    match address:
-        case (str() as host, int() as port, *_):
-            return host.removeprefix("::ffff:") if "." in host else host, str(port)
-        case _:
-            return "0.0.0.0", "0"  # a UNIX socket's client has no address
+    if not isinstance(address, tuple):
+        return b"0.0.0.0", b"0"  # a UNIX socket's client has no address
+    host = address[0].encode()
+    if b"." in host:
+        host = host.removeprefix(b"::ffff:")
+    return host, b"%d" % address[1]
 
 
 def main(fd: int) -> None:

@@ -18,7 +18,8 @@ import trio
 log = logging.getLogger("uwgate.lane")
 
 # Edge-triggered: a member is told once of new bytes, and nothing has to be armed again.
-EVENTS = select.EPOLLIN | select.EPOLLET
+EVENTS = select.EPOLLIN | select.EPOLLRDHUP | select.EPOLLET
+ENDED = select.EPOLLRDHUP  # end of file stands behind what there is to read
 GONE = select.EPOLLERR | select.EPOLLHUP
 MAX_EVENTS = 256  # taken from the kernel at a time
 ROUNDS = 8  # of events, until trio's own tasks get their turn

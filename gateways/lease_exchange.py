@@ -159,7 +159,7 @@ class LeaseExchange:
 
     async def _receive(self, lease: Lease) -> None:
         try:
-            data = await streams.receive(lease.sock)
+            data = await streams.receive(lease.sock, self._leases.receive_size)
         except OSError as error:
             raise BackendError("worker", f"died: {error.strerror}", sent=True) from error
         if not data:

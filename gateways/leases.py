@@ -59,7 +59,7 @@ class Lease:
 
     def ready(self, mask: int) -> None:
         try:
-            data = self.sock.recv(streams.RECEIVE_SIZE)
+            data = self.sock.recv(self._pool.receive_size)
         except BlockingIOError:
             return
         except OSError:
@@ -90,11 +90,14 @@ class LeasePool:
     """The leases of one gateway process.
 
     ``address`` is the abstract name of the workers' socket, ``slots`` how many requests the
-    workers run at once. Connections are opened by tasks in ``nursery``; all leases are in
+    workers run at once, ``receive_size`` the bytes taken from a worker at a time. Connections are opened by tasks in ``nursery``; all leases are in
     ``lane``, but for those that a task has taken out.
     """
 
-    def __init__(self, address: str, slots: int, lane: Lane, nursery: trio.Nursery) -> None:
+    def __init__(
+        self, address: str, slots: int, receive_size: int, lane: Lane, nursery: trio.Nursery
+    ) -> None:
+        self.receive_size = receive_size
         self._address = b"\0" + address.encode()
         self._slots = slots
         self._lane = lane

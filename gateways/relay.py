@@ -133,7 +133,7 @@ class ClientBody:
         before = session.state
         if before is State.BACKEND:
             session.state = State.BODY
-        data = await streams.receive(session.sock)
+        data = await streams.receive(session.sock, session.gateway.options.http_buffer_size)
         if session.state is State.BODY:
             session.state = before
         if not data:

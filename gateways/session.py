@@ -21,13 +21,13 @@ import trio
 from uwgate.conf.errors import ClientError
 from uwgate.gateways import relay
 from uwgate.gateways.exchange import Request
-from uwgate.gateways.lane import GONE
+from uwgate.gateways.lane import ENDED, GONE
 from uwgate.gateways.lease_exchange import LeaseExchange
 from uwgate.gateways.pages import error_page
 from uwgate.gateways.states import STATUS_OF_TIMEOUT, State
 from uwgate.gateways.wire import http1
 from uwgate.gateways.wire.lease import ABORTED, FRAME, GOODBYE, HEAD, LAST
-from uwgate.gateways.wire.uwsgi import HEADER
+from uwgate.gateways.wire.uwsgi import HEADER, decode_block
 
 if TYPE_CHECKING:
     from uwgate.gateways.http import HttpGateway
@@ -55,15 +55,13 @@ class Session:
         "deadline",
         "gateway",
         "gone",
-        "name",
         "sock",
         "state",
     )
 
-    def __init__(self, gateway: HttpGateway, sock: socket.socket, name: str, peer: bytes) -> None:
+    def __init__(self, gateway: HttpGateway, sock: socket.socket, peer: bytes) -> None:
         self.gateway = gateway
         self.sock = sock
-        self.name = name
         self.state = State.IDLE
         self.deadline = gateway.now + gateway.options.http_headers_timeout
         self.gone = False  # the client has reset the connection
@@ -74,6 +72,12 @@ class Session:
         self._packet = b""
         self._lease: Lease | None = None
         self._scope: trio.CancelScope | None = None  # of the task, outside the lane
+
+    @property
+    def name(self) -> str:
+        """The client's address, for the log."""
+        variables = dict(decode_block(self._peer))
+        return f"{variables[b'REMOTE_ADDR'].decode()}:{variables[b'REMOTE_PORT'].decode()}"
 
     @property
     def in_task(self) -> bool:
@@ -91,8 +95,10 @@ class Session:
             return
         if self.state is State.CLOSED or self._scope is not None:
             return
+        limit = self.gateway.reader.limits.head
         try:
-            while True:
+            # No more than one head is held, whatever a client sends ahead.
+            while len(self.buffer) <= limit:
                 self._more = False
                 try:
                     data = self.sock.recv(RECEIVE_SIZE)
@@ -104,11 +110,14 @@ class Session:
                     self.close()
                     return
                 self.buffer = self.buffer + data if self.buffer else data
-                if len(data) < RECEIVE_SIZE or len(self.buffer) > self.gateway.reader.limits.head:
+                if len(data) < RECEIVE_SIZE:
                     break
+                self._more = True
         except OSError:
             self.close()
             return
+        if mask & ENDED:
+            self._more = True  # nothing will tell again that there is an end of file to read
         if self.buffer:
             self._advance()
 
@@ -125,6 +134,8 @@ class Session:
                 if self.state is State.IDLE and buffer:
                     self.state = State.HEAD
                     self.deadline = gateway.now + gateway.options.http_headers_timeout
+                if self._more:
+                    gateway.lane.again(self)
                 return
             self.buffer = buffer[end:]
             self._request = request = gateway.reader.read(buffer[:end], self._peer)

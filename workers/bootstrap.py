@@ -14,17 +14,18 @@ import sys
 OLDEST = (3, 11)
 
 
-def register(folder):
+def register(folder: str) -> None:
     """Make ``import uwgate.xxx`` find the package in ``folder``."""
     spec = importlib.util.spec_from_file_location(
         "uwgate", os.path.join(folder, "__init__.py"), submodule_search_locations=[folder]
     )
+    assert spec is not None and spec.loader is not None
     package = importlib.util.module_from_spec(spec)
     sys.modules["uwgate"] = package
     spec.loader.exec_module(package)
 
 
-def refuse(fd):
+def refuse(fd: int) -> None:
     """Tell the log and the master that this Python is too old."""
     reason = "%s is Python %d.%d; the workers need %d.%d or newer" % (
         (sys.executable,) + sys.version_info[:2] + OLDEST
@@ -37,7 +38,7 @@ def refuse(fd):
     sys.exit(1)
 
 
-def run():
+def run() -> None:
     """Become the spawner; sys.argv[1] is the descriptor of its ``Start``."""
     fd = int(sys.argv[1])
     if sys.version_info < OLDEST:

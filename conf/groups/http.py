@@ -48,7 +48,10 @@ class HttpOptions:
         (), kind=Kind.PAIR, help="Add a variable to every request: NAME=value."
     )
     http_buffer_size: int = option(
-        65536, kind=Kind.BYTES, minimum=4096, help="Most bytes held per direction of a request."
+        65536,
+        kind=Kind.BYTES,
+        minimum=4096,
+        help="Most bytes taken from one side of a request before the other has taken them.",
     )
     http_head_limit: int = option(
         32768,

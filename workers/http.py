@@ -1,0 +1,217 @@
+"""Workers' own HTTP sockets: ``http-socket`` and ``http11-socket``."""
+
+from __future__ import annotations
+
+import http
+import socket
+import time
+from typing import TYPE_CHECKING
+
+from uwgate.conf.errors import ClientError
+from uwgate.gateways.wire.cgi import fields_of, split_target
+from uwgate.gateways.wire.chunked import LAST_CHUNK, encode_chunk
+from uwgate.gateways.wire.http1 import (
+    Framing,
+    Limits,
+    RequestHead,
+    find_end,
+    framing_of,
+    parse_head,
+)
+from uwgate.gateways.wire.lease import DATE, LENGTH, NO_BODY
+from uwgate.workers.body import EMPTY, ChunkedBody, LengthBody
+from uwgate.workers.environ import Environ, block_size
+from uwgate.workers.raw import UNREAD_LIMIT, RawConnection, date_line
+
+if TYPE_CHECKING:
+    from uwgate.workers.slot import Slot
+
+CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+
+
+class HttpConnection(RawConnection):
+    """A client that speaks HTTP with us; ``keep`` allows more than one request."""
+
+    __slots__ = ("_chunked", "_close", "_keep", "_minor", "_name", "_peer")
+
+    def __init__(
+        self,
+        sock: socket.socket,
+        slot: Slot,
+        timeout: float | None,
+        *,
+        name: str,
+        peer: object,
+        keep: bool,
+    ) -> None:
+        super().__init__(sock, slot, timeout)
+        self._name = name
+        self._peer = peer
+        self._keep = keep
+        self._close = False
+        self._chunked = False
+        self._minor = 1
+
+    def serve(self) -> bool:
+        """Serve one request; returns whether the connection goes on.
+
+        Raises:
+            OSError: the client broke off.
+        """
+        self._close = True
+        self._chunked = False
+        self._body = EMPTY
+        self._protocol = b"HTTP/1.1"
+        self._minor = 1
+        try:
+            head = self._receive_head()
+            if head is None:
+                return False
+            fields = fields_of(head.headers)
+            framing = framing_of(head.minor, fields)
+            environ = self._environ(head, fields)
+        except ClientError as error:
+            self._refuse(error)
+            return False
+        worker = self._slot.worker
+        self._minor = head.minor
+        self._protocol = b"HTTP/1.%d" % head.minor
+        self._close = not (self._keep and framing.keep_alive)
+        self._open_body(framing, worker.settings.workers.limit_post)
+        _, size = block_size(environ)
+        response = self._slot.respond(self, environ, self._body, "http", size)
+        if response.failed or self._close or worker.ending:
+            return False
+        if not (self._body.done or self._body.settle(UNREAD_LIMIT)):
+            return False
+        if self.timeout is not None:
+            self.deadline = time.monotonic() + self.timeout
+        return True
+
+    def send_body(self, body: bytes, last: bool) -> None:
+        """See ``wsgi.Output``."""
+        if self._chunked:
+            self.send((encode_chunk(body) if body else b"") + (LAST_CHUNK if last else b""))
+        elif body:
+            self.send(body)
+
+    def begin(self, head: bytes, flags: int, body: bytes, last: bool) -> None:
+        """See ``wsgi.Output``."""
+        self._body.forget_continue()
+        lines = b"" if flags & DATE else date_line()
+        if not flags & (LENGTH | NO_BODY):
+            if self._minor and not self._close:
+                self._chunked = True
+                lines += b"Transfer-Encoding: chunked\r\n"
+            else:
+                self._close = True
+        if self._slot.worker.ending:
+            self._close = True
+        if self._close:
+            lines += b"Connection: close\r\n"
+        elif not self._minor:
+            lines += b"Connection: keep-alive\r\n"
+        text = b"%b %b%b\r\n" % (self._protocol, head, lines)
+        if self._chunked:
+            if body:
+                body = encode_chunk(body)
+            if last:
+                body += LAST_CHUNK
+        self.send_parts(text, body)
+
+    def send_file(self, file: int, offset: int, count: int) -> int:
+        """See ``wsgi.Output``."""
+        if not self._chunked:
+            return super().send_file(file, offset, count)
+        self.send(b"%X\r\n" % count)
+        sent = super().send_file(file, offset, count)
+        if sent < count:
+            self._close = True
+        else:
+            self.send(b"\r\n")
+        return sent
+
+    def abort(self) -> None:
+        """See ``wsgi.Output``."""
+        self._close = True
+
+    def _receive_head(self) -> RequestHead | None:
+        """The next head, None at an orderly end before one.
+
+        Raises:
+            ClientError: there is none that can be accepted.
+        """
+        settings = self._slot.worker.settings
+        size = settings.workers.buffer_size
+        limits = Limits(
+            size, min(settings.http.http_line_limit, size), settings.http.http_header_limit
+        )
+        total = settings.http.http_headers_timeout
+        deadline = time.monotonic() + total if total else None
+        data = self.buffer.lstrip(b"\r\n")  # RFC 9112 section 2.2
+        while (end := find_end(data, limits)) < 0:
+            if deadline is not None and time.monotonic() > deadline:
+                raise ClientError(408, f"no whole request head within {total:g} s")
+            try:
+                more = self.receive()
+            except TimeoutError as error:
+                if not data:
+                    return None
+                raise ClientError(408, "request head stalled") from error
+            if not more:
+                if data:
+                    raise ClientError(400, "request head cut short")
+                return None
+            data = (data + more).lstrip(b"\r\n") if not data else data + more
+        self.buffer = data[end:]
+        return parse_head(data[:end], limits)
+
+    def _environ(self, head: RequestHead, fields: dict[bytes, bytes]) -> Environ:
+        path, query, host = split_target(head.method, head.target)
+        if host is not None:
+            fields[b"HTTP_HOST"] = host
+        name, port = self._slot.worker.hostname, "80"
+        if not self._name.startswith(("/", "@")) and ":" in self._name:
+            port = self._name.rpartition(":")[2]
+        address, remote_port = "", ""
+        if isinstance(self._peer, tuple):
+            address = str(self._peer[0]).removeprefix("::ffff:")
+            remote_port = str(self._peer[1])
+        environ: Environ = {
+            "REQUEST_METHOD": head.method.decode("latin-1"),
+            "REQUEST_URI": head.target.decode("latin-1"),
+            "PATH_INFO": path.decode("latin-1"),
+            "QUERY_STRING": query.decode("latin-1"),
+            "SERVER_PROTOCOL": f"HTTP/1.{head.minor}",
+            "SCRIPT_NAME": "",
+            "SERVER_NAME": name,
+            "SERVER_PORT": port,
+            "REMOTE_ADDR": address,
+            "REMOTE_PORT": remote_port,
+        }
+        for key, value in fields.items():
+            environ[key.decode("latin-1")] = value.decode("latin-1")
+        return environ
+
+    def _open_body(self, framing: Framing, limit: int) -> None:
+        announce = CONTINUE if framing.expects_continue else b""
+        if framing.length is None:
+            self._body = ChunkedBody(self, limit, announce)
+        elif framing.length:
+            self._body = LengthBody(self, framing.length, announce)
+        else:
+            self._body = EMPTY
+
+    def _refuse(self, error: ClientError) -> None:
+        try:
+            phrase = http.HTTPStatus(error.status).phrase
+        except ValueError:
+            phrase = "Error"
+        page = f"{error.status} {phrase}: {error}\n".encode("latin-1", "replace")
+        head = "%d %s\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: %d\r\n" % (
+            error.status,
+            phrase,
+            len(page),
+        )
+        self._slot.worker.access_log.refused(self._peer, error.status, str(error))
+        self.begin(head.encode("latin-1"), LENGTH, page, True)

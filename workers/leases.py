@@ -1,0 +1,170 @@
+"""The worker's side of a lease (uwgate.gateways.wire.lease)."""
+
+from __future__ import annotations
+
+import os
+import socket
+import struct
+from typing import TYPE_CHECKING
+
+from uwgate.gateways.wire.lease import (
+    ABORTED,
+    ACKNOWLEDGE,
+    BODY_FRAMED,
+    CONTINUE_FRAME,
+    EXPECT,
+    FRAME,
+    GOODBYE,
+    GOODBYE_FRAME,
+    HEAD,
+    HELLO_FRAME,
+    LAST,
+    MAX_CHUNK,
+    TAKEN_FRAME,
+)
+from uwgate.gateways.wire.uwsgi import HEADER, PacketError
+from uwgate.workers.body import EMPTY, Body, FramedBody, LengthBody
+from uwgate.workers.connection import RECEIVE_SIZE, Connection
+from uwgate.workers.environ import decode_variables, leading_number, scheme_of
+
+if TYPE_CHECKING:
+    from uwgate.workers.slot import Slot
+
+SETTLE_LIMIT = 262144  # bytes of an unread body that are worth a kept lease
+FILE_PIECE = 262144  # bytes of a file in one frame
+MAX_VARIABLES = 65536  # our own gateway has limits of its own
+_PEER = struct.Struct("3i")  # pid, uid, gid: struct ucred
+
+
+def is_trusted(sock: socket.socket, users: frozenset[int]) -> tuple[bool, int]:
+    """Whether the peer of a UNIX socket runs as one of ``users``, and as whom it runs."""
+    _, uid, _ = _PEER.unpack(sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _PEER.size))
+    return uid in users, uid
+
+
+class Lease(Connection):
+    """A connection to a gateway: one request after the other, until one side leaves."""
+
+    __slots__ = ("_body", "_leave", "_slot")
+
+    deadline = None  # an idle lease waits for ever: an unused one costs nothing
+
+    def __init__(self, sock: socket.socket, slot: Slot, timeout: float | None) -> None:
+        super().__init__(sock, timeout)
+        self._slot = slot
+        self._body: Body = EMPTY
+        self._leave = False
+        self.send(HELLO_FRAME)
+
+    def goodbye(self) -> None:
+        """Leave while idle: what the gateway may have sent was not and will not be run."""
+        try:
+            self.sock.send(GOODBYE_FRAME)
+            self.sock.recv(RECEIVE_SIZE)
+        except OSError:
+            pass
+        self.close()
+
+    def serve(self) -> bool:
+        """Serve what has arrived; returns whether the lease goes on.
+
+        Raises:
+            OSError, PacketError: the gateway broke off, or broke the format.
+        """
+        data = self.receive()
+        if not data:
+            return False
+        while len(data) < 4:
+            data += self._more()
+        modifier1, size, flags = HEADER.unpack_from(data)
+        if modifier1:
+            raise PacketError(f"modifier1 {modifier1} on a lease")
+        end = 4 + size
+        while len(data) < end:
+            data += self._more()
+        environ = decode_variables(data[4:end], MAX_VARIABLES)
+        self.buffer = data[end:] if len(data) > end else b""
+        length = environ.get("CONTENT_LENGTH")
+        if flags or length:
+            self._body = self._body_of(flags, length)
+        else:
+            self._body = EMPTY
+        scheme = environ.get("UWSGI_SCHEME")
+        if scheme is None:
+            scheme = scheme_of(environ, trust_forwarded=False) if "HTTPS" in environ else "http"
+        self._leave = False
+        response = self._slot.respond(self, environ, self._body, scheme, size)
+        if response.failed or self._leave:
+            return False
+        if self.buffer:
+            raise PacketError("a request before the end of the last response")
+        return True
+
+    def begin(self, head: bytes, flags: int, body: bytes, last: bool) -> None:
+        """See ``wsgi.Output``."""
+        flags |= HEAD
+        if len(body) > MAX_CHUNK:
+            self.send(FRAME.pack(flags, len(head), 0) + head)
+            self.send_body(body, last)
+            return
+        if last:
+            flags |= self._last()
+        if len(body) < RECEIVE_SIZE:
+            self.send(FRAME.pack(flags, len(head), len(body)) + head + body)
+        else:
+            self.send_parts(FRAME.pack(flags, len(head), len(body)) + head, body)
+
+    def send_body(self, body: bytes, last: bool) -> None:
+        """Any amount of body, in frames of the allowed size."""
+        for start in range(0, len(body), MAX_CHUNK):
+            piece = body[start : start + MAX_CHUNK]
+            flags = self._last() if last and start + MAX_CHUNK >= len(body) else 0
+            self.send_parts(FRAME.pack(flags, 0, len(piece)), piece)
+        if last and not body:
+            self.send(FRAME.pack(self._last(), 0, 0))
+
+    def send_file(self, file: int, offset: int, count: int) -> int:
+        """See ``wsgi.Output``: the file in frames, one in memory at a time."""
+        left = count
+        while left:
+            piece = os.pread(file, min(left, FILE_PIECE), offset)
+            if not piece:
+                break
+            self.send_parts(FRAME.pack(0, 0, len(piece)), piece)
+            offset += len(piece)
+            left -= len(piece)
+        return count - left
+
+    def abort(self) -> None:
+        """See ``wsgi.Output``."""
+        try:
+            self.send(FRAME.pack(self._last() | ABORTED, 0, 0))
+        except OSError:
+            self._leave = True
+
+    def _last(self) -> int:
+        """The flags of the last frame: whether we leave behind it."""
+        body = self._body
+        if self._slot.worker.ending or not (body.done or body.settle(SETTLE_LIMIT)):
+            self._leave = True
+            return LAST | GOODBYE
+        return LAST
+
+    def _body_of(self, flags: int, length: str | None) -> Body:
+        announce = b""
+        if flags & EXPECT:
+            announce = CONTINUE_FRAME
+        if flags & ACKNOWLEDGE:
+            announce += TAKEN_FRAME
+        withheld = bool(flags & EXPECT)
+        if flags & BODY_FRAMED:
+            limit = self._slot.worker.settings.workers.limit_post
+            return FramedBody(self, limit, announce, withheld=withheld)
+        size = leading_number(length or "")
+        return LengthBody(self, size, announce, withheld=withheld) if size else EMPTY
+
+    def _more(self) -> bytes:
+        data = self.receive()
+        if not data:
+            raise PacketError("request packet cut short")
+        return data

@@ -1,0 +1,142 @@
+"""Workers' own sockets: responses as HTTP text, and requests as uwsgi packets."""
+
+from __future__ import annotations
+
+import re
+import socket
+import time
+from email.utils import formatdate
+from typing import TYPE_CHECKING
+
+from uwgate.gateways.wire.uwsgi import HEADER, PONG, PacketError
+from uwgate.workers.body import EMPTY, Body, LengthBody
+from uwgate.workers.connection import RECEIVE_SIZE, Connection
+from uwgate.workers.environ import DYNAMIC, decode_variables, leading_number, scheme_of
+from uwgate.workers.log import say
+
+if TYPE_CHECKING:
+    from uwgate.workers.slot import Slot
+
+UNREAD_LIMIT = 65536  # bytes of an unread body that are read before the connection is closed
+_PROTOCOL = re.compile(r"[\x21-\x7e]{1,32}")
+_date = (0, b"")
+
+
+def date_line() -> bytes:
+    """A Date header line for now."""
+    global _date
+    now = int(time.time())
+    if _date[0] != now:
+        _date = now, b"Date: %b\r\n" % formatdate(now, usegmt=True).encode()
+    return _date[1]
+
+
+class RawConnection(Connection):
+    """A client, or a front-end such as nginx, that reads an HTTP response as text."""
+
+    __slots__ = ("_body", "_protocol", "_slot", "deadline")
+
+    def __init__(self, sock: socket.socket, slot: Slot, timeout: float | None) -> None:
+        super().__init__(sock, timeout)
+        self._slot = slot
+        self._body: Body = EMPTY
+        self._protocol = b"HTTP/1.0"
+        self.deadline: float | None = None
+
+    def begin(self, head: bytes, flags: int, body: bytes, last: bool) -> None:
+        """See ``wsgi.Output``."""
+        text = b"%b %b%b\r\n" % (self._protocol, head, self._connection_lines(flags, last))
+        self.send_parts(text, body)
+
+    def send_body(self, body: bytes, last: bool) -> None:
+        """See ``wsgi.Output``."""
+        if body:
+            self.send(body)
+
+    def abort(self) -> None:
+        """See ``wsgi.Output``: the client sees the connection end too early."""
+
+    def goodbye(self) -> None:
+        """Leave while idle."""
+        self.close()
+
+    def leave(self) -> None:
+        """Close so that the client gets all of the response: unread bytes would reset it."""
+        if not self.broken:
+            if not self._body.done:
+                self._body.settle(UNREAD_LIMIT)
+            try:
+                self.sock.shutdown(socket.SHUT_WR)
+                if not self._body.done:
+                    self.sock.recv(RECEIVE_SIZE)
+            except OSError:
+                pass
+        self.close()
+
+    def _connection_lines(self, flags: int, last: bool) -> bytes:
+        return b""
+
+
+class UwsgiConnection(RawConnection):
+    """One uwsgi packet, one response, end (spec/workers.md section 15.1)."""
+
+    __slots__ = ()
+
+    def serve(self) -> bool:
+        """Serve the packet; returns False: the connection is to be closed.
+
+        Raises:
+            OSError, PacketError: nobody to answer, or nothing to be answered.
+        """
+        options = self._slot.worker.settings.workers
+        data = self._receive_until(b"", HEADER.size)
+        modifier1, size, _modifier2 = HEADER.unpack_from(data)
+        if modifier1 == 100:
+            self.send(PONG)
+            return False
+        if modifier1 not in (0, 30):
+            say(f"-- unavailable modifier requested: {modifier1} --")
+            return False
+        if size > options.buffer_size:
+            raise PacketError(
+                f"invalid request block size: {size} (max {options.buffer_size})"
+                "...skip (raise buffer-size)"
+            )
+        data = self._receive_until(data, HEADER.size + size)
+        end = HEADER.size + size
+        environ = decode_variables(data[HEADER.size : end], options.max_vars)
+        self.buffer = data[end:]
+        protocol = environ.get("SERVER_PROTOCOL", "")
+        if _PROTOCOL.fullmatch(protocol):
+            self._protocol = protocol.encode()
+        if not environ.get("REQUEST_METHOD"):
+            raise PacketError("uwsgi packet without REQUEST_METHOD")
+        script = environ.setdefault("SCRIPT_NAME", "")
+        if modifier1 == 30 and script and environ.get("PATH_INFO", "").startswith(script):
+            environ["PATH_INFO"] = environ["PATH_INFO"][len(script) :]
+        length = leading_number(environ.get("CONTENT_LENGTH", ""))
+        self._body = LengthBody(self, length) if length else EMPTY
+        slot = self._slot
+        if not slot.worker.settings.application.allow_dynamic_apps:
+            for name in DYNAMIC & environ.keys():
+                slot.worker.refuse_dynamic(name)
+                self.begin(
+                    b"403 Forbidden\r\nContent-Type: text/plain\r\nContent-Length: 9\r\n",
+                    0,
+                    b"Forbidden",
+                    True,
+                )
+                return False
+        scheme = scheme_of(environ, trust_forwarded=True)
+        slot.respond(self, environ, self._body, scheme, size)
+        return False
+
+    def _receive_until(self, data: bytes, size: int) -> bytes:
+        while len(data) < size:
+            more = self.receive()
+            if not more:
+                if not data:
+                    raise ConnectionResetError("closed before a request")
+                raise PacketError("request packet cut short")
+            data += more
+        return data

@@ -1,0 +1,252 @@
+"""A slot: one thread of a worker that serves one connection at a time."""
+
+from __future__ import annotations
+
+import select
+import socket
+import threading
+import time
+from typing import TYPE_CHECKING
+
+from uwgate.gateways.wire.uwsgi import PacketError
+from uwgate.workers.access_log import Entry
+from uwgate.workers.body import Body, BodyError, buffer_body
+from uwgate.workers.environ import Environ
+from uwgate.workers.http import HttpConnection
+from uwgate.workers.leases import Lease, is_trusted
+from uwgate.workers.log import say
+from uwgate.workers.raw import UwsgiConnection
+from uwgate.workers.wsgi import Output, Response
+
+if TYPE_CHECKING:
+    from uwgate.workers.mounts import Mounted
+    from uwgate.workers.worker import Listening, Worker
+
+Session = Lease | UwsgiConnection | HttpConnection
+
+ACCEPT_PAUSE = 0.1  # seconds; without descriptors accept() would fail in a busy loop
+current = threading.local()  # .slot: the slot whose thread this is
+
+
+class Slot:
+    """Waits on its kept connection and on every listener, and serves whichever is ready.
+
+    ``environ`` and ``response`` are those of the request that runs, None between requests.
+    """
+
+    def __init__(self, worker: Worker, core: int) -> None:
+        self.worker = worker
+        self.core = core
+        self.environ: Environ | None = None
+        self.response: Response | None = None
+        self.session: Session | None = None
+        self.logvars: dict[str, bytes] = {}
+        self.requests = 0
+        self.began = 0.0
+        self._epoll = select.epoll()
+        self._listeners = {one.sock.fileno(): one for one in worker.listeners}
+        for fd in self._listeners:
+            # EPOLLEXCLUSIVE: a connection wakes one of the slots that wait, not all.
+            self._epoll.register(fd, select.EPOLLIN | select.EPOLLEXCLUSIVE)
+        self._epoll.register(worker.stop_fd, select.EPOLLIN)
+        if worker.life_fd >= 0:
+            self._epoll.register(worker.life_fd, select.EPOLLIN)
+
+    def run(self) -> None:
+        """Serve until the worker ends."""
+        current.slot = self
+        worker = self.worker
+        poll = self._epoll.poll
+        kept: Session | None = None  # idle, between two requests
+        while not worker.ending:
+            deadline = None if kept is None else kept.deadline
+            if deadline is None:
+                events = poll()
+            else:
+                events = poll(max(0.0, deadline - time.monotonic()))
+                if not events and kept is not None:
+                    self._drop(kept)
+                    kept = None
+                    continue
+            accepted: Session | None = None
+            readable = False
+            for fd, _event in events:
+                listener = self._listeners.get(fd)
+                if listener is not None:
+                    if accepted is None:
+                        accepted = self._accept(listener)
+                elif kept is not None and fd == kept.fd:
+                    readable = True
+                elif fd == worker.life_fd:
+                    worker.end("the master is gone")
+            if accepted is not None:
+                # Somebody else waits: an idle connection must not keep this slot from it.
+                if kept is not None:
+                    self._epoll.unregister(kept.fd)
+                    kept.goodbye()
+                kept = self._begin(accepted)
+            elif readable and kept is not None and not self._serve(kept):
+                self._drop(kept)
+                kept = None
+        if kept is not None:
+            kept.goodbye()
+        self._epoll.close()
+
+    def respond(
+        self, output: Output, environ: Environ, body: Body, scheme: str, block_size: int
+    ) -> Response:
+        """Run one request; its response is over when this returns."""
+        worker = self.worker
+        self.requests += 1
+        worker.count(self.core)
+        response = Response(output, head_only=environ["REQUEST_METHOD"] == "HEAD")
+        self.response = response
+        self.environ = environ
+        log = worker.access_log
+        variables = environ.copy() if worker.log_wanted else environ
+        self.began = time.time()
+        start = time.perf_counter()
+        environ.update(worker.constants)
+        environ["wsgi.input"] = body
+        environ["wsgi.url_scheme"] = scheme
+        if worker.cores > 1:
+            environ["uwsgi.core"] = self.core
+        mounted = self._run(response, environ, body)
+        self.environ = None
+        self.response = None
+        if response.failed:
+            worker.peer_gone(variables)
+        if worker.log_wanted:
+            count, size = response.head_size
+            log.log(
+                Entry(
+                    variables,
+                    block_size,
+                    self.began,
+                    time.perf_counter() - start,
+                    response.status,
+                    response.sent,
+                    count,
+                    size,
+                    response.sendfile,
+                    response.failed,
+                    -1 if mounted is None else mounted.number,
+                    -1 if mounted is None else mounted.requests,
+                    worker.total_requests(),
+                    self.core,
+                    self.logvars,
+                )
+            )
+        if self.logvars:
+            self.logvars = {}
+        worker.after_request(response)
+        return response
+
+    def _run(self, response: Response, environ: Environ, body: Body) -> Mounted | None:
+        worker = self.worker
+        options = worker.settings.workers
+        response.quiet_writes = options.disable_write_exception
+        response.show_errors = worker.settings.application.catch_exceptions
+        application = None
+        mounted = None
+        if worker.dynamic is not None:
+            application = worker.dynamic.find(environ)
+        if application is None:
+            mounted = worker.mounts.find(environ)
+            if mounted is None:
+                say("--- no python application found, check your startup logs for errors ---")
+                response.fail_with(500)
+                return None
+            mounted.requests += 1
+            application = mounted.call
+        if body.done:
+            response.run(application, environ)
+            return mounted
+        limit = options.limit_post
+        if limit and body.length > limit:
+            say(f"body of {body.length} bytes, limit-post is {limit}")
+            response.fail_with(413)
+            return mounted
+        if not options.post_buffering:
+            response.run(application, environ)
+            return mounted
+        try:
+            file, size = buffer_body(body, options.post_buffering, options.post_buffering_bufsize)
+        except BodyError as error:
+            say(f"{environ.get('REMOTE_ADDR', '')} {environ.get('REQUEST_URI', '')}: {error}")
+            response.fail_with(error.status)
+            return mounted
+        with file:
+            environ["wsgi.input"] = file
+            environ["CONTENT_LENGTH"] = str(size)
+            response.run(application, environ)
+        return mounted
+
+    def _accept(self, listener: Listening) -> Session | None:
+        try:
+            sock, peer = listener.sock.accept()
+        except (BlockingIOError, ConnectionAbortedError):
+            return None  # another slot was faster, or the client left
+        except OSError as error:
+            say(f"accept on {listener.name}: {error.strerror}")
+            time.sleep(ACCEPT_PAUSE)  # noqa: TID251
+            return None
+        try:
+            return self._session(listener, sock, peer)
+        except OSError:  # gone already
+            sock.close()
+            return None
+
+    def _session(self, listener: Listening, sock: socket.socket, peer: object) -> Session | None:
+        worker = self.worker
+        if listener.role == "lease":
+            trusted, uid = is_trusted(sock, worker.trusted_users)
+            if not trusted:
+                say(f"lease refused: the peer runs as user {uid}")
+                sock.close()
+                return None
+            return Lease(sock, self, worker.lease_timeout)
+        if listener.is_tcp:
+            sock.setsockopt(
+                socket.IPPROTO_TCP, socket.TCP_NODELAY, worker.settings.sockets.tcp_nodelay
+            )
+        timeout = worker.settings.workers.socket_timeout or None
+        if listener.role == "uwsgi":
+            return UwsgiConnection(sock, self, timeout)
+        keep = listener.role == "http11-socket"
+        return HttpConnection(sock, self, timeout, name=listener.name, peer=peer, keep=keep)
+
+    def _begin(self, session: Session) -> Session | None:
+        """Serve a new connection; returns it if it is kept, registered."""
+        if not isinstance(session, Lease) and not self._serve(session):
+            self._drop(session, registered=False)
+            return None
+        self._epoll.register(session.fd, select.EPOLLIN)
+        return session
+
+    def _serve(self, session: Session) -> bool:
+        self.session = session
+        try:
+            keep = session.serve()
+            # Bytes that have been received cannot wake the poll.
+            while keep and session.buffer and not self.worker.ending:
+                keep = session.serve()
+            return keep
+        except PacketError as error:
+            say(f"connection closed: {error}")
+        except OSError:
+            pass  # the peer is gone
+        finally:
+            self.session = None
+        return False
+
+    def _drop(self, session: Session, *, registered: bool = True) -> None:
+        if registered:
+            try:
+                self._epoll.unregister(session.fd)
+            except (OSError, ValueError):  # the application closed it (uwsgi.disconnect)
+                pass
+        if isinstance(session, Lease):
+            session.close()
+        else:
+            session.leave()

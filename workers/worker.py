@@ -1,0 +1,230 @@
+"""A worker process: its signals, its slots, and when it ends."""
+
+from __future__ import annotations
+
+import faulthandler
+import os
+import signal
+import socket
+import sys
+import threading
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import uwgate
+from uwgate.conf.errors import ConfigError
+from uwgate.conf.privileges import resolve_user
+from uwgate.conf.procname import process_title, set_title
+from uwgate.workers.access_log import AccessLog, memory_usage
+from uwgate.workers.application import DynamicApplications, check_chdir
+from uwgate.workers.environ import Environ, constants
+from uwgate.workers.log import say
+from uwgate.workers.slot import Slot
+from uwgate.workers.wsgi import FileWrapper, Response
+
+if TYPE_CHECKING:
+    from uwgate.conf.settings import Settings
+    from uwgate.conf.start import Listener, Start
+    from uwgate.workers.api import Api
+    from uwgate.workers.mounts import Mounts
+
+EXIT_ENDED = 30  # the worker was told to end at once
+EXIT_NO_APPLICATION = 22
+MAX_REFUSALS = 32  # names of refused variables that are remembered, to be logged once
+
+
+class Listening:
+    """A listening socket that the worker's slots share."""
+
+    def __init__(self, listener: Listener) -> None:
+        self.role = listener.role
+        self.name = listener.name
+        self.sock = socket.socket(fileno=listener.fd)
+        self.sock.setblocking(False)
+        self.is_tcp = self.sock.family in (socket.AF_INET, socket.AF_INET6)
+
+
+class Worker:
+    """What the slots of one worker process share.
+
+    ``number`` counts from 1. ``ending`` becomes True once and for all: then every slot
+    finishes its request and returns. ``counts`` holds the requests of every slot of every
+    worker, in memory that the workers share.
+    """
+
+    def __init__(
+        self, start: Start, number: int, mounts: Mounts, counts: memoryview, api: Api
+    ) -> None:
+        self.settings: Settings = start.settings
+        self.number = number
+        self.mounts = mounts
+        self.api = api
+        self.ending = False
+        self.requests = 0
+        self.exceptions = 0
+        self.started = time.monotonic()
+        self.hostname = socket.gethostname()
+        self.life_fd = start.life_fd
+        self.stop_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        options = self.settings.workers
+        self.cores = options.threads
+        self.listeners = [Listening(one) for one in start.listeners if one.role != "http"]
+        self.access_log = AccessLog(self.settings.log, os.getpid(), number)
+        self.log_wanted = self.access_log.wanted
+        application = self.settings.application
+        wrapper: type[FileWrapper] | None = (
+            PlainFileWrapper if options.disable_sendfile else FileWrapper
+        )
+        if application.wsgi_disable_file_wrapper:
+            wrapper = None
+        self.constants = constants(
+            threads=options.threads,
+            processes=options.processes,
+            file_wrapper=wrapper,
+            version=uwgate.__version__,
+            hostname=self.hostname,
+        )
+        self.dynamic = (
+            DynamicApplications(application.callable) if application.allow_dynamic_apps else None
+        )
+        self.trusted_users = _trusted_users(self.settings)
+        timeout = self.settings.http.http_timeout
+        # The gateway has its own time-out and gives up first; this one is for a gateway that hangs.
+        self.lease_timeout = 2 * timeout + options.socket_timeout if timeout else None
+        self._counts = counts
+        self._first_count = (number - 1) * options.threads
+        self._limit = 0
+        if options.max_requests:
+            self._limit = options.max_requests + (number - 1) * options.max_requests_delta
+        self._watch_memory = bool(options.reload_on_rss or options.reload_on_as)
+        self._refused: set[str] = set()
+
+    def count(self, core: int) -> None:
+        """A request begins on a slot."""
+        self._counts[self._first_count + core] += 1
+        self.requests += 1
+        if self._limit and self.requests >= self._limit and self._may_recycle():
+            self.end("max-requests")
+
+    def total_requests(self) -> int:
+        """Requests of all workers since the spawner started."""
+        return sum(self._counts)
+
+    def after_request(self, response: Response) -> None:
+        """A request is over: look whether the worker has to be replaced."""
+        if response.error is not None:
+            self.exceptions += 1
+            if self.settings.application.reload_on_exception:
+                self.end("an exception of the application")
+        if self._watch_memory and self._may_recycle():
+            options = self.settings.workers
+            vsz, rss = memory_usage()
+            if options.reload_on_rss and rss >= options.reload_on_rss << 20:
+                self.end(f"{rss >> 20} MB of resident memory")
+            elif options.reload_on_as and vsz >= options.reload_on_as << 20:
+                self.end(f"{vsz >> 20} MB of address space")
+
+    def end(self, reason: str) -> None:
+        """Let every slot finish what it does, and then the process end."""
+        if not self.ending:
+            self.ending = True
+            os.eventfd_write(self.stop_fd, 1)
+            say(f"Gracefully ending worker {self.number} (pid: {os.getpid()}): {reason}")
+
+    def refuse_dynamic(self, name: str) -> None:
+        """Log, once per name, that a request tried to make us load something."""
+        if name not in self._refused and len(self._refused) < MAX_REFUSALS:
+            self._refused.add(name)
+            say(f"request with {name} refused (403): allow-dynamic-apps is off")
+
+    def peer_gone(self, variables: Environ) -> None:
+        """Log that a client went away while it was being answered."""
+        options = self.settings.workers
+        if not options.ignore_write_errors and not options.ignore_sigpipe:
+            method = variables.get("REQUEST_METHOD", "")
+            uri = variables.get("REQUEST_URI", "")
+            say(f"client went away during {method} {uri!r} ({variables.get('REMOTE_ADDR', '')})")
+
+    def run(self, ready: Callable[[], None]) -> None:
+        """Serve until the end; ``ready`` is called when the worker accepts."""
+        slots = [Slot(self, core) for core in range(self.cores)]
+        self.api.slots = slots
+        threads = [
+            threading.Thread(
+                target=slot.run, name=f"uWSGIWorker{self.number}Core{slot.core}", daemon=True
+            )
+            for slot in slots[1:]
+        ]
+        threading.current_thread().name = f"uWSGIWorker{self.number}Core0"
+        for thread in threads:
+            thread.start()
+        ready()
+        slots[0].run()
+        deadline = time.monotonic() + self.settings.workers.worker_reload_mercy
+        for thread in threads:
+            thread.join(max(0.0, deadline - time.monotonic()))
+
+    def _may_recycle(self) -> bool:
+        return time.monotonic() - self.started >= self.settings.workers.min_worker_lifetime
+
+
+class PlainFileWrapper(FileWrapper):
+    """A file wrapper that is never sent by the kernel."""
+
+
+def run_worker(
+    start: Start,
+    number: int,
+    mounts: Mounts,
+    counts: memoryview,
+    api: Api,
+    ready: Callable[[], None],
+) -> int:
+    """Everything between fork and exit; returns the exit status.
+
+    Raises:
+        ConfigError: something that the options name does not work here.
+    """
+    settings = start.settings
+    set_title(process_title(settings.master, f"worker {number}"))
+    worker = Worker(start, number, mounts, counts, api)
+    _handle_signals(worker)
+    api.enter_worker(worker)
+    check_chdir(settings.application.chdir2)
+    api.call_hook("post_fork_hook")
+    worker.run(ready)
+    api.call_hook("atexit")
+    sys.stdout.flush()
+    sys.stderr.flush()
+    return 0
+
+
+def _handle_signals(worker: Worker) -> None:
+    signal.signal(signal.SIGHUP, lambda *_: worker.end("SIGHUP"))
+    signal.signal(signal.SIGTERM, lambda *_: os._exit(EXIT_ENDED))
+    signal.signal(signal.SIGINT, lambda *_: os._exit(EXIT_ENDED))
+    signal.signal(signal.SIGPIPE, signal.SIG_IGN)
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    signal.signal(signal.SIGUSR1, lambda *_: _say_statistics(worker))
+    faulthandler.register(signal.SIGUSR2, file=2)
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
+
+
+def _say_statistics(worker: Worker) -> None:
+    say(
+        f"worker {worker.number} (pid: {os.getpid()}): {worker.requests} requests, "
+        f"{worker.exceptions} exceptions, {memory_usage()[1]} bytes resident"
+    )
+
+
+def _trusted_users(settings: Settings) -> frozenset[int]:
+    """Who may open leases: root, ourselves and the gateways."""
+    users = {0, os.getuid()}
+    for name in (settings.http.http_uid, settings.master.uid):
+        if name is not None:
+            try:
+                users.add(resolve_user(name))
+            except ConfigError:
+                say(f"no leases for user {name}: there is none of that name")
+    return frozenset(users)
