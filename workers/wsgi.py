@@ -329,7 +329,8 @@ class Response:
             return
         self.error = error
         report = "".join(traceback.format_exception(error)).rstrip()
-        say(report)
+        # A body that does not come is the client's doing, and no bug to look for.
+        say(f"request body: {error}" if isinstance(error, BodyError) else report)
         if self.ended:
             return
         if self.began:
