@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from uwgate import identity
 from uwgate.binding import Bound, adopt, bind, bind_lease, relisten, set_permissions
 from uwgate.conf.address import Address, AddressKind, parse_listen
 from uwgate.conf.errors import ConfigError
@@ -133,6 +134,7 @@ class _Binder:
         self.options = options
         self.sockets = sockets
         self.previous = previous.bound if previous else {}
+        self.owner = identity.socket_owner(settings)
         self.shared = [self._parse("shared-socket", one) for one in options.shared_socket]
         addresses = [self._parse(option, text) for option, text, _ in wanted(settings)]
         self.ipv4_ports = {
@@ -175,9 +177,15 @@ class _Binder:
 
     def _parse(self, option: str, text: str) -> Address:
         try:
-            return parse_listen(text)
+            address = parse_listen(text)
         except ConfigError as error:
             raise ConfigError(f"{option}: {error}") from error
+        chdir = self.settings.application.chdir
+        is_file = address.kind is AddressKind.UNIX and not self.options.abstract_socket
+        # As in uWSGI, which binds shared sockets before it changes the directory.
+        if chdir is None or not is_file or option == "shared-socket":
+            return address
+        return replace(address, path=os.path.join(chdir, address.path))
 
     def _resolve_shared(self, option: str, address: Address) -> Address:
         if address.kind is not AddressKind.SHARED:
@@ -206,11 +214,11 @@ class _Binder:
         bound = self.previous.get(key)
         if bound is not None and bound.is_in_place:
             relisten(bound, self.options)
-            set_permissions(bound, self.options)
+            set_permissions(bound, self.options, self.owner)
         else:
             only_ipv6 = address.host == "::" and address.port in self.ipv4_ports
             try:
-                bound = bind(address, self.options, only_ipv6=only_ipv6)
+                bound = bind(address, self.options, owner=self.owner, only_ipv6=only_ipv6)
             except ConfigError as error:
                 raise ConfigError(f"{option}: {error}") from error
         self.sockets.bound[key] = bound
