@@ -73,9 +73,8 @@ class Lane:
         rounds = 0
         try:
             while True:
-                events = poll(0, MAX_EVENTS)
-                if not events and self.expected and not self.tasks and not again:
-                    events = poll(PATIENCE, MAX_EVENTS)
+                patient = self.expected and not self.tasks and not again
+                events = poll(PATIENCE if patient else 0, MAX_EVENTS)
                 for fd, mask in events:
                     member = members.get(fd)
                     if member is not None:  # not removed by one before it

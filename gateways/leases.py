@@ -90,8 +90,9 @@ class LeasePool:
     """The leases of one gateway process.
 
     ``address`` is the abstract name of the workers' socket, ``slots`` how many requests the
-    workers run at once, ``receive_size`` the bytes taken from a worker at a time. Connections are opened by tasks in ``nursery``; all leases are in
-    ``lane``, but for those that a task has taken out.
+    workers run at once, ``receive_size`` the bytes taken from a worker at a time. Connections
+    are opened by tasks in ``nursery``; all leases are in ``lane``, but for those that a task
+    has taken out.
     """
 
     def __init__(

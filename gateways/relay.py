@@ -35,6 +35,7 @@ async def answer(session: Session, request: Request, exchange: Exchange) -> bool
     body = ClientBody(session, request)
     relay = _Relay(session, request, exchange, body)
     try:
+        body.take_buffered()
         return await relay.run()
     except ClientError as error:
         log.info("%s: %d: %s", session.name, error.status, error)
@@ -82,6 +83,15 @@ class ClientBody:
         self._session = session
         self._chunks: ChunkedDecoder | None = None
         self._left = 0  # bytes still to be read, plain framing
+        self._request = request
+
+    def take_buffered(self) -> None:
+        """Give the request what has arrived of its body. To be called once, before anything else.
+
+        Raises:
+            ClientError: the chunks are malformed (400).
+        """
+        session, request = self._session, self._request
         buffer, session.buffer = session.buffer, b""
         if request.length is None:
             self._chunks = ChunkedDecoder()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from typing import NamedTuple
 
 import httptools
 
@@ -13,6 +14,8 @@ from uwgate.gateways.wire import cgi, http1
 from uwgate.gateways.wire.uwsgi import MAX_BLOCK
 
 ROOM = 64  # bytes of a block that an exchange may still add
+MAX_KNOWN = 1024  # sets of header lines that are remembered, of up to
+MAX_KNOWN_SIZE = 2048  # bytes each
 
 _METHOD = cgi.pack_key(b"REQUEST_METHOD")
 _URI = cgi.pack_key(b"REQUEST_URI")
@@ -24,20 +27,23 @@ _PROTOCOLS = tuple(
 
 
 class _Parsed:
-    """Target of the llhttp parser: the request line's URL and the header lines."""
+    """Target of an llhttp parser: collects the header lines."""
 
-    __slots__ = ("headers", "target")
+    __slots__ = ("_headers",)
 
-    def __init__(self) -> None:
-        self.headers: list[tuple[bytes, bytes]] = []
-        self.target = b""
-
-    def on_url(self, url: bytes) -> None:
-        self.target += url
+    def __init__(self, headers: list[tuple[bytes, bytes]]) -> None:
+        self._headers = headers
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        # RFC 9112 section 5: blanks behind a value are not part of it. Those before it are gone.
-        self.headers.append((name, value.rstrip(b" \t")))
+        self._headers.append((name, value))
+
+
+class _Known(NamedTuple):
+    """What header lines mean."""
+
+    fields: dict[bytes, bytes]
+    framing: http1.Framing
+    packed: bytes
 
 
 class RequestReader:
@@ -57,8 +63,7 @@ class RequestReader:
             for key, mark, value in (pair.partition("=") for pair in options.http_var)
             if mark
         )
-        self._parsed = _Parsed()
-        self._parser = httptools.HttpRequestParser(self._parsed)
+        self._known: dict[tuple[bytes, int, bytes], _Known] = {}
 
     def read(self, head: bytes, peer: bytes) -> Request:
         """The request of a whole head; ``peer`` holds the connection's packed variables.
@@ -66,38 +71,18 @@ class RequestReader:
         Raises:
             ClientError: the request is refused.
         """
-        try:
-            return self._read(head, peer)
-        except ClientError:
-            # llhttp may be waiting for the rest of what was refused: not from the next client.
-            self._parser = httptools.HttpRequestParser(self._parsed)
-            raise
-
-    def _read(self, head: bytes, peer: bytes) -> Request:
-        line = http1.check_head(head, self.limits)
-        method = line[1]
+        line = http1.read_request_line(head, self.limits)
+        method, target = line[1], line[2]
         minor = 1 if line[4] == b"1" else 0
-        self._feed(head, method)
-        target = self._parsed.target
-        fields, framing = http1.fields_and_framing(minor, self._parsed.headers)
+        lines = head[line.end() :]
+        known = self._known.get((method, minor, lines))
+        if known is None:
+            known = self._read_lines(head, method, minor, lines)
         path, query, host = cgi.split_target(method, target)
-        if host is not None:
-            fields[b"HTTP_HOST"] = host  # RFC 9112 section 3.2.2
-        length = framing.length
-        if length != 0 or not framing.keep_alive or b"HTTP_PROXY_CONNECTION" in fields:
-            # llhttp waits for a body now, which never gets to it, or for nothing at all: to it
-            # Proxy-Connection ends a connection as well.
-            self._parser = httptools.HttpRequestParser(self._parsed)
-            if length is None:
-                if not self._options.http_chunked_input:
-                    raise ClientError(411, "chunked request body")
-            elif self._limit_post and length > self._limit_post:
-                raise ClientError(413, f"body of {length} bytes, limit {self._limit_post}")
-        cgi.remove_hop_by_hop(fields)
+        fields = known.packed
         name_block = self._name_block
-        if self._options.http_server_name_as_http_host:
-            name = fields.get(b"HTTP_HOST")
-            name_block = cgi.pack((("SERVER_NAME", name),)) if name else b""
+        if host is not None or self._options.http_server_name_as_http_host:
+            fields, name_block = self._with_host(known.fields, host)
         # The order of spec/uwsgi-protocol.md section 9.2.
         size = cgi.pack_length
         block = b"".join(
@@ -109,28 +94,69 @@ class RequestReader:
                 _PROTOCOLS[minor],
                 name_block,
                 peer,
-                cgi.pack_fields(fields),
+                fields,
                 self._extra_block,
             )
         )
         if len(block) > MAX_BLOCK - ROOM:
             raise ClientError(431, f"request of {len(block)} bytes, limit {MAX_BLOCK - ROOM}")
+        framing = known.framing
         return Request(
-            method, target, block, length, minor, framing.keep_alive, framing.expects_continue
+            method,
+            target,
+            block,
+            framing.length,
+            minor,
+            framing.keep_alive,
+            framing.expects_continue,
         )
 
-    def _feed(self, head: bytes, method: bytes) -> None:
-        """Let llhttp take the head apart, behind our own checks."""
-        parsed = self._parsed
-        parsed.headers = []
-        parsed.target = b""
+    def _read_lines(self, head: bytes, method: bytes, minor: int, lines: bytes) -> _Known:
+        """Check and take apart the header lines.
+
+        Clients repeat themselves from request to request: what was found good once need not
+        be taken apart again.
+        """
+        http1.check_lines(lines, self.limits)
+        headers = self._feed(head, method)
+        fields, framing = http1.fields_and_framing(minor, headers)
+        length = framing.length
+        if length is None:
+            if not self._options.http_chunked_input:
+                raise ClientError(411, "chunked request body")
+        elif self._limit_post and length > self._limit_post:
+            raise ClientError(413, f"body of {length} bytes, limit {self._limit_post}")
+        cgi.remove_hop_by_hop(fields)
+        known = _Known(fields, framing, cgi.pack_fields(fields))
+        if len(lines) <= MAX_KNOWN_SIZE:
+            if len(self._known) >= MAX_KNOWN:
+                self._known.clear()
+            self._known[method, minor, lines] = known
+        return known
+
+    def _with_host(self, fields: dict[bytes, bytes], host: bytes | None) -> tuple[bytes, bytes]:
+        """Packed fields and SERVER_NAME, where the Host decides about them."""
+        if host is not None:
+            fields = {**fields, b"HTTP_HOST": host}  # RFC 9112 section 3.2.2
+        name_block = self._name_block
+        if self._options.http_server_name_as_http_host:
+            name = fields.get(b"HTTP_HOST")
+            name_block = cgi.pack((("SERVER_NAME", name),)) if name else b""
+        return cgi.pack_fields(fields), name_block
+
+    def _feed(self, head: bytes, method: bytes) -> list[tuple[bytes, bytes]]:
+        """The header lines as llhttp reads them, behind our own checks."""
+        headers: list[tuple[bytes, bytes]] = []
+        parsed = _Parsed(headers)
         try:
-            self._parser.feed_data(head)
+            # A new one each time: after some heads it waits for a body, or for nothing at all.
+            httptools.HttpRequestParser(parsed).feed_data(head)
         except httptools.HttpParserUpgrade:
-            self._parser = httptools.HttpRequestParser(parsed)
+            pass  # an offer that we do not take up
+        except httptools.HttpParserInvalidMethodError as error:
+            raise ClientError(501, f"method {method[:40]!r}") from error
         except httptools.HttpParserError as error:
-            if isinstance(error, httptools.HttpParserInvalidMethodError):
-                raise ClientError(501, f"method {method[:40]!r}") from error
             raise ClientError(400, str(error)) from error
         if method == b"CONNECT":
             raise ClientError(501, "CONNECT is not for a gateway")
+        return headers

@@ -69,10 +69,15 @@ def load(target: str, default: str) -> Any:
         LoadError: it cannot be loaded.
     """
     file, colon, path = target.partition(":")
-    if file.endswith((".py", ".wsgi")) or "/" in file:
+    if _is_file(file):
         return find_callable(load_file(file), path if colon else default, file)
     module, _, path = target.partition(":")
     return find_callable(_import(module), path or default, module)
+
+
+def _is_file(name: str) -> bool:
+    """``app.py`` and ``deploy/app.wsgi`` name a file, ``mysite.wsgi`` most likely a module."""
+    return "/" in name or name.endswith(".py") or (name.endswith(".wsgi") and os.path.isfile(name))
 
 
 def load_file(path: str) -> types.ModuleType:
@@ -133,10 +138,7 @@ def _add_module(
     mounts: Mounts, target: str, options: ApplicationOptions, uwsgi: types.ModuleType
 ) -> None:
     name, _, path = target.partition(":")
-    if name.endswith((".py", ".wsgi")) or "/" in name:
-        module = load_file(name)
-    else:
-        module = _import(name)
+    module = load_file(name) if _is_file(name) else _import(name)
     _add(mounts, module, path or options.callable, name, uwsgi)
 
 

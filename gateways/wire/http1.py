@@ -74,31 +74,38 @@ def find_end(buffer: bytes, limits: Limits) -> int:
     return -1
 
 
-def check_head(head: bytes, limits: Limits) -> re.Match[bytes]:
-    """Check a whole head, up to and with its empty line; returns the request line's match.
+def read_request_line(head: bytes, limits: Limits) -> re.Match[bytes]:
+    """The request line that begins a whole head: ``REQUEST_LINE``'s match.
 
     Raises:
-        ClientError: 400, 414, 431 or 505.
+        ClientError: 400, 414 or 505.
     """
     line = REQUEST_LINE.match(head)
     if line is None:
         raise _bad_request_line(head, limits)
     if line[3] != b"1" or line[4] not in (b"0", b"1"):
         raise ClientError(505, f"HTTP version {line[3].decode()}.{line[4].decode()}")
-    end = line.end()
-    if end > limits.line:
-        raise ClientError(414, f"request line of {end} bytes, limit {limits.line}")
-    if FIELD_LINES.fullmatch(head, end) is None:
-        raise _bad_field(head[end:])
+    if line.end() > limits.line:
+        raise ClientError(414, f"request line of {line.end()} bytes, limit {limits.line}")
+    return line
+
+
+def check_lines(lines: bytes, limits: Limits) -> None:
+    """Check the header lines of a head, up to and with its empty line.
+
+    Raises:
+        ClientError: 400 or 431.
+    """
+    if FIELD_LINES.fullmatch(lines) is None:
+        raise _bad_field(lines)
     # The longest line can only be too long if all of them together are.
-    if len(head) - end > limits.line:
-        longest = max(map(len, head[end:].split(b"\r\n")))
+    if len(lines) > limits.line:
+        longest = max(map(len, lines.split(b"\r\n")))
         if longest > limits.line:
             raise ClientError(431, f"header line of {longest} bytes, limit {limits.line}")
-    count = head.count(b"\r\n", end) - 1
+    count = lines.count(b"\r\n") - 1
     if count > limits.headers:
         raise ClientError(431, f"{count} header lines, limit {limits.headers}")
-    return line
 
 
 def parse_head(head: bytes, limits: Limits) -> RequestHead:
@@ -107,7 +114,8 @@ def parse_head(head: bytes, limits: Limits) -> RequestHead:
     Raises:
         ClientError: 400, 414, 431 or 505.
     """
-    line = check_head(head, limits)
+    line = read_request_line(head, limits)
+    check_lines(head[line.end() :], limits)
     headers: list[tuple[bytes, bytes]] = []
     for text in head[line.end() : -4].split(b"\r\n"):
         name, colon, value = text.partition(b":")

@@ -181,6 +181,9 @@ def test_an_ambiguous_request_is_refused_and_ends_the_connection(
         assert answer.status in statuses
         assert connection.ended()
     assert entrance.runs() == before
+    # What was refused is forgotten: another client's request is read as ever.
+    assert ask(entrance.address, request("GET", "/third")).body == b"ok\n"
+    assert entrance.runs() == [*before, "GET /third"]
 
 
 @pytest.mark.parametrize("case", BROKEN_CHUNKS)
