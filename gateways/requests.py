@@ -35,7 +35,8 @@ class _Parsed:
         self._headers = headers
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        self._headers.append((name, value))
+        # RFC 9112 section 5: blanks behind a value are not part of it. Those before it are gone.
+        self._headers.append((name, value.rstrip(b" \t")))
 
 
 class _Known(NamedTuple):
