@@ -78,7 +78,7 @@ class RequestReader:
         lines = head[line.end() :]
         known = self._known.get((method, minor, lines))
         if known is None:
-            known = self._read_lines(head, method, minor, lines)
+            known = self._read_lines(method, minor, lines)
         path, query, host = cgi.split_target(method, target)
         fields = known.packed
         name_block = self._name_block
@@ -112,14 +112,14 @@ class RequestReader:
             framing.expects_continue,
         )
 
-    def _read_lines(self, head: bytes, method: bytes, minor: int, lines: bytes) -> _Known:
+    def _read_lines(self, method: bytes, minor: int, lines: bytes) -> _Known:
         """Check and take apart the header lines.
 
         Clients repeat themselves from request to request: what was found good once need not
         be taken apart again.
         """
         http1.check_lines(lines, self.limits)
-        headers = self._feed(head, method)
+        headers = self._feed(method, minor, lines)
         fields, framing = http1.fields_and_framing(minor, headers)
         length = framing.length
         if length is None:
@@ -145,12 +145,16 @@ class RequestReader:
             name_block = cgi.pack((("SERVER_NAME", name),)) if name else b""
         return cgi.pack_fields(fields), name_block
 
-    def _feed(self, head: bytes, method: bytes) -> list[tuple[bytes, bytes]]:
+    def _feed(self, method: bytes, minor: int, lines: bytes) -> list[tuple[bytes, bytes]]:
         """The header lines as llhttp reads them, behind our own checks."""
+        if method == b"CONNECT":
+            raise ClientError(501, "CONNECT is not for a gateway")
         headers: list[tuple[bytes, bytes]] = []
         parsed = _Parsed(headers)
         try:
             # A new one each time: after some heads it waits for a body, or for nothing at all.
+            # The target is not its business: what is remembered must not depend on it.
+            head = b"%b / HTTP/1.%d\r\n%b" % (method, minor, lines)
             httptools.HttpRequestParser(parsed).feed_data(head)
         except httptools.HttpParserUpgrade:
             pass  # an offer that we do not take up
@@ -158,6 +162,4 @@ class RequestReader:
             raise ClientError(501, f"method {method[:40]!r}") from error
         except httptools.HttpParserError as error:
             raise ClientError(400, str(error)) from error
-        if method == b"CONNECT":
-            raise ClientError(501, "CONNECT is not for a gateway")
         return headers

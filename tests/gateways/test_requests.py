@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from tests.gateways.peers import request
 from uwgate.conf.errors import ClientError
 from uwgate.conf.groups.http import HttpOptions
-from uwgate.gateways.requests import ROOM, RequestReader
+from uwgate.gateways.requests import MAX_KNOWN, MAX_KNOWN_SIZE, ROOM, RequestReader
 from uwgate.gateways.wire.uwsgi import MAX_BLOCK, decode_block
 
 PEER = b"\x04\x00PEER\x01\x00p"
@@ -125,6 +125,37 @@ def test_no_mix_of_fields_changes_how_the_next_one_is_read(
     except ClientError:
         pass
     assert_reads_on(reader)
+
+
+@pytest.mark.parametrize("target", [b"/caf\xc3\xa9", b"/a?\xff", b"/#\x80"])
+def test_octets_beyond_ascii_may_stand_in_a_target_whatever_was_before(target: bytes) -> None:
+    reader = reader_of()
+    assert variables_of(reader, request(b"GET", target))[b"REQUEST_URI"] == target
+    assert variables_of(reader, request(b"GET", target))[b"REQUEST_URI"] == target
+
+
+@pytest.mark.parametrize("target", [b"a", b"http://a b/", b"*", b"/%zz", b"http://a,b/"])
+def test_a_target_is_refused_whatever_was_before(target: bytes) -> None:
+    reader = reader_of()
+    reader.read(request(b"GET", b"/"), PEER)
+    assert status_of(reader, request(b"GET", target)) == 400
+
+
+def test_the_host_of_one_target_is_not_that_of_the_next_request() -> None:
+    reader = reader_of(http_server_name_as_http_host=True)
+    first = variables_of(reader, request(b"GET", b"http://other/"))
+    assert (first[b"HTTP_HOST"], first[b"SERVER_NAME"]) == (b"other", b"other")
+    second = variables_of(reader, request(b"GET", b"/"))
+    assert (second[b"HTTP_HOST"], second[b"SERVER_NAME"]) == (b"a.example", b"a.example")
+
+
+def test_what_is_remembered_of_header_lines_has_a_limit() -> None:
+    reader = reader_of()
+    for n in range(MAX_KNOWN + 5):
+        reader.read(request(b"GET", b"/", b"X: %d" % n), PEER)
+    reader.read(request(b"GET", b"/", b"X: " + b"x" * MAX_KNOWN_SIZE), PEER)
+    assert len(reader._known) <= MAX_KNOWN
+    assert max(len(lines) for _, _, lines in reader._known) <= MAX_KNOWN_SIZE
 
 
 @pytest.mark.parametrize("method", [b"FOO", b"get", b"GETT", b"X"])
