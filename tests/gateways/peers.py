@@ -17,7 +17,7 @@ from uwgate.gateways.wire import lease as wire
 from uwgate.gateways.wire.chunked import ChunkedDecoder
 from uwgate.gateways.wire.uwsgi import HEADER, decode_block
 
-PATIENCE = 10.0  # seconds for anything that must happen
+PATIENCE = 5.0  # seconds for anything that must happen
 
 
 class Stream:
@@ -248,6 +248,14 @@ class Lease(Backend):
             if not size:
                 return body
             body += await self.exactly(size)
+
+    async def chunks_of(self, size: int) -> bytes:
+        """Chunks that hold ``size`` bytes together."""
+        body = b""
+        while len(body) < size:
+            (count,) = wire.CHUNK.unpack(await self.exactly(wire.CHUNK.size))
+            body += await self.exactly(count)
+        return body
 
     async def goodbye(self) -> None:
         await self.frame(wire.GOODBYE)
