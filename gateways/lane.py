@@ -9,6 +9,7 @@ descriptor. Why: docs/design.md, "A lane beside the tasks".
 from __future__ import annotations
 
 import logging
+import os
 import select
 from collections import deque
 from typing import Protocol
@@ -48,6 +49,10 @@ class Lane:
         self.expected = 0
         self.tasks = 0
         self._epoll = select.epoll()
+        # Written to when a task has something for a lane that sleeps. Edge-triggered: never read.
+        self._bell = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self._epoll.register(self._bell, EVENTS)
+        self._asleep = False
         self._members: dict[int, Member] = {}
         self._again: deque[Member] = deque()
 
@@ -64,6 +69,9 @@ class Lane:
     def again(self, member: Member) -> None:
         """Call ``member.ready(0)`` in the next round."""
         self._again.append(member)
+        if self._asleep:
+            self._asleep = False
+            os.eventfd_write(self._bell, 1)
 
     async def run(self) -> None:
         """Serve until cancelled."""
@@ -83,7 +91,9 @@ class Lane:
                     again.popleft().ready(0)
                 if not events and not again:
                     rounds = 0
+                    self._asleep = True
                     await trio.lowlevel.wait_readable(self._epoll.fileno())
+                    self._asleep = False
                     continue
                 rounds += 1
                 if rounds == ROUNDS:
@@ -92,3 +102,4 @@ class Lane:
         finally:
             trio.lowlevel.notify_closing(self._epoll.fileno())
             self._epoll.close()
+            os.close(self._bell)
