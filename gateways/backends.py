@@ -142,11 +142,11 @@ class UwsgiExchange:
         raise failure
 
     async def _forward(self, sock: socket.socket, pieces: AsyncIterator[bytes]) -> None:
-        try:
-            async for piece in pieces:
+        async for piece in pieces:  # an OSError here is the client's: it ends the request
+            try:
                 await streams.send_all(sock, piece)
-        except OSError:
-            return  # it has read enough; its answer says what it thinks of the request
+            except OSError:
+                return  # it has read enough; its answer says what it thinks of the request
 
     async def _receive_head(self, sock: socket.socket, method: bytes) -> Reply:
         buffer = b""

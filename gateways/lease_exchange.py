@@ -167,15 +167,16 @@ class LeaseExchange:
         lease.buffer += data
 
     async def _forward_body(self, sock: socket.socket, source: BodySource) -> None:
-        try:
-            while data := await source.read_body():
-                await streams.send_all(
-                    sock, wire.CHUNK.pack(len(data)) + data if self._framed else data
-                )
+        more = True
+        while more:
+            data = await source.read_body()  # an OSError here is the client's: it ends the request
+            more = bool(data)
             if self._framed:
-                await streams.send_all(sock, wire.CHUNK.pack(0))
-        except OSError:
-            return  # the worker is gone or has read enough: its answer says which
+                data = wire.CHUNK.pack(len(data)) + data
+            try:
+                await streams.send_all(sock, data)
+            except OSError:
+                return  # the worker is gone or has read enough: its answer says which
         self._sent_body = True
 
     def end(self) -> None:
