@@ -22,12 +22,13 @@ _FRAME_SIZE = wire.FRAME.size
 class LeaseExchange:
     """A request on a lease (gateways/wire/lease.py)."""
 
-    __slots__ = ("_framed", "_kept", "_last", "_lease", "_leases", "_left", "_sent", "_sent_body")
+    __slots__ = ("_body_started", "_framed", "_kept", "_last", "_lease", "_leases", "_left", "_sent", "_sent_body")
 
     def __init__(self, leases: LeasePool) -> None:
         self._leases = leases
         self._lease: Lease | None = None
         self._framed = False
+        self._body_started = False  # what was held back of the request's body is being sent
         self._sent = 0  # bytes of the packet that the lease has taken already
         self._sent_body = True  # all of the request's body is on its way
         self._left = 0  # bytes missing of the body of the frame that is being read
@@ -99,16 +100,20 @@ class LeaseExchange:
                 continue
             flags, head_size, body_size = wire.FRAME.unpack_from(lease.buffer)
             if flags & wire.HEAD:
+                # The application may answer before it reads: that takes the request as well.
+                if not flags & wire.LAST:
+                    self._start_body(sock, source, nursery)
                 break
             lease.buffer = lease.buffer[_FRAME_SIZE:]
             if flags & wire.GOODBYE:
+                if self._body_started:
+                    raise BackendError("worker", "left a request that it had taken", sent=True)
                 return None
             if flags & wire.CONTINUE:
                 await source.send_continue()
             elif not flags & wire.TAKEN:
                 raise BackendError("worker", f"frame with flags {flags}", sent=True)
-            if not self._sent_body and nursery is not None:
-                nursery.start_soon(self._forward_body, sock, source)
+            self._start_body(sock, source, nursery)
         start = _FRAME_SIZE + head_size
         while len(lease.buffer) < start:
             await self._receive(lease)
@@ -165,6 +170,14 @@ class LeaseExchange:
         if not data:
             raise BackendError("worker", "died while it ran the request", sent=True)
         lease.buffer += data
+
+    def _start_body(
+        self, sock: socket.socket, source: BodySource, nursery: trio.Nursery | None
+    ) -> None:
+        """Forward the rest of the request's body from now on."""
+        if nursery is not None and not self._sent_body and not self._body_started:
+            self._body_started = True
+            nursery.start_soon(self._forward_body, sock, source)
 
     async def _forward_body(self, sock: socket.socket, source: BodySource) -> None:
         more = True
