@@ -83,13 +83,14 @@ class ClientBody:
         self._session = session
         self._chunks: ChunkedDecoder | None = None
         self._left = 0  # bytes still to be read, plain framing
+        self._taken = 0  # bytes read, chunked framing
         self._request = request
 
     def take_buffered(self) -> None:
         """Give the request what has arrived of its body. To be called once, before anything else.
 
         Raises:
-            ClientError: the chunks are malformed (400).
+            ClientError: the chunks are malformed (400), or too many (413).
         """
         session, request = self._session, self._request
         buffer, session.buffer = session.buffer, b""
@@ -147,6 +148,10 @@ class ClientBody:
         if chunks.done:
             self._session.buffer = chunks.rest
             self._chunks = None
+        self._taken += len(body)
+        limit = self._session.gateway.reader.limit_post
+        if limit and self._taken > limit:
+            raise ClientError(413, f"chunked body of more than {limit} bytes")
         return body
 
     async def send_continue(self) -> None:

@@ -57,7 +57,7 @@ class RequestReader:
             headers=options.http_header_limit,
         )
         self._options = options
-        self._limit_post = limit_post
+        self.limit_post = limit_post
         self._name_block = cgi.pack((("SERVER_NAME", socket.gethostname().encode()),))
         self._extra_block = cgi.pack(
             (key, value.encode())
@@ -125,8 +125,8 @@ class RequestReader:
         if length is None:
             if not self._options.http_chunked_input:
                 raise ClientError(411, "chunked request body")
-        elif self._limit_post and length > self._limit_post:
-            raise ClientError(413, f"body of {length} bytes, limit {self._limit_post}")
+        elif self.limit_post and length > self.limit_post:
+            raise ClientError(413, f"body of {length} bytes, limit {self.limit_post}")
         cgi.remove_hop_by_hop(fields)
         known = _Known(fields, framing, cgi.pack_fields(fields))
         if len(lines) <= MAX_KNOWN_SIZE:
