@@ -22,7 +22,17 @@ _FRAME_SIZE = wire.FRAME.size
 class LeaseExchange:
     """A request on a lease (gateways/wire/lease.py)."""
 
-    __slots__ = ("_body_started", "_framed", "_kept", "_last", "_lease", "_leases", "_left", "_sent", "_sent_body")
+    __slots__ = (
+        "_body_started",
+        "_framed",
+        "_kept",
+        "_last",
+        "_lease",
+        "_leases",
+        "_left",
+        "_sent",
+        "_sent_body",
+    )
 
     def __init__(self, leases: LeasePool) -> None:
         self._leases = leases

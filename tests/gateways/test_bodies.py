@@ -296,7 +296,7 @@ async def test_a_broken_chunk_in_the_middle_is_400_and_gives_up_the_lease() -> N
         await lease.frame(wire.TAKEN)
         await client.send(encode_chunk(b"good"))
         await lease.exactly(8)
-        await client.send(b"bad\r\r")
+        await client.send(b"bad!\r\n")
         assert (await client.response()).status == 400
         assert await client.is_closed()
         assert await lease.rest() == b""
