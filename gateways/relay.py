@@ -34,17 +34,24 @@ async def answer(session: Session, request: Request, exchange: Exchange) -> bool
     """Serve one request from its head on."""
     body = ClientBody(session, request)
     relay = _Relay(session, request, exchange, body)
+    status = 0
     try:
         body.take_buffered()
-        return await relay.run()
+        if await relay.run():
+            return True
     except ClientError as error:
         log.info("%s: %d: %s", session.name, error.status, error)
-        return await relay.fail(error.status)
+        status = error.status
     except (BackendError, NoNodeError) as error:
         log.error("%s: %s: %d: %s", session.name, request, error.status, error)
-        return await relay.fail(error.status)
+        status = error.status
     finally:
-        exchange.end()
+        exchange.end()  # now: a client that takes its time must not hold a worker
+    if status:
+        await relay.fail(status)
+    if relay.broken or (body.is_read and not session.buffer):
+        return False
+    return await linger(session)
 
 
 async def refuse(session: Session, status: int) -> bool:
@@ -168,6 +175,7 @@ class _Relay:
         self._request = request
         self._exchange = exchange
         self._body = body
+        self.broken = False  # the client is to see that the response is not complete
 
     async def run(self) -> bool:
         """Forward the request, then its response."""
@@ -183,9 +191,7 @@ class _Relay:
             failure = _first(group)
         if failure is not None:
             raise failure
-        if not self._body.is_read:
-            return await linger(self._session)
-        return keep
+        return keep and self._body.is_read
 
     async def _respond(self, nursery: trio.Nursery | None) -> bool:
         session = self._session
@@ -210,6 +216,7 @@ class _Relay:
             log.error("%s: %s: response broke off: %s", session.name, self._request, error)
             if not chunked and not reply.flags & LENGTH:
                 # Only a reset can tell this client that the response is not complete.
+                self.broken = True
                 session.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _ABORT)
             return False
         return keep
@@ -234,17 +241,14 @@ class _Relay:
                 return
             body, last = await self._exchange.read()
 
-    async def fail(self, status: int) -> bool:
+    async def fail(self, status: int) -> None:
         """Tell the client what went wrong, if no response has begun."""
         session = self._session
         if session.state in (State.RESPONSE, State.LINGER):
-            return False
+            return
         _enter_response(session)
         page = error_page(status, body=self._request.method != b"HEAD")
         await streams.send_all(session.sock, page)
-        if not self._body.is_read or session.buffer:
-            return await linger(session)
-        return False
 
 
 def _first(group: BaseExceptionGroup[Exception]) -> Exception:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 import pytest
+import trio
 
 from tests.gateways.instance import Instance, running
 from tests.gateways.peers import Client, Lease, Packet, request
@@ -272,6 +273,17 @@ async def test_a_lease_with_an_unread_body_is_not_used_again() -> None:
         await other.get(b"/other")
         fresh = await instance.workers.accept()
         assert (await fresh.packet())[b"PATH_INFO"] == b"/other"
+
+
+async def test_a_client_that_is_slow_to_go_does_not_hold_its_slot() -> None:
+    async with running() as instance:
+        _, lease, _ = await begin(instance, post(1_000_000, b"x"))
+        await lease.answer(b"no", b"403 Forbidden\r\n", wire.GOODBYE)
+        other = await instance.connect()
+        await other.get(b"/other")
+        with trio.fail_after(1):  # less than relay.LINGER
+            fresh = await instance.workers.accept()
+            assert (await fresh.packet())[b"PATH_INFO"] == b"/other"
 
 
 # Bodies that are broken
