@@ -83,6 +83,17 @@ class Stream:
             self.buffer += await self.sock.recv(65536)
         return scope.cancelled_caught and not self.buffer
 
+    async def is_closed_after(self, piece: bytes) -> bool:
+        """The peer closes at last, while it is sent one piece after the other."""
+        with trio.move_on_after(PATIENCE):
+            try:
+                while True:
+                    await self.sock.send(piece)
+                    await trio.sleep(0.01)
+            except OSError:
+                return True
+        return False
+
     def half_close(self) -> None:
         self.sock.shutdown(socket.SHUT_WR)
 
