@@ -7,6 +7,7 @@ import threading
 
 import pytest
 import trio
+from trio.abc import Clock
 
 from tests.gateways.instance import Instance, running
 from tests.gateways.peers import Client, Lease, request
@@ -143,7 +144,7 @@ def test_each_page_says_how_long_it_is(status: int) -> None:
 # Time-outs
 
 
-async def test_an_unfinished_head_is_408(hurried_clock: trio.abc.Clock) -> None:
+async def test_an_unfinished_head_is_408(hurried_clock: Clock) -> None:
     async with running(http_headers_timeout=3) as instance:
         client = await instance.connect()
         began = trio.current_time()
@@ -153,7 +154,7 @@ async def test_an_unfinished_head_is_408(hurried_clock: trio.abc.Clock) -> None:
         assert await client.is_closed()
 
 
-async def test_one_byte_now_and_then_does_not_prolong_a_head(hurried_clock: trio.abc.Clock) -> None:
+async def test_one_byte_now_and_then_does_not_prolong_a_head(hurried_clock: Clock) -> None:
     async with running(http_headers_timeout=3) as instance:
         client = await instance.connect()
         began = trio.current_time()
@@ -165,7 +166,7 @@ async def test_one_byte_now_and_then_does_not_prolong_a_head(hurried_clock: trio
 
 
 async def test_a_connection_without_a_request_is_closed_without_a_word(
-    hurried_clock: trio.abc.Clock,
+    hurried_clock: Clock,
 ) -> None:
     async with running(http_headers_timeout=3) as instance:
         client = await instance.connect()
@@ -175,7 +176,7 @@ async def test_a_connection_without_a_request_is_closed_without_a_word(
 
 
 async def test_an_idle_connection_is_closed_after_the_keep_alive_time(
-    hurried_clock: trio.abc.Clock,
+    hurried_clock: Clock,
 ) -> None:
     async with running(http_keepalive=4, http_headers_timeout=1) as instance:
         client, _ = await keep(instance)
@@ -188,7 +189,7 @@ async def test_an_idle_connection_is_closed_after_the_keep_alive_time(
     "data", [request(b"GET"), request(b"POST", b"/", b"Content-Length: 1", body=b"x")]
 )
 async def test_a_worker_that_does_not_answer_is_504_and_loses_its_lease(
-    hurried_clock: trio.abc.Clock, data: bytes
+    hurried_clock: Clock, data: bytes
 ) -> None:
     async with running(http_timeout=3) as instance:
         client, lease = await begin(instance, data)
@@ -200,14 +201,14 @@ async def test_a_worker_that_does_not_answer_is_504_and_loses_its_lease(
         await lease.rest()
         other = await instance.connect()
         await other.get()
-        await (await instance.workers.accept()).answer()
+        fresh = await instance.workers.accept()
+        await fresh.packet()
+        await fresh.answer()
         assert (await other.response()).status == 200
 
 
 @pytest.mark.parametrize("method", [b"GET", b"POST"])
-async def test_a_request_that_gets_no_slot_is_504(
-    hurried_clock: trio.abc.Clock, method: bytes
-) -> None:
+async def test_a_request_that_gets_no_slot_is_504(hurried_clock: Clock, method: bytes) -> None:
     async with running(http_timeout=3) as instance:
         client = await instance.connect()
         await client.send(request(method, b"/", b"Content-Length: 1", body=b"x"))
@@ -216,7 +217,7 @@ async def test_a_request_that_gets_no_slot_is_504(
         assert await lease.is_silent()
 
 
-async def test_a_504_for_head_has_no_body(hurried_clock: trio.abc.Clock) -> None:
+async def test_a_504_for_head_has_no_body(hurried_clock: Clock) -> None:
     async with running(http_timeout=2) as instance:
         client, _ = await begin(instance, request(b"HEAD"))
         assert (await client.head()).status == 504
@@ -224,7 +225,7 @@ async def test_a_504_for_head_has_no_body(hurried_clock: trio.abc.Clock) -> None
 
 
 async def test_a_body_that_stops_is_408_and_gives_up_the_lease(
-    hurried_clock: trio.abc.Clock,
+    hurried_clock: Clock,
 ) -> None:
     async with running(http_timeout=3) as instance:
         client, lease = await begin(instance, request(b"POST", b"/", b"Content-Length: 9"))
@@ -234,7 +235,7 @@ async def test_a_body_that_stops_is_408_and_gives_up_the_lease(
         assert await lease.rest() == b"x"
 
 
-async def test_a_slow_body_is_taken_as_long_as_it_moves(hurried_clock: trio.abc.Clock) -> None:
+async def test_a_slow_body_is_taken_as_long_as_it_moves(hurried_clock: Clock) -> None:
     async with running(http_timeout=2) as instance:
         client, lease = await begin(instance, request(b"POST", b"/", b"Content-Length: 9"))
         await lease.frame(wire.TAKEN)
@@ -246,7 +247,7 @@ async def test_a_slow_body_is_taken_as_long_as_it_moves(hurried_clock: trio.abc.
         assert (await client.response()).status == 200
 
 
-async def test_a_slow_answer_is_taken_as_long_as_it_moves(hurried_clock: trio.abc.Clock) -> None:
+async def test_a_slow_answer_is_taken_as_long_as_it_moves(hurried_clock: Clock) -> None:
     async with running(http_timeout=2) as instance:
         client, lease = await begin(instance)
         await lease.begin()
@@ -257,7 +258,7 @@ async def test_a_slow_answer_is_taken_as_long_as_it_moves(hurried_clock: trio.ab
         assert (await client.response()).body == b"x" * 6
 
 
-async def test_an_answer_that_stops_in_the_middle_is_cut_off(hurried_clock: trio.abc.Clock) -> None:
+async def test_an_answer_that_stops_in_the_middle_is_cut_off(hurried_clock: Clock) -> None:
     async with running(http_timeout=2) as instance:
         client, lease = await begin(instance)
         await lease.begin(b"part")
@@ -266,7 +267,7 @@ async def test_an_answer_that_stops_in_the_middle_is_cut_off(hurried_clock: trio
         assert await lease.rest() == b""
 
 
-async def test_a_client_that_does_not_read_is_given_up(hurried_clock: trio.abc.Clock) -> None:
+async def test_a_client_that_does_not_read_is_given_up(hurried_clock: Clock) -> None:
     async with running(http_timeout=2) as instance:
         _, lease = await begin(instance)
         await lease.begin()
@@ -305,7 +306,7 @@ async def test_an_idle_connection_may_bring_one_last_request() -> None:
 
 
 async def test_an_idle_connection_is_closed_when_its_time_is_over(
-    hurried_clock: trio.abc.Clock,
+    hurried_clock: Clock,
 ) -> None:
     async with running() as instance:
         client, _ = await keep(instance)
