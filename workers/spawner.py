@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import enum
 import gc
-import mmap
 import os
 import select
 import signal
@@ -33,6 +32,7 @@ from uwgate.workers.application import (
 from uwgate.workers.children import Child
 from uwgate.workers.log import say
 from uwgate.workers.mounts import Mounts
+from uwgate.workers.shared import Shared
 from uwgate.workers.worker import EXIT_ENDED, EXIT_NO_APPLICATION, run_worker
 
 EXIT_CONFIG = 1
@@ -83,7 +83,7 @@ class Spawner:
         self._wake_read, self._wake_write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         self._children = [Child(number + 1) for number in range(self._options.processes)]
         slots = max(1, self._options.processes * self._options.threads)
-        self._counts = memoryview(mmap.mmap(-1, 8 * slots)).cast("Q")
+        self._shared = Shared(slots)
         self._mounts = Mounts(default_allowed=True)
 
     def run(self) -> int:
@@ -211,7 +211,7 @@ class Spawner:
                 os.write(report_fd, REPORT_READY)
                 os.close(report_fd)
 
-            status = run_worker(self._start, number, self._mounts, self._counts, self._api, ready)
+            status = run_worker(self._start, number, self._mounts, self._shared, self._api, ready)
         except (ConfigError, LoadError) as error:
             status = EXIT_CONFIG if isinstance(error, ConfigError) else EXIT_NO_APPLICATION
             say(str(error))
@@ -367,6 +367,8 @@ class Spawner:
                     self._close_report(child)
             if self._phase is Phase.RUN:
                 say(child.describe_death(pid, status))
+            for core in range(self._options.threads):
+                self._shared.set_free((child.number - 1) * self._options.threads + core, False)
             child.end(status, time.monotonic())
             self.tell("gone", worker=child.number, pid=pid, status=status)
 
