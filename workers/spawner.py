@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import enum
 import gc
+import io
 import os
 import select
 import signal
@@ -75,6 +76,9 @@ class Spawner:
         self._options = start.settings.workers
         self._control = socket.socket(fileno=start.control_fd)
         self._control.setblocking(False)
+        for fd in (start.control_fd, start.life_fd, *(one.fd for one in start.listeners)):
+            if fd >= 0:
+                os.set_inheritable(fd, False)  # programs that the application runs get none
         self._phase = Phase.RUN
         self._kill_at: float | None = None  # monotonic; the time to lose patience
         self._announced = False  # ready was sent
@@ -99,6 +103,11 @@ class Spawner:
         # Out of the terminal's process group: Ctrl-C is for the master, which asks us to drain.
         with contextlib.suppress(PermissionError):  # leader of a session of its own
             os.setpgid(0, 0)
+        # As under uWSGI, what the application prints is part of the log, line by line.
+        os.dup2(2, 1)
+        for stream in (sys.stdout, sys.stderr):
+            if isinstance(stream, io.TextIOWrapper):
+                stream.reconfigure(line_buffering=True)
         self._prepare()
         self._api = uwsgi_api.install(self._start, self._master)
         if not self._is_lazy:

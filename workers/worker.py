@@ -9,6 +9,7 @@ import socket
 import sys
 import threading
 import time
+import traceback
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -150,7 +151,10 @@ class Worker:
         self.api.slots = slots
         threads = [
             threading.Thread(
-                target=slot.run, name=f"uWSGIWorker{self.number}Core{slot.core}", daemon=True
+                target=self._run_slot,
+                args=(slot,),
+                name=f"uWSGIWorker{self.number}Core{slot.core}",
+                daemon=True,
             )
             for slot in slots[1:]
         ]
@@ -162,6 +166,14 @@ class Worker:
         deadline = time.monotonic() + self.settings.workers.worker_reload_mercy
         for thread in threads:
             thread.join(max(0.0, deadline - time.monotonic()))
+
+    def _run_slot(self, slot: Slot) -> None:
+        """A slot in a thread of its own. A bug there ends the worker, as in the main thread."""
+        try:
+            slot.run()
+        except BaseException:
+            say(traceback.format_exc())
+            self.end("a slot crashed")
 
     def _may_recycle(self) -> bool:
         return time.monotonic() - self.started >= self.settings.workers.min_worker_lifetime

@@ -232,6 +232,74 @@ def test_no_request_is_lost_while_workers_are_replaced(serve: Serve) -> None:
     assert lost == []
 
 
+def test_no_request_is_lost_while_generations_follow_each_other(serve: Serve) -> None:
+    options = {"processes": 2, "threads": 2, "log_requests": False}
+    instance = serve(HELLO_WORLD, **options)
+    stop = threading.Event()
+    lost: list[str] = []
+    done: list[int] = []
+    clients = [
+        threading.Thread(target=_ask_until, args=(instance, stop, lost, done)) for _ in range(4)
+    ]
+    for client in clients:
+        client.start()
+    running = instance
+    for _ in range(4):
+        new = serve(HELLO_WORLD, sockets=instance.sockets, **options)
+        running.send("drain")
+        assert running.wait_exit() == 0
+        running = new
+    stop.set()
+    for client in clients:
+        client.join()
+    assert lost == []
+    assert done
+
+
+def test_what_the_application_prints_is_logged_at_once(serve: Serve) -> None:
+    instance = serve("print('printed')\n" + HELLO_WORLD)
+    assert "printed\n" in instance.read_log()
+
+
+def test_programs_of_the_application_inherit_no_socket(serve: Serve) -> None:
+    instance = serve(
+        """
+        import os
+        def application(environ, start_response):
+            start_response("200 OK", [])
+            return [os.popen("exec ls -l /proc/self/fd").read().encode()]
+        """
+    )
+    with Gateway(instance.connect("lease")) as gateway:
+        assert b"socket:" not in gateway.get().body
+
+
+def test_a_file_of_one_gigabyte_takes_little_memory(serve: Serve) -> None:
+    instance = serve(
+        """
+        import resource
+        def application(environ, start_response):
+            start_response("200 OK", [])
+            if environ["PATH_INFO"] == "/peak":
+                return [str(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss).encode()]
+            return environ["wsgi.file_wrapper"](open("big", "rb"))
+        """
+    )
+    size = 1 << 30
+    with open(instance.folder / "big", "wb") as file:
+        file.truncate(size)
+    with Gateway(instance.connect("lease")) as gateway:
+        before = int(gateway.get("/peak").body)
+        gateway.send(*variables())
+        received = 0
+        flags = 0
+        while not flags & wire.LAST:
+            flags, _, body = gateway.read_frame()
+            received += len(body)
+        assert received == size
+        assert int(gateway.get("/peak").body) - before < 8192  # KiB
+
+
 def test_a_stranger_gets_no_lease(serve: Serve) -> None:
     if os.getuid():
         pytest.skip("needs root to become somebody else")
