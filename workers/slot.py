@@ -98,14 +98,17 @@ class Slot:
             declined = decline
             if accepted is not None:
                 # Somebody else waits: an idle connection must not keep this slot from it.
+                had = kept is not None
                 if kept is not None:
                     self._epoll.unregister(kept.fd)
                     kept.goodbye()
                 else:
-                    self._offer(free=False)
+                    worker.shared.set_free(self._place, False)
                 kept = self._begin(accepted)
-                if kept is None:
-                    self._offer(free=True)
+                if had != (kept is not None):
+                    self._offer(free=had)
+                elif kept is None:
+                    worker.shared.set_free(self._place, True)
             elif kept is not None and readable:
                 if not self._serve(kept):
                     self._drop(kept)

@@ -48,6 +48,16 @@ def test_a_killed_worker_is_replaced(serve: Serve) -> None:
     assert f"Respawned uWSGI worker 1 (new pid: {new})" in log
 
 
+def test_a_worker_killed_in_a_request_breaks_off_without_goodbye(serve: Serve) -> None:
+    instance = serve(SLOW)
+    with Gateway(instance.connect("lease")) as gateway:
+        gateway.send(*variables("POST", CONTENT_LENGTH="1"))
+        gateway.read_frame()
+        os.kill(instance.worker_pids()[0], signal.SIGKILL)
+        with pytest.raises(EOFError):
+            gateway.read_frame()
+
+
 def test_an_application_that_fails_to_import_is_reported_with_its_traceback(serve: Serve) -> None:
     instance = serve("import no_such_thing", ready=False)
     failed = instance.wait_message("failed")
