@@ -26,7 +26,7 @@ from uwgate.workers import api as uwsgi_api
 from uwgate.workers import log
 from uwgate.workers.application import (
     LoadError,
-    check_chdir,
+    change_directory,
     load_applications,
     prepare_interpreter,
 )
@@ -154,7 +154,7 @@ class Spawner:
             os.environ[name] = value
         for name in application.unenv:
             os.environ.pop(name, None)
-        check_chdir(application.chdir)
+        change_directory("chdir", application.chdir)
         prepare_interpreter(application)
 
     def _load(self) -> Mounts:
@@ -225,7 +225,7 @@ class Spawner:
             status = EXIT_CONFIG if isinstance(error, ConfigError) else EXIT_NO_APPLICATION
             say(str(error))
             text = str(error)[-REPORT_LIMIT:].encode("utf-8", "replace")
-            os.write(report_fd, REPORT_FAILED + text)
+            os.write(report_fd, REPORT_FAILED + bytes((status,)) + text)
         except BaseException:  # a bug of ours: the traceback is the report
             say(traceback.format_exc())
         finally:
@@ -387,9 +387,9 @@ class Spawner:
             return None
         for child in self._children:
             if child.report[:1] == REPORT_FAILED and not child.pid:
-                reason = child.report[1:].decode("utf-8", "replace")
-                self.tell_failure(reason, EXIT_NO_APPLICATION)
+                code = child.report[1]
+                self.tell_failure(child.report[2:].decode("utf-8", "replace"), code)
                 for other in self._children:
                     other.kill(signal.SIGKILL)
-                return EXIT_NO_APPLICATION
+                return code
         return None

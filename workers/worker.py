@@ -18,7 +18,7 @@ from uwgate.conf.errors import ConfigError
 from uwgate.conf.privileges import resolve_user
 from uwgate.conf.procname import process_title, set_title
 from uwgate.workers.access_log import AccessLog, memory_usage
-from uwgate.workers.application import DynamicApplications, check_chdir
+from uwgate.workers.application import DynamicApplications, change_directory
 from uwgate.workers.environ import Environ, constants
 from uwgate.workers.log import say
 from uwgate.workers.shared import Shared
@@ -201,7 +201,7 @@ def run_worker(
     worker = Worker(start, number, mounts, shared, api)
     _handle_signals(worker)
     api.enter_worker(worker)
-    check_chdir(settings.application.chdir2)
+    change_directory("chdir2", settings.application.chdir2)
     api.call_hook("post_fork_hook")
     worker.run(ready)
     api.call_hook("atexit")
