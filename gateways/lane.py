@@ -9,6 +9,7 @@ descriptor. Why: docs/design.md, "A lane beside the tasks".
 from __future__ import annotations
 
 import logging
+import os
 import select
 from collections import deque
 from typing import Protocol
@@ -50,6 +51,11 @@ class Lane:
         self._epoll = select.epoll()
         self._members: dict[int, Member] = {}
         self._again: deque[Member] = deque()
+        # Rung by tasks: trio waits for the kernel, and what a member has received already is no
+        # news to that. Edge-triggered, so that nobody has to silence it.
+        self._bell = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+        self._epoll.register(self._bell, select.EPOLLIN | select.EPOLLET)
+        self._is_waiting = False
 
     def add(self, fd: int, member: Member, *, level: bool = False) -> None:
         """Watch ``fd``; what is there already counts as new. ``level``: tell again and again."""
@@ -64,6 +70,9 @@ class Lane:
     def again(self, member: Member) -> None:
         """Call ``member.ready(0)`` in the next round."""
         self._again.append(member)
+        if self._is_waiting:
+            self._is_waiting = False
+            os.eventfd_write(self._bell, 1)
 
     async def run(self) -> None:
         """Serve until cancelled."""
@@ -83,7 +92,9 @@ class Lane:
                     again.popleft().ready(0)
                 if not events and not again:
                     rounds = 0
+                    self._is_waiting = True
                     await trio.lowlevel.wait_readable(self._epoll.fileno())
+                    self._is_waiting = False
                     continue
                 rounds += 1
                 if rounds == ROUNDS:
@@ -92,3 +103,4 @@ class Lane:
         finally:
             trio.lowlevel.notify_closing(self._epoll.fileno())
             self._epoll.close()
+            os.close(self._bell)
