@@ -1,7 +1,8 @@
 """How many requests one worker slot serves on a lease, without a gateway in between.
 
-Usage: python benchmarks/worker.py [seconds [app.py [--log]]]; prints requests per second of
-worker CPU time, which no slow client can spoil, and per second of wall clock.
+Usage: PYTHONPATH=src python benchmarks/worker.py [seconds [app.py]] [--log]
+
+Prints requests per second of worker CPU time, which no slow client can spoil, and of wall clock.
 """
 
 from __future__ import annotations
@@ -13,9 +14,6 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-
-ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT / "src"))
 
 from uwgate.conf import control
 from uwgate.conf.groups.application import ApplicationOptions

@@ -80,15 +80,14 @@ def _refusal(name: Name, value: str) -> str:
 
 
 def _short(letters: str, rest: list[str]) -> list[Pair]:
+    if len(letters) > 2 and find(letters) is not None:  # not a bundle that begins with -h
+        raise ConfigError(f"long options have two dashes: --{letters}")
     pairs: list[Pair] = []
     while letters:
         letter, letters = letters[0], letters[1:]
         name = short_names_of_registry().get(letter)
         if name is None:
-            hint = (
-                f"; for the long option write --{letter}{letters}" if find(letter + letters) else ""
-            )
-            raise ConfigError(f"there is no option -{letter}{hint}")
+            raise ConfigError(f"there is no option -{letter}")
         if name.argument is Argument.NONE:
             pairs.append(_pair(name.name, None))
             continue

@@ -179,7 +179,8 @@ def _overview(page: Page) -> None:
 
 
 def _group(page: Page, group: str) -> None:
-    page.heading(f"{group}: {group_title(group)}")
+    page.heading(f"Options of the group {group!r}")
+    page.text(group_title(group))
     for option in options_of(GROUPS[group], group).values():
         _entry(page, option)
 

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from uwgate.conf.errors import ConfigError
 
 MAX_DEPTH = 32  # references inside the values of references
+MAX_REFERENCES = 10_000  # in one value, those in the values of references included
 MAX_LENGTH = 1 << 20  # bytes; a doubling chain of references must not eat the memory
 
 Lookup = Callable[[str], str | None]
@@ -30,42 +31,59 @@ def expand(value: str, symbol: str, lookup: Lookup) -> str:
     Raises:
         ConfigError: references run in a circle, or yield too much text.
     """
-    return _expand(value, symbol, lookup, ())
+    return _Expansion(symbol, lookup).expand(value)
 
 
 def references(value: str, symbol: str = "%") -> list[str]:
-    """What stands in the outermost references of a value."""
+    """What stands in the references of a value, inner ones first."""
     found: list[str] = []
-    _expand(value, symbol, lambda inner: found.append(inner), ())
+    _Expansion(symbol, found.append).expand(value)
     return found
 
 
-def _expand(value: str, symbol: str, lookup: Lookup, path: tuple[str, ...]) -> str:
-    opening = symbol + "("
-    if opening not in value:
-        return value
-    parts: list[str] = []
-    position = 0
-    while (start := value.find(opening, position)) >= 0:
-        end = _closing(value, start + 1)
-        if end is None:
-            break
-        inner = value[start + 2 : end]
-        found = lookup(inner) if inner else None
-        parts.append(value[position:start])
+class _Expansion:
+    """The work on one value, within its limits."""
+
+    def __init__(self, symbol: str, lookup: Lookup) -> None:
+        self._symbol = symbol
+        self._lookup = lookup
+        self._count = 0
+
+    def expand(self, value: str, path: tuple[str, ...] = ()) -> str:
+        """``path`` names the references inside of which ``value`` was found."""
+        opening = self._symbol + "("
+        parts: list[str] = []
+        position = 0
+        while (start := value.find(opening, position)) >= 0:
+            end = _closing(value, start + 1)
+            if end is None:
+                break
+            parts.append(value[position:start])
+            parts.append(self._reference(value[start : end + 1], path))
+            position = end + 1
+        parts.append(value[position:])
+        expanded = "".join(parts)
+        if len(expanded) > MAX_LENGTH:
+            raise ConfigError(f"references yield {len(expanded)} characters, limit {MAX_LENGTH}")
+        return expanded
+
+    def _reference(self, text: str, path: tuple[str, ...]) -> str:
+        self._count += 1
+        if self._count > MAX_REFERENCES:
+            raise ConfigError(f"more than {MAX_REFERENCES} references in one value")
+        if len(path) > MAX_DEPTH:
+            raise ConfigError(f"references in references, limit {MAX_DEPTH}: {_chain(path)}")
+        inner = self.expand(text[2:-1], (*path, "("))  # %(site-%(stage))
+        found = self._lookup(inner) if inner else None
         if found is None:
-            parts.append(value[start : end + 1])
-        else:
-            if inner in path or len(path) >= MAX_DEPTH:
-                circle = " -> ".join((*path, inner))
-                raise ConfigError(f"references run in a circle: {circle}")
-            parts.append(_expand(found, symbol, lookup, (*path, inner)))
-        position = end + 1
-    parts.append(value[position:])
-    expanded = "".join(parts)
-    if len(expanded) > MAX_LENGTH:
-        raise ConfigError(f"references yield {len(expanded)} characters, limit {MAX_LENGTH}")
-    return expanded
+            return text
+        if inner in path:
+            raise ConfigError(f"references run in a circle: {_chain((*path, inner))}")
+        return self.expand(found, (*path, inner))
+
+
+def _chain(path: tuple[str, ...]) -> str:
+    return " -> ".join(name for name in path if name != "(")
 
 
 def _closing(text: str, opening: int) -> int | None:
@@ -87,7 +105,10 @@ def evaluate(inner: str, lookup: Lookup) -> str | None:
     """
     if " " not in inner:
         return lookup(inner)
-    return _calculate(_tokens(inner), lookup)
+    tokens = _tokens(inner)
+    if tokens.count("(") > MAX_DEPTH:
+        raise ConfigError(f"more than {MAX_DEPTH} parentheses in {inner[:40]!r}")
+    return _calculate(tokens, lookup)
 
 
 def names_in(inner: str) -> list[str]:

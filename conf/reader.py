@@ -146,7 +146,7 @@ class Reader:
     def end_of_source(self, frame: Frame) -> None:
         """Close a block that the source left open."""
         if frame.block is not None:
-            self.warn(f"{frame.block.opener} has no end in this file", frame.block.place)
+            self.warn(f"{frame.block.opener} is never ended", frame.block.place)
             frame.block = None
 
     def load(self, text: str, place: Place, parser: str | None = None) -> None:
@@ -323,7 +323,7 @@ class Reader:
                 case "$":
                     return expand(value, "$", self.environ.get)
                 case "@":
-                    return expand(value, "@", _content)
+                    return expand(value, "@", lambda inner: self._content(pair, inner))
                 case _:
                     return expand(value, "%", lambda inner: self._placeholder(pair, inner))
         except ConfigError as error:
@@ -334,6 +334,10 @@ class Reader:
         if pair.name in LOG_FORMATS and _is_log_variable(inner):
             return None
         return evaluate(inner, self._value_of)
+
+    def _content(self, pair: Pair, inner: str) -> str:
+        name = self._expand_symbol(pair, inner, "%")  # @(%(base)/version)
+        return read(name).removesuffix("\n")
 
     def _value_of(self, name: str) -> str | None:
         found = self.first(name)
@@ -417,10 +421,6 @@ def unknown_text(key: str) -> str:
     """What to say of a name that does not exist."""
     close = nearest(key)
     return f"there is no option {key!r}" + (f"; did you mean {close!r}?" if close else "")
-
-
-def _content(name: str) -> str:
-    return read(name).removesuffix("\n")
 
 
 def _is_log_variable(inner: str) -> bool:

@@ -185,7 +185,7 @@ def nearest(key: str, also: Iterable[str] = ()) -> str | None:
     names = registry()
     key = canonical(key)
     working = [name for name, entry in names.items() if entry.standing is not Standing.NOT_OFFERED]
-    for pool, likeness in ((working + list(also), 0.75), (list(names), 0.75)):
+    for pool, likeness in ((working + list(also), 0.75), (list(names), 0.85)):
         close = difflib.get_close_matches(key, pool, n=1, cutoff=likeness)
         if close:
             return close[0]

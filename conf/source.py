@@ -70,6 +70,8 @@ def read(name: str) -> str:
     except OSError as error:
         reason = error.strerror or str(error)
         raise ConfigError(f"cannot read {name!r}: {reason}") from error
+    except ValueError as error:  # a NUL byte in a path
+        raise ConfigError(f"cannot read {name!r}: {error}") from error
     if len(data) > MAX_SIZE:
         raise ConfigError(f"{name!r} has more than {MAX_SIZE} bytes, the limit")
     return data.decode(errors="surrogateescape")

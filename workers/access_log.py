@@ -126,7 +126,7 @@ class AccessLog:
         )
         line = self._fill(entry, memory, client)
         if len(line) >= MAX_LINE:
-            line = self._fill(entry, memory, ("0.0.0.0", "", "-", "-", "-"))  # noqa: S104
+            line = self._fill(entry, memory, ("0.0.0.0", "", "-", "-", "-"))
         return line if line.isprintable() else _clean(line)
 
     def _fill(self, entry: Entry, memory: str, client: tuple[str, str, str, str, str]) -> str:

@@ -138,10 +138,7 @@ def _add_module(
     mounts: Mounts, target: str, options: ApplicationOptions, uwsgi: types.ModuleType
 ) -> None:
     name, _, path = target.partition(":")
-    if _is_file(name):
-        module = load_file(name)
-    else:
-        module = _import(name)
+    module = load_file(name) if _is_file(name) else _import(name)
     _add(mounts, module, path or options.callable, name, uwsgi)
 
 

@@ -19,7 +19,8 @@ def register(folder: str) -> None:
     spec = importlib.util.spec_from_file_location(
         "uwgate", os.path.join(folder, "__init__.py"), submodule_search_locations=[folder]
     )
-    assert spec is not None and spec.loader is not None
+    assert spec is not None
+    assert spec.loader is not None
     package = importlib.util.module_from_spec(spec)
     sys.modules["uwgate"] = package
     spec.loader.exec_module(package)
@@ -27,8 +28,8 @@ def register(folder: str) -> None:
 
 def refuse(fd: int) -> None:
     """Tell the log and the master that this Python is too old."""
-    reason = "%s is Python %d.%d; the workers need %d.%d or newer" % (
-        (sys.executable,) + sys.version_info[:2] + OLDEST
+    reason = "{} is Python {}.{}; the workers need {}.{} or newer".format(
+        sys.executable, *sys.version_info[:2], *OLDEST
     )
     sys.stderr.write(reason + "\n")
     with os.fdopen(fd, "rb") as start:

@@ -41,7 +41,6 @@ class Head(NamedTuple):
     text: bytes
     flags: int
     length: int | None
-    fields: int  # how many header lines
 
 
 _statuses: dict[str, tuple[bytes, int]] = {}
@@ -79,7 +78,7 @@ def encode_head(status: str, headers: list[tuple[str, str]]) -> Head:
     text = b"".join(lines)
     if len(text) > MAX_HEAD - 128:  # room for the Content-Length that we may add
         raise ValueError(f"response head of {len(text)} bytes, limit {MAX_HEAD - 128}")
-    return Head(text, flags, length, len(headers))
+    return Head(text, flags, length)
 
 
 def _encode_status(status: str) -> tuple[bytes, int]:

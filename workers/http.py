@@ -208,10 +208,9 @@ class HttpConnection(RawConnection):
         except ValueError:
             phrase = "Error"
         page = f"{error.status} {phrase}: {error}\n".encode("latin-1", "replace")
-        head = "%d %s\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: %d\r\n" % (
-            error.status,
-            phrase,
-            len(page),
+        head = (
+            f"{error.status} {phrase}\r\nContent-Type: text/plain; charset=utf-8\r\n"
+            f"Content-Length: {len(page)}\r\n"
         )
         self._slot.worker.access_log.refused(self._peer, error.status, str(error))
         self.begin(head.encode("latin-1"), LENGTH, page, True)

@@ -5,6 +5,7 @@ The logging module is the application's: it may reconfigure or silence it as it 
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 
@@ -27,7 +28,5 @@ def say(text: str) -> None:
 
 def write(line: bytes) -> None:
     """Write a whole line; a log that cannot be written stops nobody."""
-    try:
+    with contextlib.suppress(OSError):
         os.write(2, line)
-    except OSError:
-        pass

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import select
 import socket
 import threading
@@ -127,7 +128,8 @@ class Slot:
                     response.status,
                     response.sent,
                     count,
-                    size,
+                    # uWSGI counts the protocol in front and the empty line behind.
+                    size + len(variables.get("SERVER_PROTOCOL", "")) + 3,
                     response.sendfile,
                     response.failed,
                     -1 if mounted is None else mounted.number,
@@ -189,7 +191,7 @@ class Slot:
             return None  # another slot was faster, or the client left
         except OSError as error:
             say(f"accept on {listener.name}: {error.strerror}")
-            time.sleep(ACCEPT_PAUSE)  # noqa: TID251
+            time.sleep(ACCEPT_PAUSE)
             return None
         try:
             return self._session(listener, sock, peer)
@@ -242,10 +244,9 @@ class Slot:
 
     def _drop(self, session: Session, *, registered: bool = True) -> None:
         if registered:
-            try:
+            # The application may have closed the descriptor.
+            with contextlib.suppress(OSError, ValueError):
                 self._epoll.unregister(session.fd)
-            except (OSError, ValueError):  # the application closed it (uwsgi.disconnect)
-                pass
         if isinstance(session, Lease):
             session.close()
         else:

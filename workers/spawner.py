@@ -37,7 +37,7 @@ from uwgate.workers.worker import EXIT_ENDED, EXIT_NO_APPLICATION, run_worker
 
 EXIT_CONFIG = 1
 STOP_GRACE = 1.0  # seconds between SIGTERM and SIGKILL
-REASON_LIMIT = 32768  # characters; a traceback in JSON must fit into control.MAX_MESSAGE
+REPORT_LIMIT = 32768  # characters of a traceback; the pipe holds it without a reader
 ENDING_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 REPORT_READY = b"R"
 REPORT_FAILED = b"F"
@@ -60,7 +60,7 @@ def main(fd: int) -> None:
     except (ConfigError, LoadError) as error:
         code = EXIT_CONFIG if isinstance(error, ConfigError) else EXIT_NO_APPLICATION
         say(str(error))
-        spawner.tell("failed", reason=str(error)[-REASON_LIMIT:], code=code)
+        spawner.tell_failure(str(error), code)
         status = code
     sys.stdout.flush()
     sys.stderr.flush()
@@ -96,11 +96,9 @@ class Spawner:
         settings = self._start.settings
         log.configure(settings.log.log_date)
         set_title(process_title(settings.master, "spawner"))
-        try:
-            # Out of the terminal's process group: Ctrl-C is for the master, which asks us to drain.
+        # Out of the terminal's process group: Ctrl-C is for the master, which asks us to drain.
+        with contextlib.suppress(PermissionError):  # leader of a session of its own
             os.setpgid(0, 0)
-        except PermissionError:  # leader of a session of its own
-            pass
         self._prepare()
         self._api = uwsgi_api.install(self._start, self._master)
         if not self._is_lazy:
@@ -116,6 +114,12 @@ class Spawner:
         """Send a message to the master; a master that is gone is noticed elsewhere."""
         with contextlib.suppress(OSError):
             self._control.send(control.encode(kind, **fields))
+
+    def tell_failure(self, reason: str, code: int) -> None:
+        """Send ``failed``. The end of a traceback says more than its beginning."""
+        while len(control.encode("failed", reason=reason, code=code)) > control.MAX_MESSAGE:
+            reason = reason[len(reason) // 4 + 1 :]
+        self.tell("failed", reason=reason, code=code)
 
     @property
     def _is_lazy(self) -> bool:
@@ -211,7 +215,7 @@ class Spawner:
         except (ConfigError, LoadError) as error:
             status = EXIT_CONFIG if isinstance(error, ConfigError) else EXIT_NO_APPLICATION
             say(str(error))
-            text = str(error)[-REASON_LIMIT:].encode("utf-8", "replace")
+            text = str(error)[-REPORT_LIMIT:].encode("utf-8", "replace")
             os.write(report_fd, REPORT_FAILED + text)
         except BaseException:  # a bug of ours: the traceback is the report
             say(traceback.format_exc())
@@ -373,7 +377,7 @@ class Spawner:
         for child in self._children:
             if child.report[:1] == REPORT_FAILED and not child.pid:
                 reason = child.report[1:].decode("utf-8", "replace")
-                self.tell("failed", reason=reason, code=EXIT_NO_APPLICATION)
+                self.tell_failure(reason, EXIT_NO_APPLICATION)
                 for other in self._children:
                     other.kill(signal.SIGKILL)
                 return EXIT_NO_APPLICATION

@@ -76,6 +76,7 @@ class Response:
     __slots__ = (
         "_head",
         "_output",
+        "_text",
         "_with_body",
         "began",
         "ended",
@@ -92,6 +93,7 @@ class Response:
     def __init__(self, output: Output, *, head_only: bool) -> None:
         self._output = output
         self._head: Head | None = None
+        self._text = b""
         self._with_body = not head_only
         self.head_only = head_only
         self.began = False  # the head is on its way
@@ -111,8 +113,8 @@ class Response:
 
     @property
     def head_size(self) -> tuple[int, int]:
-        """Header fields, and bytes of status and fields."""
-        return (0, 0) if self._head is None else (self._head.fields, len(self._head.text))
+        """Header fields, and bytes of status and fields, as they were sent."""
+        return max(0, self._text.count(b"\r\n") - 1), len(self._text)
 
     def start_response(
         self, status: str, headers: list[tuple[str, str]], exc_info: ExcInfo | None = None
@@ -194,7 +196,7 @@ class Response:
         head = self._head
         if head is None:
             raise _no_start()
-        text, flags, length, _count = head
+        text, flags, length = head
         if length is None:
             if not flags & NO_BODY and not (self.head_only and not body):
                 text = b"%bContent-Length: %d\r\n" % (text, len(body))
@@ -213,6 +215,7 @@ class Response:
     def _begin(self, text: bytes, flags: int, body: bytes, *, last: bool) -> None:
         self.began = True
         self.ended = last
+        self._text = text
         try:
             self._output.begin(text, flags, body, last)
         except OSError:
@@ -267,7 +270,7 @@ class Response:
             raise _no_start()
         if self.failed:
             return
-        text, flags, length, _count = head
+        text, flags, length = head
         if not self.began:
             if self.head_only or flags & NO_BODY:
                 flags |= NO_BODY
@@ -304,7 +307,7 @@ class Response:
                 self.truncated = True
         elif not self.began:
             text = b"%bContent-Length: %d\r\n" % (head.text, size)
-            head = self._head = Head(text, head.flags | LENGTH, size, head.fields + 1)
+            head = self._head = Head(text, head.flags | LENGTH, size)
         if not self.began:
             self._begin(head.text, head.flags, b"", last=False)
         if count <= 0:
@@ -354,7 +357,7 @@ class Response:
         if self.head_only:
             flags |= NO_BODY
             page = b""
-        self._head = Head(text, flags, len(page), 2)
+        self._head = Head(text, flags, len(page))
         with contextlib.suppress(OSError):  # the peer is gone: the slot closes the connection
             self._begin(text, flags, page, last=True)
 

@@ -138,6 +138,8 @@ def pack(variables: Iterable[tuple[str, bytes]]) -> bytes:
     )
 
 
+# RFC 9110 section 7.2, less the comma, which would hide a joined second Host.
+HOST = re.compile(rb"(?:[A-Za-z0-9\-._~!$&'()*+;=%]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]*)?")
 _PLAIN_PATH = re.compile(rb"(?:/(?!\.)[^%?#/\\]*)+")
 _ABSOLUTE = re.compile(rb"[hH][tT][tT][pP][sS]?://([^/?#]+)")
 _ESCAPE = re.compile(rb"%([0-9A-Fa-f]{2})")
@@ -162,6 +164,8 @@ def split_target(method: bytes, target: bytes) -> tuple[bytes, bytes, bytes | No
     absolute = _ABSOLUTE.match(raw)
     if absolute is not None:
         host = absolute[1].rpartition(b"@")[2]
+        if HOST.fullmatch(host) is None:
+            raise ClientError(400, "malformed host in the request target")
         raw = raw[absolute.end() :] or b"/"
     if raw == b"*" and method == b"OPTIONS":
         return raw, query, host

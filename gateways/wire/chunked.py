@@ -20,11 +20,12 @@ class ChunkedDecoder:
     that follow the body.
     """
 
-    __slots__ = ("_buffer", "_left", "_step", "_trailer", "done")
+    __slots__ = ("_buffer", "_left", "_position", "_step", "_trailer", "done")
 
     def __init__(self) -> None:
         self.done = False
         self._buffer = b""
+        self._position = 0  # while bytes are fed: those of the buffer before it are used
         self._left = 0
         self._step = self._size
         self._trailer = 0
@@ -44,18 +45,23 @@ class ChunkedDecoder:
         out: list[bytes] = []
         while not self.done and self._step(out):
             pass
+        # Cut once, not at every step: a body of tiny chunks would be copied for each of them.
+        self._buffer = self._buffer[self._position :]
+        self._position = 0
         return b"".join(out)
 
     def _line(self, limit: int) -> bytes | None:
-        end = self._buffer.find(b"\r\n", 0, limit + 2)
+        start = self._position
+        end = self._buffer.find(b"\r\n", start, start + limit + 2)
         if end < 0:
-            if b"\n" in self._buffer[: limit + 2]:
+            received = self._buffer[start : start + limit + 2]
+            if b"\n" in received:
                 raise ClientError(400, "chunked body: line ends in LF without CR")
-            if len(self._buffer) > limit:
+            if len(received) > limit and received[limit:] != b"\r":
                 raise ClientError(400, f"chunked body: line of more than {limit} bytes")
             return None
-        line, self._buffer = self._buffer[:end], self._buffer[end + 2 :]
-        return line
+        self._position = end + 2
+        return self._buffer[start:end]
 
     def _size(self, out: list[bytes]) -> bool:
         line = self._line(MAX_LINE)
@@ -69,10 +75,11 @@ class ChunkedDecoder:
         return True
 
     def _data(self, out: list[bytes]) -> bool:
-        if not self._buffer:
+        start = self._position
+        piece = self._buffer[start : start + self._left]
+        if not piece:
             return False
-        piece = self._buffer[: self._left]
-        self._buffer = self._buffer[len(piece) :]
+        self._position = start + len(piece)
         out.append(piece)
         self._left -= len(piece)
         if not self._left:
@@ -80,13 +87,12 @@ class ChunkedDecoder:
         return True
 
     def _data_end(self, out: list[bytes]) -> bool:
-        if len(self._buffer) < 2:
-            if self._buffer and self._buffer != b"\r":
+        end = self._buffer[self._position : self._position + 2]
+        if end != b"\r\n":
+            if end not in (b"", b"\r"):
                 raise ClientError(400, "chunked body: data longer than its chunk size")
             return False
-        if self._buffer[:2] != b"\r\n":
-            raise ClientError(400, "chunked body: data longer than its chunk size")
-        self._buffer = self._buffer[2:]
+        self._position += 2
         self._step = self._size
         return True
 

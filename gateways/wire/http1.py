@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from uwgate.conf.errors import ClientError
-from uwgate.gateways.wire.cgi import fields_of
+from uwgate.gateways.wire.cgi import HOST, fields_of
 
 TOKEN = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"  # RFC 9110 section 5.6.2
 # RFC 9112 section 3; the version is checked apart, so that 505 can be told from 400.
@@ -21,8 +21,6 @@ REQUEST_LINE = re.compile(rb"(" + TOKEN + rb") ([\x21-\x7e\x80-\xff]+) HTTP/([0-
 FIELD_LINES = re.compile(rb"(?:" + TOKEN + rb":[\t\x20-\x7e\x80-\xff]*\r\n)*+\r\n")
 FIELD_LINE = re.compile(TOKEN + rb":[\t\x20-\x7e\x80-\xff]*")
 BARE_LF = re.compile(rb"(?<!\r)\n")
-# RFC 9110 section 7.2, less the comma, which would hide a joined second Host.
-HOST = re.compile(rb"(?:[A-Za-z0-9\-._~!$&'()*+;=%]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]*)?")
 # 18 digits fit into 64 bits whoever reads them.
 CONTENT_LENGTH = re.compile(rb"[0-9]{1,18}")
 

@@ -84,6 +84,8 @@ def parse_response(head: bytes, method: bytes) -> ResponseHead:
         raise ResponseError("malformed or contradictory Content-Length")
     if codings and (codings != [b"chunked"] or lengths):
         raise ResponseError("Transfer-Encoding other than chunked, or beside Content-Length")
+    if status == 204:  # RFC 9110 section 8.6
+        dropped.add(b"content-length")
     kept = [b"%b %b" % (status_line[1], status_line[2] or b"")]
     flags = lease.HEAD
     for name, line, _ in fields:

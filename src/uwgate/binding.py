@@ -16,7 +16,7 @@ from pathlib import Path
 from uwgate.conf.address import Address, AddressKind
 from uwgate.conf.errors import ConfigError
 from uwgate.conf.groups.sockets import SocketOptions
-from uwgate.identity import find_owner
+from uwgate.identity import KEEP_OWNER, Owner
 from uwgate.port_holder import find_holder
 
 SIOCGIFADDR = 0x8915  # netdevice(7): the first IPv4 address of an interface
@@ -48,8 +48,16 @@ class Bound:
                 os.unlink(self.name)
 
 
-def bind(address: Address, options: SocketOptions, *, only_ipv6: bool = False) -> Bound:
+def bind(
+    address: Address,
+    options: SocketOptions,
+    *,
+    owner: Owner = KEEP_OWNER,
+    only_ipv6: bool = False,
+) -> Bound:
     """Bind a TCP or UNIX address and listen on it, without blocking.
+
+    ``owner`` gets the file of a UNIX socket.
 
     Raises:
         ConfigError: the address cannot be had; the text says why, and who has it.
@@ -60,13 +68,11 @@ def bind(address: Address, options: SocketOptions, *, only_ipv6: bool = False) -
         case AddressKind.UNIX if options.abstract_socket:
             return _bind_abstract(address, options)
         case AddressKind.UNIX:
-            return _bind_path(address, options)
+            return _bind_path(address, options, owner)
         case AddressKind.ABSTRACT:
             return _bind_abstract(address, options)
-        case AddressKind.FD:
-            return adopt(address.number, f"fd://{address.number}", options)
-        case AddressKind.SHARED:
-            raise ConfigError(f"{address}: a shared-socket cannot itself be '=N'")
+        case AddressKind.FD | AddressKind.SHARED:
+            raise ConfigError(f"{address}: nothing that could be bound")
 
 
 def bind_lease() -> Bound:
@@ -199,18 +205,19 @@ def _bind_abstract(address: Address, options: SocketOptions) -> Bound:
         return Bound(sock, socket_name(sock))
 
 
-def _bind_path(address: Address, options: SocketOptions) -> Bound:
+def _bind_path(address: Address, options: SocketOptions, owner: Owner) -> Bound:
     path = address.path
     _clear_way(path)
     with _closed_on_error(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)) as sock:
         try:
             sock.bind(path)
-        except OSError as error:
-            raise ConfigError(f"{path}: cannot make the socket: {error.strerror}") from error
+        except OSError as error:  # Python's own error for a path that is too long has no number
+            reason = error.strerror or str(error)
+            raise ConfigError(f"{path}: cannot make the socket: {reason}") from error
         bound = Bound(sock, os.path.abspath(path), file_inode(path))
         try:
             # Before listen(): nobody gets in while the permissions are not yet right.
-            set_permissions(bound, options)
+            set_permissions(bound, options, owner)
             sock.listen(options.listen)
         except (OSError, ConfigError) as error:
             bound.remove_file()
@@ -221,23 +228,22 @@ def _bind_path(address: Address, options: SocketOptions) -> Bound:
         return bound
 
 
-def set_permissions(bound: Bound, options: SocketOptions) -> None:
-    """Apply chmod-socket and chown-socket to the file of a UNIX socket.
+def set_permissions(bound: Bound, options: SocketOptions, owner: Owner) -> None:
+    """Apply chmod-socket and the owner to the file of a UNIX socket.
 
     Raises:
-        ConfigError: the owner is unknown, or only root may set it.
+        ConfigError: only root may give it to this owner.
     """
     if bound.inode is None:
         return
     if options.chmod_socket is not None:
         os.chmod(bound.name, options.chmod_socket)
-    if options.chown_socket is not None:
-        user, group = find_owner(options.chown_socket, "chown-socket")
+    if owner != KEEP_OWNER:
         try:
-            os.chown(bound.name, user, group)
+            os.chown(bound.name, *owner)
         except OSError as error:
             raise ConfigError(
-                f"chown-socket = {options.chown_socket}: {bound.name}: {error.strerror}"
+                f"{bound.name}: cannot be given to user and group {owner}: {error.strerror}"
             ) from error
 
 

@@ -30,11 +30,19 @@ SPARE = 2.0  # seconds on top of a mercy that the child itself keeps as well
 
 
 class StartFailed(Exception):
-    """A child could not start. ``code`` is the exit code of the master if it must stop."""
+    """A child could not start; the text may be a whole traceback.
+
+    ``code`` is the exit code of the master if it must stop.
+    """
 
     def __init__(self, reason: str, code: int) -> None:
         super().__init__(reason)
         self.code = code
+
+    @property
+    def summary(self) -> str:
+        """The last line of the text. The child itself has logged all of it."""
+        return str(self).rstrip().rpartition("\n")[2]
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,7 +203,8 @@ class Generation:
             await self._wait_ready(child, limit)
         except StartFailed as error:
             if not self._ending.is_set():
-                log.error("%s", error)
+                log.error("%s cannot start again: %s", place.name, error.summary)
+            await self._end(self._filled[place])
             return False
         log.info("Respawned uWSGI %s (new pid: %d)", place.name, child.pid)
         return True
@@ -223,6 +232,10 @@ class Generation:
                 await child.exited.wait()
                 return
             log.warning("%s (pid: %d) did not finish in %g s", child.name, child.pid, mercy)
+        await self._end(child)
+
+    async def _end(self, child: Child) -> None:
+        """Stop a child now; returns when it is dead."""
         child.send("stop")
         child.kill(signal.SIGTERM)
         with trio.move_on_after(STOP_LIMIT):

@@ -9,6 +9,9 @@ import pwd
 from uwgate.conf.errors import ConfigError
 from uwgate.conf.settings import Settings
 
+Owner = tuple[int, int]  # user and group as chown(2) takes them: -1 leaves one as it is
+KEEP_OWNER: Owner = (-1, -1)
+
 
 def find_user(name: str, option: str) -> int:
     """The number of a user, given by name or number.
@@ -38,7 +41,7 @@ def find_group(name: str, option: str) -> int:
         raise ConfigError(f"{option}: there is no group {name!r} on this machine") from None
 
 
-def find_owner(text: str, option: str) -> tuple[int, int]:
+def find_owner(text: str, option: str) -> Owner:
     """User and group of ``user``, ``user:group`` or ``:group``; -1 where none is named.
 
     Raises:
@@ -48,6 +51,32 @@ def find_owner(text: str, option: str) -> tuple[int, int]:
     return (
         find_user(user, option) if user else -1,
         find_group(group, option) if group else -1,
+    )
+
+
+def socket_owner(settings: Settings) -> Owner:
+    """Who owns the files of UNIX sockets: chown-socket, else whom uid and gid name.
+
+    uWSGI makes them after it has become that user.
+
+    Raises:
+        ConfigError: an unknown name.
+    """
+    if settings.sockets.chown_socket is not None:
+        return find_owner(settings.sockets.chown_socket, "chown-socket")
+    return child_owner(settings)
+
+
+def child_owner(settings: Settings) -> Owner:
+    """Whom the options uid and gid name; -1 where they name nobody.
+
+    Raises:
+        ConfigError: an unknown name.
+    """
+    master = settings.master
+    return (
+        find_user(master.uid, "uid") if master.uid is not None else -1,
+        find_group(master.gid, "gid") if master.gid is not None else -1,
     )
 
 

@@ -46,8 +46,8 @@ def run(
     identity.check(settings)
     if settings.sockets.umask is not None:
         os.umask(settings.sockets.umask)
-    target = settings.master.daemonize or settings.log.logto2 or settings.log.logto
-    pid_paths = [one for one in (settings.master.pidfile, settings.master.pidfile2) if one]
+    target = _log_path(settings)
+    pid_paths = _pid_paths(settings)
     systemd = systemd_descriptors(environ)
     sockets = _bind(settings, systemd)
     caller = Caller(-1)
@@ -82,7 +82,7 @@ def run(
         load,
         systemd=systemd,
         log_file=file,
-        notifier=Notifier(environ.get("NOTIFY_SOCKET")),
+        notifier=Notifier(environ),
         caller=caller,
     )
     return _run(master, settings, pid_paths, caller)
@@ -100,6 +100,24 @@ def _run(master: Master, settings: Settings, pid_paths: list[str], caller: Calle
         if settings.sockets.vacuum:
             for path in pid_paths:
                 pid_file.remove(path)
+
+
+# uWSGI opens logto, daemonize and pidfile before it changes the directory; logto2 and pidfile2
+# afterwards.
+
+
+def _log_path(settings: Settings) -> str | None:
+    if settings.log.logto2 is not None:
+        return os.path.join(settings.application.chdir or "", settings.log.logto2)
+    return settings.master.daemonize or settings.log.logto
+
+
+def _pid_paths(settings: Settings) -> list[str]:
+    first, second = settings.master.pidfile, settings.master.pidfile2
+    paths = [] if first is None else [os.path.abspath(first)]
+    if second is not None:
+        paths.append(os.path.abspath(os.path.join(settings.application.chdir or "", second)))
+    return paths
 
 
 def _bind(settings: Settings, systemd: range) -> Sockets:

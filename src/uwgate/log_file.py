@@ -7,7 +7,6 @@ the master copies from, whole lines at a time, so that a rotation cuts no line.
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import os
 import select
@@ -19,7 +18,7 @@ import trio
 from uwgate.binding import file_inode
 from uwgate.conf.errors import ConfigError
 from uwgate.conf.settings import Settings
-from uwgate.identity import find_group, find_user
+from uwgate.identity import KEEP_OWNER, child_owner
 
 log = logging.getLogger("uwgate.master")
 
@@ -45,17 +44,16 @@ class LogFile:
         """Open the file and make it this process's standard output and error.
 
         Raises:
-            ConfigError: the file cannot be opened, or not be given to its owner.
+            ConfigError: the file cannot be opened.
         """
         self.path = os.path.abspath(path) if path is not None else None
         self._max_size = settings.log.log_maxsize
         self._backup_name = settings.log.log_backupname
-        self._settings = settings
+        is_given = settings.log.logfile_chown or settings.log.logto2 is not None
+        self._owner = child_owner(settings) if is_given else KEEP_OWNER
         self._lost_bytes = 0
         if self.path is not None:
             self._switch_to(_open(self.path, truncate=settings.log.log_truncate))
-            if settings.log.logfile_chown:
-                self._give_away(self.path)
 
     def write(self, text: str) -> None:
         """Append lines of this process's own log (``uwgate.conf.logs.Stream``)."""
@@ -112,24 +110,17 @@ class LogFile:
                 self._lost_bytes = 0
         self._lost_bytes += _write_all(2, data)
 
-    def _give_away(self, path: str) -> None:
-        master = self._settings.master
-        user = find_user(master.uid, "uid") if master.uid else -1
-        group = find_group(master.gid, "gid") if master.gid else -1
-        try:
-            os.chown(path, user, group)
-        except OSError as error:
-            raise ConfigError(f"logfile-chown: {path}: {error.strerror}") from error
-
     def _switch_to(self, fd: int) -> None:
         sys.stdout.flush()
         sys.stderr.flush()
         os.dup2(fd, 1)
         os.dup2(fd, 2)
         os.close(fd)
-        if self._settings.log.logfile_chown and self.path is not None:
-            with contextlib.suppress(ConfigError):
-                self._give_away(self.path)
+        if self._owner != KEEP_OWNER:
+            try:
+                os.fchown(2, *self._owner)
+            except OSError as error:
+                log.warning("the log file stays ours, not of %s: %s", self._owner, error.strerror)
 
 
 class LogPipe:

@@ -14,6 +14,7 @@ import trio
 
 from uwgate import banner, exits, identity
 from uwgate.children import Children, become_subreaper
+from uwgate.conf import logs
 from uwgate.conf.errors import ConfigError
 from uwgate.conf.procname import process_title, set_title
 from uwgate.conf.settings import Settings
@@ -38,6 +39,13 @@ HARMLESS_SIGNALS = (
     signal.SIGTSTP,
 )
 COMMAND_SIGNALS = (*STOP_SIGNALS, signal.SIGHUP, *HARMLESS_SIGNALS)
+# What is done once, at the start of the master.
+FIXED_OPTIONS = (
+    *(("master", name) for name in ("pidfile", "pidfile2", "daemonize", "max_fd")),
+    *(("log", name) for name in ("logto", "logto2", "log_maxsize", "log_backupname")),
+    ("log", "log_master"),
+    ("sockets", "umask"),
+)
 MAX_RETIRING = 3  # generations that finish old requests at the same time
 # A client that sends its next request just as we close its idle connection would lose it.
 DRAIN_IDLE = 5.0  # seconds that idle connections have for one more request, after a reload
@@ -101,6 +109,7 @@ class Master:
             try:
                 nursery.start_soon(children.reap, deaths)
                 nursery.start_soon(self._obey, signals)
+                nursery.start_soon(self._notifier.feed_watchdog)
                 if pipe is not None:
                     nursery.start_soon(pipe.copy)
                 code = await self._live(children, nursery)
@@ -139,8 +148,7 @@ class Master:
             try:
                 await self._start_first(children, nursery)
             except StartFailed as error:
-                log.error("%s", str(error).rstrip())
-                log.error("the start failed, nothing was served")
+                log.error("the start failed, nothing was served: %s", error.summary)
                 code = error.code
                 self._caller.release(code, f"{str(error).rstrip()}\n")
             else:
@@ -168,6 +176,7 @@ class Master:
         generation = self._new_generation(self._settings, self.sockets, children)
         await generation.start()
         generation.supervise(nursery)
+        log.info("generation 1 serves %s", self._names())
         self._report_ready()
         self._caller.release()
 
@@ -175,6 +184,8 @@ class Master:
         while True:
             await self._reload_wanted.wait()
             self._reload_wanted = trio.Event()  # wishes from here on mean one more reload
+            if not self._retiring.value:
+                log.info("%d old generations are not gone yet: the reload waits", MAX_RETIRING)
             await self._retiring.acquire()
             self._notifier.reloading()
             self._log_file.reopen()
@@ -201,8 +212,7 @@ class Master:
             sockets.close_unless_in(self.sockets, remove_files=True)
             raise
         except StartFailed as error:
-            log.error("%s", str(error).rstrip())
-            log.error("reload failed, generation %d keeps serving", old.number)
+            log.error("reload failed, generation %d keeps serving: %s", old.number, error.summary)
             sockets.close_unless_in(self.sockets, remove_files=True)
             # Its workers may have taken requests already, so it is not simply killed.
             self._generations.remove(generation)
@@ -210,13 +220,30 @@ class Master:
             nursery.start_soon(self._retire, generation, False)
             return True
         generation.supervise(nursery)
+        self._warn_of_fixed_options(settings)
+        logs.configure(settings.log, self._log_file)
         gone, self.sockets, self._settings = self.sockets, sockets, settings
         gone.close_unless_in(sockets, remove_files=settings.sockets.vacuum)
-        log.info("generation %d serves, generation %d finishes", generation.number, old.number)
+        log.info(
+            "generation %d serves %s, generation %d finishes what it has",
+            generation.number,
+            self._names(),
+            old.number,
+        )
         # Old gateways can use the new workers only if those serve leases at the same address.
         shared = sockets.lease_address == gone.lease_address
         nursery.start_soon(self._retire, old, not shared)
         return True
+
+    def _warn_of_fixed_options(self, settings: Settings) -> None:
+        changed = [
+            name.replace("_", "-")
+            for group, name in FIXED_OPTIONS
+            if getattr(getattr(settings, group), name)
+            != getattr(getattr(self._settings, group), name)
+        ]
+        if changed:
+            log.warning("only a restart changes %s; the old value stays", ", ".join(changed))
 
     async def _retire(self, generation: Generation, gateways_first: bool) -> None:
         await generation.drain(idle=DRAIN_IDLE, gateways_first=gateways_first)
@@ -232,6 +259,8 @@ class Master:
         self._generations.append(generation)
         return generation
 
+    def _names(self) -> str:
+        return ", ".join(one.name for one in self.sockets.of(*banner.SERVED_BY))
+
     def _report_ready(self) -> None:
-        names = ", ".join(one.name for one in self.sockets.of(*banner.SERVED_BY))
-        self._notifier.ready(f"generation {self._generations[-1].number} serves {names}")
+        self._notifier.ready(f"generation {self._generations[-1].number} serves {self._names()}")

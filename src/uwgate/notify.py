@@ -5,13 +5,17 @@ from __future__ import annotations
 import contextlib
 import socket
 import time
+from collections.abc import Mapping
+
+import trio
 
 
 class Notifier:
-    """Tells systemd what we do; silent without an ``address`` ($NOTIFY_SOCKET)."""
+    """Tells systemd what we do; silent where $NOTIFY_SOCKET is not set."""
 
-    def __init__(self, address: str | None) -> None:
-        self._address = address
+    def __init__(self, environ: Mapping[str, str]) -> None:
+        self._address = environ.get("NOTIFY_SOCKET")
+        self._watchdog = environ.get("WATCHDOG_USEC", "")
 
     def ready(self, status: str) -> None:
         """Start or reload is done."""
@@ -26,9 +30,13 @@ class Notifier:
         """The end begins."""
         self._send("STOPPING=1", "STATUS=finishing the running requests")
 
-    def status(self, text: str) -> None:
-        """One line for ``systemctl status``."""
-        self._send(f"STATUS={text}")
+    async def feed_watchdog(self) -> None:
+        """Say that we live, twice in each period that the unit's WatchdogSec allows."""
+        if not self._watchdog.isdigit() or not int(self._watchdog):
+            return
+        while True:
+            self._send("WATCHDOG=1")
+            await trio.sleep(int(self._watchdog) / 1e6 / 2)
 
     def _send(self, *lines: str) -> None:
         if not self._address:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from uwgate import identity
 from uwgate.binding import Bound, adopt, bind, bind_lease, relisten, set_permissions
 from uwgate.conf.address import Address, AddressKind, parse_listen
 from uwgate.conf.errors import ConfigError
@@ -84,8 +85,11 @@ def bind_all(
     except ConfigError:
         sockets.close_unless_in(previous, remove_files=True)
         raise
-    if settings.http.http and not settings.http.http_to and settings.workers.processes == 0:
-        note("http without http-to and with processes = 0: every request gets 503")
+    if settings.workers.processes == 0:
+        if settings.http.http and not settings.http.http_to:
+            note("http without http-to and with processes = 0: every request gets 503")
+        for one in sockets.worker_listeners:
+            note(f"{one.name}: nobody accepts connections here, because processes = 0")
     return sockets
 
 
@@ -130,6 +134,7 @@ class _Binder:
         self.options = options
         self.sockets = sockets
         self.previous = previous.bound if previous else {}
+        self.owner = identity.socket_owner(settings)
         self.shared = [self._parse("shared-socket", one) for one in options.shared_socket]
         addresses = [self._parse(option, text) for option, text, _ in wanted(settings)]
         self.ipv4_ports = {
@@ -139,6 +144,7 @@ class _Binder:
         }
 
     def bind_everything(self, systemd: Sequence[int]) -> None:
+        self._take_inherited(systemd)
         given_by: dict[str, str] = {}
         shared_keys: list[str] = []
         for position, address in enumerate(self.shared):
@@ -153,7 +159,7 @@ class _Binder:
             given_by[key] = option
             self._bind(key, address, option)
             self._add(key, role)
-        self._take_systemd(systemd)
+        self._serve_systemd(systemd)
         if not self.sockets.listeners:
             raise ConfigError(
                 "nothing to listen on: give http = :8080 (the HTTP gateway), "
@@ -171,9 +177,15 @@ class _Binder:
 
     def _parse(self, option: str, text: str) -> Address:
         try:
-            return parse_listen(text)
+            address = parse_listen(text)
         except ConfigError as error:
             raise ConfigError(f"{option}: {error}") from error
+        chdir = self.settings.application.chdir
+        is_file = address.kind is AddressKind.UNIX and not self.options.abstract_socket
+        # As in uWSGI, which binds shared sockets before it changes the directory.
+        if chdir is None or not is_file or option == "shared-socket":
+            return address
+        return replace(address, path=os.path.join(chdir, address.path))
 
     def _resolve_shared(self, option: str, address: Address) -> Address:
         if address.kind is not AddressKind.SHARED:
@@ -202,11 +214,11 @@ class _Binder:
         bound = self.previous.get(key)
         if bound is not None and bound.is_in_place:
             relisten(bound, self.options)
-            set_permissions(bound, self.options)
+            set_permissions(bound, self.options, self.owner)
         else:
             only_ipv6 = address.host == "::" and address.port in self.ipv4_ports
             try:
-                bound = bind(address, self.options, only_ipv6=only_ipv6)
+                bound = bind(address, self.options, owner=self.owner, only_ipv6=only_ipv6)
             except ConfigError as error:
                 raise ConfigError(f"{option}: {error}") from error
         self.sockets.bound[key] = bound
@@ -218,13 +230,23 @@ class _Binder:
         listener = Listener(fd=bound.socket.fileno(), role=role, name=bound.name)
         self.sockets.listeners.append(listener)
 
-    def _take_systemd(self, descriptors: Sequence[int]) -> None:
-        for fd in descriptors:
+    def _take_inherited(self, systemd: Sequence[int]) -> None:
+        # Before any socket of our own could get a number that is named but not open.
+        origins = dict.fromkeys(systemd, "LISTEN_FDS")
+        named = [*wanted(self.settings)]
+        named += [("shared-socket", one, "") for one in self.options.shared_socket]
+        for option, text, _ in named:
+            address = self._parse(option, text)
+            if address.kind is AddressKind.FD:
+                origins.setdefault(address.number, f"{option} = {text}")
+        for fd, origin in origins.items():
             key = f"fd://{fd}"
-            if key not in self.sockets.bound:
-                known = self.previous.get(key)
-                self.sockets.bound[key] = known or adopt(fd, "LISTEN_FDS", self.options)
-            self._add(key, ROLE_OF_PROTOCOL[self.options.protocol])
+            known = self.previous.get(key)
+            self.sockets.bound[key] = known or adopt(fd, origin, self.options)
+
+    def _serve_systemd(self, descriptors: Sequence[int]) -> None:
+        for fd in descriptors:
+            self._add(f"fd://{fd}", ROLE_OF_PROTOCOL[self.options.protocol])
 
 
 def _with_possible_backlog(options: SocketOptions, note: Callable[[str], None]) -> SocketOptions:

@@ -25,12 +25,20 @@ Overrides = dict[str, dict[str, Any]]
 class RunningMaster:
     """A master with fake children, its log, and its address."""
 
-    def __init__(self, directory: Path, settings: Overrides, environ: dict[str, str]) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        settings: Overrides,
+        environ: dict[str, str],
+        activated: int | None,
+    ) -> None:
         self.directory = directory
         self.log_path = directory / "log"
         self.settings_path = directory / "settings.json"
         self.configure(settings)
         self.environ = {**os.environ, "PYTHONPATH": f"{ROOT / 'src'}:{ROOT}", **environ}
+        if activated is not None:
+            self.environ |= {"LISTEN_PID": "self", "LISTEN_FDS": "1", "ACTIVATED": str(activated)}
         with self.log_path.open("ab") as log:
             self.process = subprocess.Popen(
                 [sys.executable, str(ROOT / "tests/master/run_master.py"), self.settings_path],
@@ -39,6 +47,7 @@ class RunningMaster:
                 stderr=log,
                 cwd=directory,
                 env=self.environ,
+                pass_fds=[] if activated is None else [activated],
             )
 
     def configure(self, settings: Overrides) -> None:
@@ -66,11 +75,7 @@ class RunningMaster:
         return int(self.wait_log(r"listening on \S+?:(\d+) ")[1])
 
     def wait_serving(self, generation: int = 1) -> None:
-        if generation == 1:
-            self.wait_log(r"generation 1 serves|spawned uWSGI http")
-            wait_until(lambda: self.ask_or_none() is not None, lambda: self.log)
-        else:
-            self.wait_log(f"generation {generation} serves")
+        self.wait_log(f"generation {generation} serves")
 
     def ask(self, path: str = "/") -> dict[str, Any]:
         with urllib.request.urlopen(
@@ -125,8 +130,8 @@ StartMaster = Callable[..., RunningMaster]
 def start_master(tmp_path: Path) -> Iterator[StartMaster]:
     started: list[RunningMaster] = []
 
-    def start(settings: Overrides, **environ: str) -> RunningMaster:
-        one = RunningMaster(tmp_path, settings, environ)
+    def start(settings: Overrides, activated: int | None = None, **environ: str) -> RunningMaster:
+        one = RunningMaster(tmp_path, settings, environ, activated)
         started.append(one)
         return one
 

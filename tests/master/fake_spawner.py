@@ -56,6 +56,7 @@ def main() -> None:
     behaviour = start.settings.application.pyargv or ""
     if behaviour == "fail":
         reason = "Traceback (most recent call last):\nImportError: no app here"
+        os.write(2, f"{reason}\n".encode())
         link.send(control.encode("failed", reason=reason, code=22))
         sys.exit(22)
     if behaviour == "die":

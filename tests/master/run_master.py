@@ -26,13 +26,28 @@ def load() -> Settings:
     return Settings.from_json(values)
 
 
+def load_again() -> Settings:
+    if os.environ.get("FAKE_BUG"):
+        return 1 // 0  # type: ignore[return-value]  # what must never happen
+    return load()
+
+
+def be_activated() -> None:
+    """What systemd does for a socket unit, which needs the pid of this very process."""
+    if os.environ.get("LISTEN_PID") == "self":
+        os.environ["LISTEN_PID"] = str(os.getpid())
+    if activated := os.environ.get("ACTIVATED"):
+        os.dup2(int(activated), 3)
+
+
 def main() -> int:
+    be_activated()
     commands = Commands(
         gateway=lambda _, fd: [sys.executable, str(HERE / "fake_gateway.py"), str(fd)],
         spawner=lambda _, fd: [sys.executable, str(HERE / "fake_spawner.py"), str(fd)],
     )
     try:
-        return launch.run(load(), commands, load, dict(os.environ))
+        return launch.run(load(), commands, load_again, dict(os.environ))
     except ConfigError as error:
         print(error, file=sys.stderr)  # noqa: T201
         return 1

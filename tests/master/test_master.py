@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import signal
+import socket
 import threading
 from pathlib import Path
 from typing import Any
@@ -31,7 +32,7 @@ def gateway_master(start_master: StartMaster) -> RunningMaster:
 @pytest.fixture
 def workers_master(start_master: StartMaster) -> RunningMaster:
     master = start_master(WORKERS)
-    wait_until(lambda: master.ask_or_none() is not None, lambda: master.log)
+    master.wait_serving()
     return master
 
 
@@ -46,7 +47,8 @@ def test_a_start_says_who_runs_and_what_listens_where(gateway_master: RunningMas
 def test_an_application_that_cannot_be_imported_stops_the_start(start_master: StartMaster) -> None:
     master = start_master(with_options(GATEWAY, application={"pyargv": "fail"}))
     assert master.wait() == 22
-    assert "ImportError: no app here" in master.log
+    assert "the start failed, nothing was served: ImportError: no app here" in master.log
+    assert master.log.count("Traceback") == 1
     assert master.pids("http") == []
 
 
@@ -149,7 +151,7 @@ def test_orphans_that_do_not_finish_are_killed(start_master: StartMaster) -> Non
             workers={"worker_reload_mercy": 0.2, "processes": 1},
         )
     )
-    wait_until(lambda: master.ask_or_none() is not None, lambda: master.log)
+    master.wait_serving()
     os.kill(master.pids("spawner")[0], signal.SIGKILL)
     master.wait_log(r"orphaned worker .* killed by signal 9")
 
@@ -262,4 +264,84 @@ def test_children_notice_that_the_master_was_killed(gateway_master: RunningMaste
     children = gateway_master.pids("http") + gateway_master.pids("spawner")
     gateway_master.process.kill()
     gateway_master.wait()
+    wait_until(lambda: not any(map(is_alive, children)), lambda: "the end of the children")
+
+
+def test_a_stop_removes_socket_and_pid_files_with_vacuum(
+    start_master: StartMaster, tmp_path: Path
+) -> None:
+    options = {"master": {"pidfile": "pid"}, "sockets": {"vacuum": True}}
+    master = start_master({"http": {"http": ["a.sock"]}, **options})
+    master.wait_serving()
+    assert (tmp_path / "a.sock").is_socket()
+    assert (tmp_path / "pid").read_text() == f"{master.process.pid}\n"
+    master.send(signal.SIGTERM)
+    assert master.wait() == 0
+    assert not (tmp_path / "a.sock").exists()
+    assert not (tmp_path / "pid").exists()
+
+
+def test_umask_applies_to_sockets(start_master: StartMaster, tmp_path: Path) -> None:
+    master = start_master({"http": {"http": ["a.sock"]}, "sockets": {"umask": 0o027}})
+    master.wait_serving()
+    assert (tmp_path / "a.sock").stat().st_mode & 0o777 == 0o750
+
+
+def test_children_are_out_of_reach_of_a_terminal(gateway_master: RunningMaster) -> None:
+    master_group = os.getpgid(gateway_master.process.pid)
+    children = gateway_master.pids("http") + gateway_master.pids("spawner")
+    assert master_group not in [os.getpgid(pid) for pid in children]
+
+
+def test_a_failed_reload_gives_its_workers_time_to_finish(start_master: StartMaster) -> None:
+    both = with_options(GATEWAY, sockets={"http_socket": ["@workers"]})
+    master = start_master(both)
+    master.wait_serving()
+    master.configure(with_options(both, http={"http_server_header": "die"}))
+    master.send(signal.SIGHUP)
+    master.wait_log("reload failed")
+    master.wait_log("generation 2 is gone")
+    spawner = master.pids("spawner")[-1]
+    assert not is_alive(spawner)
+    assert "did not finish" not in master.log
+    assert master.ask()["generation"] == 1
+
+
+def test_a_reload_names_options_that_only_a_restart_changes(
+    gateway_master: RunningMaster,
+) -> None:
+    gateway_master.configure(with_options(GATEWAY, master={"pidfile": "late"}))
+    gateway_master.send(signal.SIGHUP)
+    gateway_master.wait_log("only a restart changes pidfile")
+
+
+def test_several_gateways_share_the_work(start_master: StartMaster) -> None:
+    master = start_master(with_options(GATEWAY, http={"http_processes": 3}))
+    master.wait_serving()
+    assert len(master.pids("http")) == 3
+
+
+def test_a_socket_of_systemd_is_served(start_master: StartMaster, tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as activated:
+        port = activated.getsockname()[1]
+        master = start_master({"sockets": {"protocol": "http"}}, activated=activated.fileno())
+        master.wait_serving()
+    assert master.port() == port
+    assert master.ask()["worker"] == 1
+
+
+def test_a_descriptor_of_systemd_that_is_not_open_is_an_error(start_master: StartMaster) -> None:
+    master = start_master(GATEWAY, LISTEN_FDS="1", LISTEN_PID="self")
+    assert master.wait() == 1
+    assert "LISTEN_FDS: descriptor 3 is not open" in master.log
+
+
+def test_a_bug_in_the_master_takes_its_children_along(start_master: StartMaster) -> None:
+    master = start_master(GATEWAY, FAKE_BUG="1")
+    master.wait_serving()
+    children = master.pids("http") + master.pids("spawner")
+    master.send(signal.SIGHUP)
+    assert master.wait() == 1
+    assert "a bug in the master" in master.log
+    assert "ZeroDivisionError" in master.log
     wait_until(lambda: not any(map(is_alive, children)), lambda: "the end of the children")

@@ -39,8 +39,10 @@ def test_a_check_leaves_the_content(path: str) -> None:
 
 
 def test_a_living_owner_is_warned_about(path: str, caplog: pytest.LogCaptureFixture) -> None:
-    code = "import sys; sys.stdin.read()"
-    with subprocess.Popen([sys.executable, "-c", code, "uwgate"], stdin=subprocess.PIPE) as other:
+    command = [sys.executable, "-c", "print(flush=True); input()", "uwgate"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
+        assert other.stdout
+        other.stdout.readline()  # before its exec is complete, it has no command line
         Path(path).write_text(str(other.pid))
         with caplog.at_level(logging.WARNING):
             pid_file.check_writable(path)

@@ -42,12 +42,16 @@ def bind(notes: list[str]) -> Iterator[Bind]:
         processes: int = 1,
         previous: Sockets | None = None,
         systemd: tuple[int, ...] = (),
+        chdir: str | None = None,
+        master: dict[str, str] | None = None,
         **fields: Any,
     ) -> Sockets:
         settings = settings_of(
             http={"http": http, "http_to": http_to},
             sockets=fields,
             workers={"processes": processes},
+            application={"chdir": chdir},
+            master=master or {},
         )
         sockets = bind_all(settings, notes.append, systemd=systemd, previous=previous)
         opened.append(sockets)
@@ -367,3 +371,29 @@ def test_every_listening_option_is_asked_for() -> None:
     one = {"http_socket": ("a",), "http11_socket": ("b",), "uwsgi_socket": ("c",), "socket": ("d",)}
     names = [text for _, text, _ in wanted(settings_of(sockets=one, http={"http": ("e",)}))]
     assert sorted(names) == ["a", "b", "c", "d", "e"]
+
+
+def test_relative_sockets_are_made_in_the_directory_that_chdir_names(
+    bind: Bind, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "app").mkdir()
+    monkeypatch.chdir(tmp_path)
+    bind(chdir="app", socket=("a.sock",), shared_socket=("shared.sock",))
+    assert (tmp_path / "app" / "a.sock").is_socket()
+    assert (tmp_path / "shared.sock").is_socket()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")
+def test_sockets_belong_to_the_user_that_serves_them(bind: Bind, tmp_path: Path) -> None:
+    mine, other = tmp_path / "mine.sock", tmp_path / "other.sock"
+    bind(master={"uid": "1234", "gid": "1235"}, socket=(str(mine),))
+    bind(master={"uid": "1234"}, socket=(str(other),), chown_socket=":1236")
+    assert (mine.stat().st_uid, mine.stat().st_gid) == (1234, 1235)
+    assert (other.stat().st_uid, other.stat().st_gid) == (0, 1236)
+
+
+def test_a_path_too_long_for_a_socket_is_an_error(bind: Bind, tmp_path: Path) -> None:
+    deep = tmp_path / ("d" * 100)
+    deep.mkdir()
+    with pytest.raises(ConfigError, match="cannot make the socket: AF_UNIX path too long"):
+        bind(chdir=str(deep), socket=("a.sock",))

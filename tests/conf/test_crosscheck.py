@@ -1,0 +1,43 @@
+"""Options that are right each by itself, and wrong together."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from uwgate.conf.errors import ConfigError
+
+if TYPE_CHECKING:
+    from tests.conf.conftest import Configure
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("http = =0\n", "app.ini:2: http = =0: there is no such shared-socket, known: none"),
+        ("shared-socket = :1\nsocket = =1\n", "app.ini:3: socket = =1: there is no such"),
+        ("shared-socket = :1\nshared-socket = :2\nhttp = =2\n", "known: =0 to =1"),
+        ("shared-socket = =0\n", "a shared socket has an address"),
+        ("http = :80\nsocket = :80\n", "app.ini:3: socket = :80: this address is taken by http"),
+        ("socket = /x\nsocket = /x\n", "app.ini:3: socket = /x: this address is taken by socket"),
+        ("http = 127.0.0.1:80\nsocket = 127.0.0.1:80\n", "taken by http at"),
+    ],
+)
+def test_a_clash_is_told_with_its_line(configure: Configure, text: str, reason: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        configure(f"[uwsgi]\n{text}")
+    assert reason in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "shared-socket = :1\nhttp = =0\n",
+        "http = :0\nsocket = :0\n",
+        "http = :80\nsocket = :80\nreuse-port = true\n",
+        "http = :80\nhttp-to = :81\nsocket = /x\n",
+    ],
+)
+def test_what_goes_together_is_taken(configure: Configure, text: str) -> None:
+    assert configure(f"[uwsgi]\n{text}").notes == ()

@@ -1,0 +1,123 @@
+"""http-socket and http11-socket against a real worker."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.workers.conftest import Serve
+from tests.workers.gateway import HELLO_WORLD, parse_http, read_http
+
+ECHO = """
+def application(environ, start_response):
+    body = environ["wsgi.input"].read()
+    start_response("200 OK", [("Content-Length", str(len(body)))])
+    return [body]
+"""
+
+
+def ask(
+    serve: Serve, role: str, request: bytes, app: str = HELLO_WORLD, **options: object
+) -> bytes:
+    with serve(app, **options).connect(role) as sock:
+        sock.sendall(request)
+        return b"".join(iter(lambda: sock.recv(65536), b""))
+
+
+def test_http_socket_serves_one_request_and_closes(serve: Serve) -> None:
+    answer = parse_http(ask(serve, "http-socket", b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"))
+    assert answer.status == b"HTTP/1.1 200 OK"
+    assert answer.headers[b"connection"] == b"close"
+    assert b"date" in answer.headers
+    assert answer.body == b"hello"
+
+
+@pytest.mark.parametrize(
+    ("request_", "status"),
+    [
+        (b"GET / HTTP/1.1\nHost: a\n\n", b"400"),
+        (b"GET / HTTP/1.1\r\n\r\n", b"400"),
+        (b"GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n", b"400"),
+        (b"GET / HTTP/2.0\r\nHost: a\r\n\r\n", b"505"),
+        (b"GET / HTTP/1.1\r\nHost: a\r\nX: " + b"x" * 20000 + b"\r\n\r\n", b"431"),
+        (b"GET /" + b"x" * 20000, b"414"),
+        (b"GET / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip\r\n\r\n", b"501"),
+    ],
+)
+def test_a_bad_head_gets_an_error_page(serve: Serve, request_: bytes, status: bytes) -> None:
+    assert ask(serve, "http11-socket", request_).split(b" ")[1] == status
+
+
+def test_a_stalled_head_gets_408(serve: Serve) -> None:
+    assert b" 408 " in ask(serve, "http-socket", b"GET / HT", socket_timeout=0.2)
+
+
+def test_a_silent_client_is_dropped_without_an_answer(serve: Serve) -> None:
+    assert ask(serve, "http-socket", b"", socket_timeout=0.2) == b""
+
+
+def test_http11_keeps_the_connection_and_pipelines(serve: Serve) -> None:
+    request = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n%b\r\n"
+    first, last = request % b"", request % b"Connection: close\r\n"
+    data = ask(serve, "http11-socket", first + b"ab" + last + b"cd", ECHO)
+    assert data.count(b"HTTP/1.1 200 OK") == 2
+    assert data.endswith(b"cd")
+
+
+def test_http11_gives_way_to_a_new_connection(serve: Serve) -> None:
+    instance = serve(HELLO_WORLD)
+    with instance.connect("http11-socket") as first, instance.connect("http-socket") as second:
+        first.sendall(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+        second.sendall(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+        assert read_http(second).body == b"hello"
+        assert read_http(first).body == b"hello"
+
+
+def test_a_chunked_body_is_decoded(serve: Serve) -> None:
+    request = (
+        b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
+        b"3\r\nabc\r\n2;x=y\r\nde\r\n0\r\n\r\n"
+    )
+    assert parse_http(ask(serve, "http-socket", request, ECHO)).body == b"abcde"
+
+
+def test_limit_post_counts_a_chunked_body(serve: Serve) -> None:
+    request = (
+        b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2\r\nde\r\n"
+    )
+    assert b" 413 " in ask(serve, "http-socket", request, ECHO, limit_post=4)
+
+
+def test_an_answer_of_unknown_length_is_chunked(serve: Serve) -> None:
+    app = """
+    def application(environ, start_response):
+        start_response("200 OK", [])
+        yield b"ab"
+        yield b""
+        yield b"c"
+    """
+    instance = serve(app, socket_timeout=0.3)
+    with instance.connect("http11-socket") as sock:
+        sock.sendall(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+        answer = read_http(sock)
+    assert answer.headers[b"transfer-encoding"] == b"chunked"
+    assert answer.body == b"2\r\nab\r\n1\r\nc\r\n0\r\n\r\n"
+
+
+def test_100_continue_comes_when_the_application_reads(serve: Serve) -> None:
+    with serve(ECHO).connect("http-socket") as sock:
+        sock.sendall(
+            b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\nExpect: 100-continue\r\n\r\n"
+        )
+        assert sock.recv(100) == b"HTTP/1.1 100 Continue\r\n\r\n"
+        sock.sendall(b"ok")
+        assert read_http(sock).body == b"ok"
+
+
+def test_an_unread_body_does_not_cost_the_client_its_answer(serve: Serve) -> None:
+    request = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 60000\r\n\r\n" + b"x" * 60000
+    assert parse_http(ask(serve, "http-socket", request)).body == b"hello"
+
+
+def test_a_slow_body_is_an_error_of_the_application(serve: Serve) -> None:
+    request = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nab"
+    assert b" 408 " in ask(serve, "http-socket", request, ECHO, socket_timeout=0.2)
