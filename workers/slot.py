@@ -210,6 +210,8 @@ class Slot:
         with file:
             environ["wsgi.input"] = file
             environ["CONTENT_LENGTH"] = str(size)
+            # Bottle, for one, would look for chunks in what is decoded already.
+            environ.pop("HTTP_TRANSFER_ENCODING", None)
             response.run(application, environ)
         return mounted
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -48,6 +49,7 @@ def test_the_benchmark_prints_its_table() -> None:
     done = subprocess.run(
         [*argv, "--page=/", "--only", "uwgate", "uwsgi-keepalive"],
         cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(ROOT / "src")},
         capture_output=True,
         text=True,
         timeout=90,
