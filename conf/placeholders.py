@@ -56,8 +56,13 @@ class _Expansion:
         position = 0
         while (start := value.find(opening, position)) >= 0:
             end = _closing(value, start + 1)
-            if end is None:
-                break
+            self._count += 1
+            if self._count > MAX_REFERENCES:
+                raise ConfigError(f"more than {MAX_REFERENCES} references in one value")
+            if end is None:  # left as it is, but what follows may be complete
+                parts.append(value[position : start + 2])
+                position = start + 2
+                continue
             parts.append(value[position:start])
             parts.append(self._reference(value[start : end + 1], path))
             position = end + 1
@@ -68,9 +73,6 @@ class _Expansion:
         return expanded
 
     def _reference(self, text: str, path: tuple[str, ...]) -> str:
-        self._count += 1
-        if self._count > MAX_REFERENCES:
-            raise ConfigError(f"more than {MAX_REFERENCES} references in one value")
         if len(path) > MAX_DEPTH:
             raise ConfigError(f"references in references, limit {MAX_DEPTH}: {_chain(path)}")
         inner = self.expand(text[2:-1], (*path, "("))  # %(site-%(stage))
