@@ -60,6 +60,10 @@ class Builder:
         template = self._reader.declared.get(pair.name)
         if template is not None:
             for inner in self._reader.run_declared(pair, template):
+                if inner.name in self._reader.declared:
+                    text = f"{inner.key} in a declared option must be declared in front of its use"
+                    self._reader.problems.append(f"{pair.place}: {pair.key}: {text}")
+                    continue
                 self._take(inner)
             return
         text = unknown_text(pair.key)

@@ -13,12 +13,12 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from uwgate.conf.errors import ConfigError
+from uwgate.conf.expansion import References, mentioned
 from uwgate.conf.formats import ini, json, toml, xml, yaml
 from uwgate.conf.formats.document import Document
 from uwgate.conf.logic import END, ITEM, OPENERS, Frame, is_opener, open_block
 from uwgate.conf.magic import file_variables, machine, replace_magic
 from uwgate.conf.pair import Note, Pair, Place, Severity
-from uwgate.conf.placeholders import evaluate, expand, names_in, references
 from uwgate.conf.registry import canonical, find, nearest
 from uwgate.conf.source import Location, locate, read
 from uwgate.conf.values import is_false
@@ -26,6 +26,7 @@ from uwgate.conf.values import is_false
 if TYPE_CHECKING:
     from types import ModuleType
 
+MAX_DEPTH = 32  # files in files, declared options in declared options
 MAX_PAIRS = 100_000  # files that include each other many times must not eat the memory
 
 PARSERS: dict[str, ModuleType] = {
@@ -40,51 +41,6 @@ PARSERS: dict[str, ModuleType] = {
 
 # Their texts are templates: what they define is expanded, not they themselves.
 TEMPLATES = frozenset({"set", "set-placeholder", "declare-option", "declare-option2"})
-
-LOG_FORMATS = frozenset({"log-format", "logformat", "log-encoder", "log-req-encoder"})
-LOG_VARIABLES = frozenset(
-    [
-        "uri",
-        "method",
-        "user",
-        "addr",
-        "host",
-        "proto",
-        "uagent",
-        "referer",
-        "status",
-        "rsize",
-        "hsize",
-        "size",
-        "cl",
-        "micros",
-        "msecs",
-        "secs",
-        "time",
-        "tmsecs",
-        "tmicros",
-        "ctime",
-        "ltime",
-        "ftime",
-        "epoch",
-        "pid",
-        "wid",
-        "core",
-        "switches",
-        "vars",
-        "pktsize",
-        "modifier1",
-        "modifier2",
-        "headers",
-        "vsz",
-        "rss",
-        "vszM",
-        "rssM",
-        "werr",
-        "rerr",
-        "ioerr",
-    ]
-)
 
 
 class Reader:
@@ -103,6 +59,7 @@ class Reader:
         self.strict = False
         self.unknown_under_strict: set[int] = set()  # indexes of pairs
         self._first: dict[str, int] = {}
+        self._references = References(environ, self.first)
         self._machine = machine().values
         self._first_file: dict[str, str] = {}
         self._last_ini: str | None = None
@@ -122,7 +79,7 @@ class Reader:
 
     def feed(self, pair: Pair, frame: Frame) -> None:
         """Take the next pair of a source."""
-        self._mention(pair)
+        self.mentions.update(mentioned(pair))
         name = pair.name
         if name in END:
             if frame.block is None:
@@ -164,6 +121,8 @@ class Reader:
         if identity in self._loading:
             chain = " -> ".join(name for name, _ in [*self._loading, identity])
             raise ConfigError(f"{place}: files include each other: {chain}")
+        if len(self._loading) >= MAX_DEPTH:
+            raise ConfigError(f"{place}: files in files, limit {MAX_DEPTH}")
         chosen = PARSERS.get(parser or location.extension)
         if chosen is None:
             known = ", ".join("." + extension for extension in PARSERS)
@@ -280,15 +239,10 @@ class Reader:
         # %b is the program, whatever the file is.
         return {**own, **self._first_file, **self._machine} | ({} if path else {"b": ""})
 
-    def _mention(self, pair: Pair) -> None:
-        if pair.value and "%(" in pair.value:
-            for inner in references(pair.value):
-                for name in names_in(inner):
-                    if pair.name not in LOG_FORMATS or not _is_log_variable(name):
-                        self.mentions.add(canonical(name))
-
-    def _add(self, pair: Pair, frame: Frame) -> None:
+    def _add(self, pair: Pair, frame: Frame, *, depth: int = 0) -> None:
         name = pair.name
+        if depth > MAX_DEPTH:
+            raise ConfigError(f"{pair.place}: {pair.key} is declared by itself")
         self._check_lists(pair)
         if len(self.pairs) >= MAX_PAIRS:
             raise ConfigError(f"{pair.place}: more than {MAX_PAIRS} options, the limit")
@@ -297,7 +251,7 @@ class Reader:
             self.ran.add(len(self.pairs))
             self._append(pair)
             for inner in self.run_declared(pair, self.declared[name]):
-                self._add(inner, frame)
+                self._add(inner, frame, depth=depth + 1)
             return
         if known is None and self.strict:
             self.unknown_under_strict.add(len(self.pairs))
@@ -319,29 +273,10 @@ class Reader:
 
     def _expand_symbol(self, pair: Pair, value: str, symbol: str) -> str:
         try:
-            match symbol:
-                case "$":
-                    return expand(value, "$", self.environ.get)
-                case "@":
-                    return expand(value, "@", lambda inner: self._content(pair, inner))
-                case _:
-                    return expand(value, "%", lambda inner: self._placeholder(pair, inner))
+            return self._references.expand(pair.name, value, symbol)
         except ConfigError as error:
             self.problems.append(f"{pair.place}: {pair.key} = {pair.value}: {error}")
             return value
-
-    def _placeholder(self, pair: Pair, inner: str) -> str | None:
-        if pair.name in LOG_FORMATS and _is_log_variable(inner):
-            return None
-        return evaluate(inner, self._value_of)
-
-    def _content(self, pair: Pair, inner: str) -> str:
-        name = self._expand_symbol(pair, inner, "%")  # @(%(base)/version)
-        return read(name).removesuffix("\n")
-
-    def _value_of(self, name: str) -> str | None:
-        found = self.first(name)
-        return None if found is None else found.value
 
     def _act_load(self, pair: Pair, frame: Frame) -> None:
         known = find(pair.key)
@@ -421,7 +356,3 @@ def unknown_text(key: str) -> str:
     """What to say of a name that does not exist."""
     close = nearest(key)
     return f"there is no option {key!r}" + (f"; did you mean {close!r}?" if close else "")
-
-
-def _is_log_variable(inner: str) -> bool:
-    return inner in LOG_VARIABLES or inner.startswith(("var.", "metric."))
