@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from uwgate.conf.errors import ConfigError
 from uwgate.conf.expansion import References, mentioned
@@ -24,6 +23,7 @@ from uwgate.conf.source import Location, locate, read
 from uwgate.conf.values import is_false
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
     from types import ModuleType
 
 MAX_DEPTH = 32  # files in files, declared options in declared options
@@ -256,7 +256,7 @@ class Reader:
         if known is None and self.strict:
             self.unknown_under_strict.add(len(self.pairs))
         self._append(pair)
-        action = ACTIONS.get(known.word or "") if known else None
+        action = self._ACTIONS.get(known.word or "") if known else None
         if action is not None:
             action(self, pair, frame)
 
@@ -335,21 +335,18 @@ class Reader:
     def _act_mode(self, pair: Pair, frame: Frame) -> None:
         self._mode = self.expand(pair)
 
-
-Action = Callable[[Reader, Pair, Frame], None]
-
-ACTIONS: dict[str, Action] = {
-    **dict.fromkeys(("ini", "yaml", "json", "xml", "toml", "include"), Reader._act_load),
-    **dict.fromkeys(("set", "set-placeholder"), Reader._act_set),
-    **dict.fromkeys(("declare-option", "declare-option2"), Reader._act_declare),
-    **dict.fromkeys(OPENERS, Reader._act_open),
-    **dict.fromkeys(("end-blacklist", "end-whitelist"), Reader._act_end_list),
-    "blacklist": Reader._act_blacklist,
-    "whitelist": Reader._act_whitelist,
-    "strict": Reader._act_strict,
-    "exit": Reader._act_exit,
-    "mode": Reader._act_mode,
-}
+    _ACTIONS: ClassVar[dict[str, Callable[[Reader, Pair, Frame], None]]] = {
+        **dict.fromkeys(("ini", "yaml", "json", "xml", "toml", "include"), _act_load),
+        **dict.fromkeys(("set", "set-placeholder"), _act_set),
+        **dict.fromkeys(("declare-option", "declare-option2"), _act_declare),
+        **dict.fromkeys(OPENERS, _act_open),
+        **dict.fromkeys(("end-blacklist", "end-whitelist"), _act_end_list),
+        "blacklist": _act_blacklist,
+        "whitelist": _act_whitelist,
+        "strict": _act_strict,
+        "exit": _act_exit,
+        "mode": _act_mode,
+    }
 
 
 def unknown_text(key: str) -> str:
