@@ -288,7 +288,8 @@ class Reader:
 
     def _act_set(self, pair: Pair, frame: Frame) -> None:
         name, equals, value = (pair.value or "").partition("=")
-        name = name.strip()
+        if name != name.strip():  # written as "set = name = value"
+            name, value = name.strip(), value.strip()
         if not equals or not name:
             self.problems.append(f"{pair.place}: {pair.key} = {pair.value}: expected NAME=value")
             return
@@ -298,7 +299,7 @@ class Reader:
             )
             return
         self._add(
-            dataclasses.replace(pair, key=name, value=value.strip(), known=True, visible=True),
+            dataclasses.replace(pair, key=name, value=value, known=True, visible=True),
             frame,
         )
 
