@@ -76,7 +76,7 @@ class Builder:
         elif pair.strict or strict:
             why = "" if pair.strict else " (strict)"
             self._reader.problems.append(f"{pair.place}: {text}{why}")
-        elif pair.name not in self._reader.mentions:
+        elif not self._reader.is_referred_to(pair.name):
             self._reader.warn(f"{text}; nothing refers to %({pair.key})", pair.place)
 
     def _take_option(self, pair: Pair, name: Name) -> None:

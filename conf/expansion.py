@@ -35,12 +35,14 @@ LOG_VARIABLES = frozenset(
 class References:
     """Resolves the references of values.
 
-    ``first`` yields the first pair of a name: what ``%(name)`` means.
+    ``first`` yields the first pair of a name: what ``%(name)`` means. ``used`` are the
+    names that a reference was resolved with.
     """
 
     def __init__(self, environ: Mapping[str, str], first: Callable[[str], Pair | None]) -> None:
         self._environ = environ
         self._first = first
+        self.used: set[str] = set()
 
     def expand(self, name: str, value: str, symbol: str) -> str:
         """The value of the option ``name`` with the references of one symbol resolved.
@@ -66,6 +68,8 @@ class References:
 
     def _value_of(self, name: str) -> str | None:
         found = self._first(name)
+        if found is not None:
+            self.used.add(found.name)
         return None if found is None else found.value
 
 
@@ -78,6 +82,13 @@ def mentioned(pair: Pair) -> set[str]:
     if pair.name in LOG_FORMATS:
         names = {name for name in names if not is_log_variable(name)}
     return {canonical(name) for name in names}
+
+
+def has_parentheses(value: str) -> bool:
+    """Whether an expression in a value groups with parentheses, which uWSGI cannot."""
+    with contextlib.suppress(ConfigError):
+        return any(" " in inner and "(" in inner for inner in references(value))
+    return False
 
 
 def is_log_variable(name: str) -> bool:

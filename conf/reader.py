@@ -12,7 +12,7 @@ import os
 from typing import TYPE_CHECKING, ClassVar
 
 from uwgate.conf.errors import ConfigError
-from uwgate.conf.expansion import References, mentioned
+from uwgate.conf.expansion import References, has_parentheses, mentioned
 from uwgate.conf.formats import ini, json, toml, xml, yaml
 from uwgate.conf.formats.document import Document
 from uwgate.conf.logic import END, ITEM, OPENERS, Frame, is_opener, open_block
@@ -157,6 +157,9 @@ class Reader:
                     and (known is None or known.word not in TEMPLATES)
                 ):
                     value = self._expand_symbol(pair, pair.value, symbol)
+                    if symbol == "%" and has_parentheses(pair.value):
+                        text = f"{pair.key} = {value}: parentheses group here; uWSGI miscounts"
+                        self.notes.append(Note(Severity.NOTE, text, pair.place))
                     self.pairs[index] = dataclasses.replace(pair, value=value)
 
     def expand(self, pair: Pair) -> str:
@@ -165,6 +168,10 @@ class Reader:
         for symbol in "$@%$@":  # a placeholder's value has not been through its passes yet
             value = self._expand_symbol(pair, value, symbol)
         return value
+
+    def is_referred_to(self, name: str) -> bool:
+        """Whether some ``%(name)`` stands in a value, used or not."""
+        return name in self.mentions or name in self._references.used
 
     def run_declared(self, pair: Pair, template: str) -> list[Pair]:
         """What a declared option expands to: pairs that are not visible."""

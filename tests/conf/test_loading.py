@@ -277,6 +277,13 @@ def test_a_section_may_come_from_the_environment(configure: Configure) -> None:
 def test_parentheses_group_in_arithmetic(configure: Configure) -> None:
     loaded = configure("[uwsgi]\nn = 3\nprocesses = %((%(n) * 2) + 1)\n")
     assert loaded.settings.workers.processes == 7
+    assert said(loaded, Severity.NOTE) == ["processes = 7: parentheses group here; uWSGI miscounts"]
+
+
+def test_a_nested_reference_is_no_arithmetic(configure: Configure) -> None:
+    loaded = configure("[uwsgi]\nstage = live\ndir-live = /srv\nchdir = %(dir-%(stage))\n")
+    assert loaded.settings.application.chdir == "/srv"
+    assert loaded.notes == ()
 
 
 def test_a_reference_at_the_start_of_a_value_is_expanded(configure: Configure) -> None:
