@@ -42,35 +42,35 @@ $(VENV)/installed-for-tests: pyproject.toml .ci/packages
 	@touch $@ $(VENV)/installed
 
 run: venv-is-usable  ## serve the demo application
-	@$(MAKE) --no-print-directory $(VENV)/installed
+	@$(MAKE) -s --no-print-directory $(VENV)/installed
 	@echo "The demo application, on http://$(ADDRESS)"
 	@echo
 	@echo "  curl -i http://$(ADDRESS)/                    which worker answered, and what it saw"
 	@echo "  curl -N http://$(ADDRESS)/stream              an answer that comes bit by bit"
 	@echo "  curl -d hello http://$(ADDRESS)/echo          the body comes back"
-	@echo "  kill -HUP the master's pid                    reload: no request is lost"
-	@echo "  Ctrl-C                                        stop (requests that run are finished)"
+	@echo "  kill -HUP (the master's pid, see below)       reload: no request is lost"
+	@echo "  Ctrl-C                                        stop when the running requests are done"
 	@echo
 	@exec $(BIN)/uwgate --http $(ADDRESS) --module uwgate.demo --processes 2 $(ARGS)
 
 test: venv-is-usable  ## everything
-	@$(MAKE) --no-print-directory $(VENV)/installed-for-tests
+	@$(MAKE) -s --no-print-directory $(VENV)/installed-for-tests
 	$(BIN)/pytest $(ARGS)
 
 check: venv-is-usable  ## the fast half of everything
-	@$(MAKE) --no-print-directory $(VENV)/installed-for-tests
+	@$(MAKE) -s --no-print-directory $(VENV)/installed-for-tests
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/pytest --ignore=tests/e2e $(ARGS)
 
 format: venv-is-usable
-	@$(MAKE) --no-print-directory $(VENV)/installed-for-tests
+	@$(MAKE) -s --no-print-directory $(VENV)/installed-for-tests
 	$(BIN)/ruff check --fix-only .
 	$(BIN)/ruff format .
 
 bench: venv-is-usable  ## side by side with the peers
-	@$(MAKE) --no-print-directory $(VENV)/installed-for-tests
+	@$(MAKE) -s --no-print-directory $(VENV)/installed-for-tests
 	$(BIN)/python -m benchmarks $(ARGS)
 
 clean:

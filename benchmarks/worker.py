@@ -103,9 +103,9 @@ def run(seconds: float, app: Path, *, log: bool) -> None:
         f"answers of {size} bytes"
     )
     client.close()
-    os.close(life_write)
     ours.send(control.encode("stop"))
     spawner.wait(10)
+    os.close(life_write)
 
 
 if __name__ == "__main__":

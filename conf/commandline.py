@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 class CommandLine:
     """What was written: options in order, positional arguments in order, complaints."""
 
-    pairs: list[Pair] = field(default_factory=list)
-    positionals: list[str] = field(default_factory=list)
-    problems: list[str] = field(default_factory=list)
+    pairs: list[Pair] = field(default_factory=list[Pair])
+    positionals: list[str] = field(default_factory=list[str])
+    problems: list[str] = field(default_factory=list[str])
 
 
 def parse(arguments: Sequence[str]) -> CommandLine:

@@ -30,7 +30,7 @@ def crosscheck(settings: Settings, places: Places) -> list[str]:
 
 
 def _listeners(settings: Settings, places: Places) -> list[tuple[str, Place, Address]]:
-    found = []
+    found: list[tuple[str, Place, Address]] = []
     for group, field in LISTENING:
         texts = getattr(getattr(settings, group), field)
         for text, place in zip(texts, places.get((group, field), []), strict=True):
@@ -40,7 +40,7 @@ def _listeners(settings: Settings, places: Places) -> list[tuple[str, Place, Add
 
 def _shared_sockets(settings: Settings, places: Places) -> list[str]:
     count = len(settings.sockets.shared_socket)
-    problems = []
+    problems: list[str] = []
     for option, place, address in _listeners(settings, places):
         if address.kind is not AddressKind.SHARED:
             continue
@@ -57,7 +57,7 @@ def _shared_sockets(settings: Settings, places: Places) -> list[str]:
 def _twice(settings: Settings, places: Places) -> list[str]:
     if settings.sockets.reuse_port:
         return []
-    problems = []
+    problems: list[str] = []
     seen: dict[Address, tuple[str, Place]] = {}
     for option, place, address in _listeners(settings, places):
         if address.kind is AddressKind.TCP and address.port == 0:

@@ -60,6 +60,10 @@ class Builder:
         template = self._reader.declared.get(pair.name)
         if template is not None:
             for inner in self._reader.run_declared(pair, template):
+                if inner.name in self._reader.declared:
+                    text = f"{inner.key} in a declared option must be declared in front of its use"
+                    self._reader.problems.append(f"{pair.place}: {pair.key}: {text}")
+                    continue
                 self._take(inner)
             return
         text = unknown_text(pair.key)
@@ -72,7 +76,7 @@ class Builder:
         elif pair.strict or strict:
             why = "" if pair.strict else " (strict)"
             self._reader.problems.append(f"{pair.place}: {text}{why}")
-        elif pair.name not in self._reader.mentions:
+        elif not self._reader.is_referred_to(pair.name):
             self._reader.warn(f"{text}; nothing refers to %({pair.key})", pair.place)
 
     def _take_option(self, pair: Pair, name: Name) -> None:

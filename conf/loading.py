@@ -160,7 +160,7 @@ def _application(positional: str) -> list[Pair]:
 def _command_at_once(line: commandline.CommandLine) -> Command | None:
     for pair in line.pairs:
         word = _word(pair)
-        if word not in AT_ONCE or word is None:
+        if word is None or word not in AT_ONCE:
             continue
         if word == "help":
             # "--help http": the option takes no value, so its topic is a positional argument.

@@ -19,6 +19,7 @@ MAX_LENGTH = 1 << 20  # bytes; a doubling chain of references must not eat the m
 Lookup = Callable[[str], str | None]
 
 INTEGER = re.compile(r"[+-]?[0-9]+")
+PARENTHESIS = re.compile(r"[()]")
 LEADING_DIGITS = re.compile(r"\s*([+-]?[0-9]+)")
 BITS = 1 << 64
 
@@ -52,12 +53,20 @@ class _Expansion:
     def expand(self, value: str, path: tuple[str, ...] = ()) -> str:
         """``path`` names the references inside of which ``value`` was found."""
         opening = self._symbol + "("
+        if opening not in value:
+            return value
+        closing = _matching(value)
         parts: list[str] = []
         position = 0
         while (start := value.find(opening, position)) >= 0:
-            end = _closing(value, start + 1)
-            if end is None:
-                break
+            end = closing.get(start + 1)
+            self._count += 1
+            if self._count > MAX_REFERENCES:
+                raise ConfigError(f"more than {MAX_REFERENCES} references in one value")
+            if end is None:  # left as it is, but what follows may be complete
+                parts.append(value[position : start + 2])
+                position = start + 2
+                continue
             parts.append(value[position:start])
             parts.append(self._reference(value[start : end + 1], path))
             position = end + 1
@@ -68,9 +77,6 @@ class _Expansion:
         return expanded
 
     def _reference(self, text: str, path: tuple[str, ...]) -> str:
-        self._count += 1
-        if self._count > MAX_REFERENCES:
-            raise ConfigError(f"more than {MAX_REFERENCES} references in one value")
         if len(path) > MAX_DEPTH:
             raise ConfigError(f"references in references, limit {MAX_DEPTH}: {_chain(path)}")
         inner = self.expand(text[2:-1], (*path, "("))  # %(site-%(stage))
@@ -86,16 +92,16 @@ def _chain(path: tuple[str, ...]) -> str:
     return " -> ".join(name for name in path if name != "(")
 
 
-def _closing(text: str, opening: int) -> int | None:
-    depth = 0
-    for position in range(opening, len(text)):
-        if text[position] == "(":
-            depth += 1
-        elif text[position] == ")":
-            depth -= 1
-            if depth == 0:
-                return position
-    return None
+def _matching(text: str) -> dict[int, int]:
+    """Where each parenthesis that is closed ends, by where it opens."""
+    pairs: dict[int, int] = {}
+    opened: list[int] = []
+    for match in PARENTHESIS.finditer(text):
+        if match[0] == "(":
+            opened.append(match.start())
+        elif opened:
+            pairs[opened.pop()] = match.start()
+    return pairs
 
 
 def evaluate(inner: str, lookup: Lookup) -> str | None:

@@ -9,23 +9,24 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from uwgate.conf.errors import ConfigError
+from uwgate.conf.expansion import References, has_parentheses, mentioned
 from uwgate.conf.formats import ini, json, toml, xml, yaml
 from uwgate.conf.formats.document import Document
 from uwgate.conf.logic import END, ITEM, OPENERS, Frame, is_opener, open_block
 from uwgate.conf.magic import file_variables, machine, replace_magic
 from uwgate.conf.pair import Note, Pair, Place, Severity
-from uwgate.conf.placeholders import evaluate, expand, names_in, references
 from uwgate.conf.registry import canonical, find, nearest
 from uwgate.conf.source import Location, locate, read
 from uwgate.conf.values import is_false
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
     from types import ModuleType
 
+MAX_DEPTH = 32  # files in files, declared options in declared options
 MAX_PAIRS = 100_000  # files that include each other many times must not eat the memory
 
 PARSERS: dict[str, ModuleType] = {
@@ -40,51 +41,6 @@ PARSERS: dict[str, ModuleType] = {
 
 # Their texts are templates: what they define is expanded, not they themselves.
 TEMPLATES = frozenset({"set", "set-placeholder", "declare-option", "declare-option2"})
-
-LOG_FORMATS = frozenset({"log-format", "logformat", "log-encoder", "log-req-encoder"})
-LOG_VARIABLES = frozenset(
-    [
-        "uri",
-        "method",
-        "user",
-        "addr",
-        "host",
-        "proto",
-        "uagent",
-        "referer",
-        "status",
-        "rsize",
-        "hsize",
-        "size",
-        "cl",
-        "micros",
-        "msecs",
-        "secs",
-        "time",
-        "tmsecs",
-        "tmicros",
-        "ctime",
-        "ltime",
-        "ftime",
-        "epoch",
-        "pid",
-        "wid",
-        "core",
-        "switches",
-        "vars",
-        "pktsize",
-        "modifier1",
-        "modifier2",
-        "headers",
-        "vsz",
-        "rss",
-        "vszM",
-        "rssM",
-        "werr",
-        "rerr",
-        "ioerr",
-    ]
-)
 
 
 class Reader:
@@ -103,6 +59,7 @@ class Reader:
         self.strict = False
         self.unknown_under_strict: set[int] = set()  # indexes of pairs
         self._first: dict[str, int] = {}
+        self._references = References(environ, self.first)
         self._machine = machine().values
         self._first_file: dict[str, str] = {}
         self._last_ini: str | None = None
@@ -122,7 +79,7 @@ class Reader:
 
     def feed(self, pair: Pair, frame: Frame) -> None:
         """Take the next pair of a source."""
-        self._mention(pair)
+        self.mentions.update(mentioned(pair))
         name = pair.name
         if name in END:
             if frame.block is None:
@@ -164,6 +121,8 @@ class Reader:
         if identity in self._loading:
             chain = " -> ".join(name for name, _ in [*self._loading, identity])
             raise ConfigError(f"{place}: files include each other: {chain}")
+        if len(self._loading) >= MAX_DEPTH:
+            raise ConfigError(f"{place}: files in files, limit {MAX_DEPTH}")
         chosen = PARSERS.get(parser or location.extension)
         if chosen is None:
             known = ", ".join("." + extension for extension in PARSERS)
@@ -198,6 +157,9 @@ class Reader:
                     and (known is None or known.word not in TEMPLATES)
                 ):
                     value = self._expand_symbol(pair, pair.value, symbol)
+                    if symbol == "%" and has_parentheses(pair.value):
+                        text = f"{pair.key} = {value}: parentheses group here; uWSGI miscounts"
+                        self.notes.append(Note(Severity.NOTE, text, pair.place))
                     self.pairs[index] = dataclasses.replace(pair, value=value)
 
     def expand(self, pair: Pair) -> str:
@@ -206,6 +168,10 @@ class Reader:
         for symbol in "$@%$@":  # a placeholder's value has not been through its passes yet
             value = self._expand_symbol(pair, value, symbol)
         return value
+
+    def is_referred_to(self, name: str) -> bool:
+        """Whether some ``%(name)`` stands in a value, used or not."""
+        return name in self.mentions or name in self._references.used
 
     def run_declared(self, pair: Pair, template: str) -> list[Pair]:
         """What a declared option expands to: pairs that are not visible."""
@@ -280,15 +246,10 @@ class Reader:
         # %b is the program, whatever the file is.
         return {**own, **self._first_file, **self._machine} | ({} if path else {"b": ""})
 
-    def _mention(self, pair: Pair) -> None:
-        if pair.value and "%(" in pair.value:
-            for inner in references(pair.value):
-                for name in names_in(inner):
-                    if pair.name not in LOG_FORMATS or not _is_log_variable(name):
-                        self.mentions.add(canonical(name))
-
-    def _add(self, pair: Pair, frame: Frame) -> None:
+    def _add(self, pair: Pair, frame: Frame, *, depth: int = 0) -> None:
         name = pair.name
+        if depth > MAX_DEPTH:
+            raise ConfigError(f"{pair.place}: {pair.key} is declared by itself")
         self._check_lists(pair)
         if len(self.pairs) >= MAX_PAIRS:
             raise ConfigError(f"{pair.place}: more than {MAX_PAIRS} options, the limit")
@@ -297,12 +258,12 @@ class Reader:
             self.ran.add(len(self.pairs))
             self._append(pair)
             for inner in self.run_declared(pair, self.declared[name]):
-                self._add(inner, frame)
+                self._add(inner, frame, depth=depth + 1)
             return
         if known is None and self.strict:
             self.unknown_under_strict.add(len(self.pairs))
         self._append(pair)
-        action = ACTIONS.get(known.word or "") if known else None
+        action = self._ACTIONS.get(known.word or "") if known else None
         if action is not None:
             action(self, pair, frame)
 
@@ -319,29 +280,10 @@ class Reader:
 
     def _expand_symbol(self, pair: Pair, value: str, symbol: str) -> str:
         try:
-            match symbol:
-                case "$":
-                    return expand(value, "$", self.environ.get)
-                case "@":
-                    return expand(value, "@", lambda inner: self._content(pair, inner))
-                case _:
-                    return expand(value, "%", lambda inner: self._placeholder(pair, inner))
+            return self._references.expand(pair.name, value, symbol)
         except ConfigError as error:
             self.problems.append(f"{pair.place}: {pair.key} = {pair.value}: {error}")
             return value
-
-    def _placeholder(self, pair: Pair, inner: str) -> str | None:
-        if pair.name in LOG_FORMATS and _is_log_variable(inner):
-            return None
-        return evaluate(inner, self._value_of)
-
-    def _content(self, pair: Pair, inner: str) -> str:
-        name = self._expand_symbol(pair, inner, "%")  # @(%(base)/version)
-        return read(name).removesuffix("\n")
-
-    def _value_of(self, name: str) -> str | None:
-        found = self.first(name)
-        return None if found is None else found.value
 
     def _act_load(self, pair: Pair, frame: Frame) -> None:
         known = find(pair.key)
@@ -353,7 +295,8 @@ class Reader:
 
     def _act_set(self, pair: Pair, frame: Frame) -> None:
         name, equals, value = (pair.value or "").partition("=")
-        name = name.strip()
+        if name != name.strip():  # written as "set = name = value"
+            name, value = name.strip(), value.strip()
         if not equals or not name:
             self.problems.append(f"{pair.place}: {pair.key} = {pair.value}: expected NAME=value")
             return
@@ -363,7 +306,7 @@ class Reader:
             )
             return
         self._add(
-            dataclasses.replace(pair, key=name, value=value.strip(), known=True, visible=True),
+            dataclasses.replace(pair, key=name, value=value, known=True, visible=True),
             frame,
         )
 
@@ -400,28 +343,21 @@ class Reader:
     def _act_mode(self, pair: Pair, frame: Frame) -> None:
         self._mode = self.expand(pair)
 
-
-Action = Callable[[Reader, Pair, Frame], None]
-
-ACTIONS: dict[str, Action] = {
-    **dict.fromkeys(("ini", "yaml", "json", "xml", "toml", "include"), Reader._act_load),
-    **dict.fromkeys(("set", "set-placeholder"), Reader._act_set),
-    **dict.fromkeys(("declare-option", "declare-option2"), Reader._act_declare),
-    **dict.fromkeys(OPENERS, Reader._act_open),
-    **dict.fromkeys(("end-blacklist", "end-whitelist"), Reader._act_end_list),
-    "blacklist": Reader._act_blacklist,
-    "whitelist": Reader._act_whitelist,
-    "strict": Reader._act_strict,
-    "exit": Reader._act_exit,
-    "mode": Reader._act_mode,
-}
+    _ACTIONS: ClassVar[dict[str, Callable[[Reader, Pair, Frame], None]]] = {
+        **dict.fromkeys(("ini", "yaml", "json", "xml", "toml", "include"), _act_load),
+        **dict.fromkeys(("set", "set-placeholder"), _act_set),
+        **dict.fromkeys(("declare-option", "declare-option2"), _act_declare),
+        **dict.fromkeys(OPENERS, _act_open),
+        **dict.fromkeys(("end-blacklist", "end-whitelist"), _act_end_list),
+        "blacklist": _act_blacklist,
+        "whitelist": _act_whitelist,
+        "strict": _act_strict,
+        "exit": _act_exit,
+        "mode": _act_mode,
+    }
 
 
 def unknown_text(key: str) -> str:
     """What to say of a name that does not exist."""
     close = nearest(key)
     return f"there is no option {key!r}" + (f"; did you mean {close!r}?" if close else "")
-
-
-def _is_log_variable(inner: str) -> bool:
-    return inner in LOG_VARIABLES or inner.startswith(("var.", "metric."))

@@ -19,7 +19,7 @@ from uwgate.conf.groups.workers import WorkerOptions
 class Settings:
     """Every option, checked. ``pairs`` are the (key, value) pairs as read, in order.
 
-    A pair without a value has None. ``magic`` is the table of ``%x`` variables.
+    A pair without a value has None.
     """
 
     application: ApplicationOptions = field(default_factory=ApplicationOptions)

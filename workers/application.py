@@ -212,8 +212,8 @@ class DynamicApplications:
         return self._loaded[target]
 
 
-def check_chdir(path: str | None) -> None:
-    """Change the directory, if one is given.
+def change_directory(option: str, path: str | None) -> None:
+    """Change to the directory that ``option`` names; None is no change.
 
     Raises:
         ConfigError: it cannot be entered.
@@ -222,4 +222,4 @@ def check_chdir(path: str | None) -> None:
         try:
             os.chdir(path)
         except OSError as error:
-            raise ConfigError(f"chdir = {path}: {error.strerror}") from error
+            raise ConfigError(f"{option} = {path}: {error.strerror}") from error

@@ -5,11 +5,16 @@ its folder never gets onto sys.path, where an application's own modules are look
 Written for old versions of Python too: they shall be told, not get a syntax error.
 """
 
+import os
+import sys
+
+# First of all, for our files have names such as http.py: nothing may import them by these.
+if sys.path and os.path.realpath(sys.path[0]) == os.path.dirname(os.path.realpath(__file__)):
+    del sys.path[0]
+
 import importlib.util
 import json
-import os
 import socket
-import sys
 
 OLDEST = (3, 11)
 
@@ -45,8 +50,6 @@ def run() -> None:
     if sys.version_info < OLDEST:
         refuse(fd)
     here = os.path.dirname(os.path.abspath(__file__))
-    if sys.path and os.path.realpath(sys.path[0]) == os.path.realpath(here):
-        del sys.path[0]
     register(os.path.dirname(here))
     from uwgate.workers.spawner import main
 

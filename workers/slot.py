@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 Session = Lease | UwsgiConnection | HttpConnection
 
 ACCEPT_PAUSE = 0.1  # seconds; without descriptors accept() would fail in a busy loop
+DECLINE_PAUSE = 0.02  # seconds that a free slot gets to take a connection before we do
 current = threading.local()  # .slot: the slot whose thread this is
 
 
@@ -44,14 +45,18 @@ class Slot:
         self.logvars: dict[str, bytes] = {}
         self.requests = 0
         self.began = 0.0
+        self._place = worker.first_slot + core
         self._epoll = select.epoll()
         self._listeners = {one.sock.fileno(): one for one in worker.listeners}
-        for fd in self._listeners:
-            # EPOLLEXCLUSIVE: a connection wakes one of the slots that wait, not all.
-            self._epoll.register(fd, select.EPOLLIN | select.EPOLLEXCLUSIVE)
+        self._lease_fds = [fd for fd, one in self._listeners.items() if one.role == "lease"]
+        for fd, listener in self._listeners.items():
+            if listener.role != "lease":
+                # EPOLLEXCLUSIVE: a connection wakes one of the slots that wait, not all.
+                self._epoll.register(fd, select.EPOLLIN | select.EPOLLEXCLUSIVE)
         self._epoll.register(worker.stop_fd, select.EPOLLIN)
         if worker.life_fd >= 0:
             self._epoll.register(worker.life_fd, select.EPOLLIN)
+        self._offer(free=True, again=False)
 
     def run(self) -> None:
         """Serve until the worker ends."""
@@ -59,6 +64,7 @@ class Slot:
         worker = self.worker
         poll = self._epoll.poll
         kept: Session | None = None  # idle, between two requests
+        declined = False
         while not worker.ending:
             deadline = None if kept is None else kept.deadline
             if deadline is None:
@@ -68,29 +74,52 @@ class Slot:
                 if not events and kept is not None:
                     self._drop(kept)
                     kept = None
+                    self._offer(free=True)
                     continue
             accepted: Session | None = None
             readable = False
+            decline = False
             for fd, _event in events:
                 listener = self._listeners.get(fd)
                 if listener is not None:
-                    if accepted is None:
+                    if (
+                        kept is not None
+                        and listener.role == "lease"
+                        and not declined
+                        and worker.shared.any_free()
+                    ):
+                        decline = True
+                    elif accepted is None:
                         accepted = self._accept(listener)
                 elif kept is not None and fd == kept.fd:
                     readable = True
                 elif fd == worker.life_fd:
                     worker.end("the master is gone")
+            declined = decline
             if accepted is not None:
                 # Somebody else waits: an idle connection must not keep this slot from it.
+                had = kept is not None
                 if kept is not None:
                     self._epoll.unregister(kept.fd)
                     kept.goodbye()
+                else:
+                    worker.shared.set_free(self._place, False)
                 kept = self._begin(accepted)
-            elif readable and kept is not None and not self._serve(kept):
-                self._drop(kept)
-                kept = None
+                if had != (kept is not None):
+                    self._offer(free=had)
+                elif kept is None:
+                    worker.shared.set_free(self._place, True)
+            elif kept is not None and readable:
+                if not self._serve(kept):
+                    self._drop(kept)
+                    kept = None
+                    self._offer(free=True)
+            elif kept is not None and decline:
+                # A free slot is being woken for that connection; if it is too slow, we take it.
+                _wait_briefly(kept.fd)
         if kept is not None:
             kept.goodbye()
+        worker.shared.set_free(self._place, False)
         self._epoll.close()
 
     def respond(
@@ -181,8 +210,23 @@ class Slot:
         with file:
             environ["wsgi.input"] = file
             environ["CONTENT_LENGTH"] = str(size)
+            # Bottle, for one, would look for chunks in what is decoded already.
+            environ.pop("HTTP_TRANSFER_ENCODING", None)
             response.run(application, environ)
         return mounted
+
+    def _offer(self, *, free: bool, again: bool = True) -> None:
+        """Say whether this slot is free for any lease, or would have to give one up for it.
+
+        Without EPOLLEXCLUSIVE every new lease wakes all free slots, and of those that hold a
+        lease only one, which then lets the free ones go first.
+        """
+        self.worker.shared.set_free(self._place, free)
+        for fd in self._lease_fds:
+            if again:
+                self._epoll.unregister(fd)
+            events = select.EPOLLIN if free else select.EPOLLIN | select.EPOLLEXCLUSIVE
+            self._epoll.register(fd, events)
 
     def _accept(self, listener: Listening) -> Session | None:
         try:
@@ -251,3 +295,10 @@ class Slot:
             session.close()
         else:
             session.leave()
+
+
+def _wait_briefly(fd: int) -> None:
+    """Wait for ``DECLINE_PAUSE``, or until the connection has something to read."""
+    poll = select.poll()
+    poll.register(fd, select.POLLIN)
+    poll.poll(DECLINE_PAUSE * 1000)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import enum
 import gc
-import mmap
+import io
 import os
 import select
 import signal
@@ -26,13 +26,14 @@ from uwgate.workers import api as uwsgi_api
 from uwgate.workers import log
 from uwgate.workers.application import (
     LoadError,
-    check_chdir,
+    change_directory,
     load_applications,
     prepare_interpreter,
 )
 from uwgate.workers.children import Child
 from uwgate.workers.log import say
 from uwgate.workers.mounts import Mounts
+from uwgate.workers.shared import Shared
 from uwgate.workers.worker import EXIT_ENDED, EXIT_NO_APPLICATION, run_worker
 
 EXIT_CONFIG = 1
@@ -75,6 +76,9 @@ class Spawner:
         self._options = start.settings.workers
         self._control = socket.socket(fileno=start.control_fd)
         self._control.setblocking(False)
+        for fd in (start.control_fd, start.life_fd, *(one.fd for one in start.listeners)):
+            if fd >= 0:
+                os.set_inheritable(fd, False)  # programs that the application runs get none
         self._phase = Phase.RUN
         self._kill_at: float | None = None  # monotonic; the time to lose patience
         self._announced = False  # ready was sent
@@ -83,7 +87,7 @@ class Spawner:
         self._wake_read, self._wake_write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         self._children = [Child(number + 1) for number in range(self._options.processes)]
         slots = max(1, self._options.processes * self._options.threads)
-        self._counts = memoryview(mmap.mmap(-1, 8 * slots)).cast("Q")
+        self._shared = Shared(slots)
         self._mounts = Mounts(default_allowed=True)
 
     def run(self) -> int:
@@ -99,6 +103,11 @@ class Spawner:
         # Out of the terminal's process group: Ctrl-C is for the master, which asks us to drain.
         with contextlib.suppress(PermissionError):  # leader of a session of its own
             os.setpgid(0, 0)
+        # As under uWSGI, what the application prints is part of the log, line by line.
+        os.dup2(2, 1)
+        for stream in (sys.stdout, sys.stderr):
+            if isinstance(stream, io.TextIOWrapper):
+                stream.reconfigure(line_buffering=True)
         self._prepare()
         self._api = uwsgi_api.install(self._start, self._master)
         if not self._is_lazy:
@@ -145,7 +154,7 @@ class Spawner:
             os.environ[name] = value
         for name in application.unenv:
             os.environ.pop(name, None)
-        check_chdir(application.chdir)
+        change_directory("chdir", application.chdir)
         prepare_interpreter(application)
 
     def _load(self) -> Mounts:
@@ -211,12 +220,12 @@ class Spawner:
                 os.write(report_fd, REPORT_READY)
                 os.close(report_fd)
 
-            status = run_worker(self._start, number, self._mounts, self._counts, self._api, ready)
+            status = run_worker(self._start, number, self._mounts, self._shared, self._api, ready)
         except (ConfigError, LoadError) as error:
             status = EXIT_CONFIG if isinstance(error, ConfigError) else EXIT_NO_APPLICATION
             say(str(error))
             text = str(error)[-REPORT_LIMIT:].encode("utf-8", "replace")
-            os.write(report_fd, REPORT_FAILED + text)
+            os.write(report_fd, REPORT_FAILED + bytes((status,)) + text)
         except BaseException:  # a bug of ours: the traceback is the report
             say(traceback.format_exc())
         finally:
@@ -367,6 +376,8 @@ class Spawner:
                     self._close_report(child)
             if self._phase is Phase.RUN:
                 say(child.describe_death(pid, status))
+            for core in range(self._options.threads):
+                self._shared.set_free((child.number - 1) * self._options.threads + core, False)
             child.end(status, time.monotonic())
             self.tell("gone", worker=child.number, pid=pid, status=status)
 
@@ -376,9 +387,9 @@ class Spawner:
             return None
         for child in self._children:
             if child.report[:1] == REPORT_FAILED and not child.pid:
-                reason = child.report[1:].decode("utf-8", "replace")
-                self.tell_failure(reason, EXIT_NO_APPLICATION)
+                code = child.report[1]
+                self.tell_failure(child.report[2:].decode("utf-8", "replace"), code)
                 for other in self._children:
                     other.kill(signal.SIGKILL)
-                return EXIT_NO_APPLICATION
+                return code
         return None

@@ -9,6 +9,7 @@ import socket
 import sys
 import threading
 import time
+import traceback
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -17,9 +18,10 @@ from uwgate.conf.errors import ConfigError
 from uwgate.conf.privileges import resolve_user
 from uwgate.conf.procname import process_title, set_title
 from uwgate.workers.access_log import AccessLog, memory_usage
-from uwgate.workers.application import DynamicApplications, check_chdir
+from uwgate.workers.application import DynamicApplications, change_directory
 from uwgate.workers.environ import Environ, constants
 from uwgate.workers.log import say
+from uwgate.workers.shared import Shared
 from uwgate.workers.slot import Slot
 from uwgate.workers.wsgi import FileWrapper, Response
 
@@ -49,13 +51,10 @@ class Worker:
     """What the slots of one worker process share.
 
     ``number`` counts from 1. ``ending`` becomes True once and for all: then every slot
-    finishes its request and returns. ``counts`` holds the requests of every slot of every
-    worker, in memory that the workers share.
+    finishes its request and returns. ``shared`` is the memory that all workers share.
     """
 
-    def __init__(
-        self, start: Start, number: int, mounts: Mounts, counts: memoryview, api: Api
-    ) -> None:
+    def __init__(self, start: Start, number: int, mounts: Mounts, shared: Shared, api: Api) -> None:
         self.settings: Settings = start.settings
         self.number = number
         self.mounts = mounts
@@ -92,8 +91,8 @@ class Worker:
         timeout = self.settings.http.http_timeout
         # The gateway has its own time-out and gives up first; this one is for a gateway that hangs.
         self.lease_timeout = 2 * timeout + options.socket_timeout if timeout else None
-        self._counts = counts
-        self._first_count = (number - 1) * options.threads
+        self.shared = shared
+        self.first_slot = (number - 1) * options.threads  # its place in shared memory
         self._limit = 0
         if options.max_requests:
             self._limit = options.max_requests + (number - 1) * options.max_requests_delta
@@ -102,14 +101,14 @@ class Worker:
 
     def count(self, core: int) -> None:
         """A request begins on a slot."""
-        self._counts[self._first_count + core] += 1
+        self.shared.count(self.first_slot + core)
         self.requests += 1
         if self._limit and self.requests >= self._limit and self._may_recycle():
             self.end("max-requests")
 
     def total_requests(self) -> int:
         """Requests of all workers since the spawner started."""
-        return sum(self._counts)
+        return self.shared.total()
 
     def after_request(self, response: Response) -> None:
         """A request is over: look whether the worker has to be replaced."""
@@ -152,7 +151,10 @@ class Worker:
         self.api.slots = slots
         threads = [
             threading.Thread(
-                target=slot.run, name=f"uWSGIWorker{self.number}Core{slot.core}", daemon=True
+                target=self._run_slot,
+                args=(slot,),
+                name=f"uWSGIWorker{self.number}Core{slot.core}",
+                daemon=True,
             )
             for slot in slots[1:]
         ]
@@ -164,6 +166,14 @@ class Worker:
         deadline = time.monotonic() + self.settings.workers.worker_reload_mercy
         for thread in threads:
             thread.join(max(0.0, deadline - time.monotonic()))
+
+    def _run_slot(self, slot: Slot) -> None:
+        """A slot in a thread of its own. A bug there ends the worker, as in the main thread."""
+        try:
+            slot.run()
+        except BaseException:
+            say(traceback.format_exc())
+            self.end("a slot crashed")
 
     def _may_recycle(self) -> bool:
         return time.monotonic() - self.started >= self.settings.workers.min_worker_lifetime
@@ -177,7 +187,7 @@ def run_worker(
     start: Start,
     number: int,
     mounts: Mounts,
-    counts: memoryview,
+    shared: Shared,
     api: Api,
     ready: Callable[[], None],
 ) -> int:
@@ -188,10 +198,10 @@ def run_worker(
     """
     settings = start.settings
     set_title(process_title(settings.master, f"worker {number}"))
-    worker = Worker(start, number, mounts, counts, api)
+    worker = Worker(start, number, mounts, shared, api)
     _handle_signals(worker)
     api.enter_worker(worker)
-    check_chdir(settings.application.chdir2)
+    change_directory("chdir2", settings.application.chdir2)
     api.call_hook("post_fork_hook")
     worker.run(ready)
     api.call_hook("atexit")

@@ -5,14 +5,14 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from uwgate.conf.formats.document import LENIENT, Document
+from uwgate.conf.formats.document import LENIENT, STRICT, Document
 
 if TYPE_CHECKING:
     from uwgate.conf.pair import Pair
 
 BLANKS = " \t\r"
 CONFLICT = re.compile(r"(<{7}|>{7}|={7}|\|{7})(\s|$)")
-MERGED = "left over from a merge conflict, skipped: {line!r}"
+MERGED = "left over from a merge conflict: {line!r}"
 
 
 def parse(document: Document) -> list[Pair] | None:
@@ -20,6 +20,9 @@ def parse(document: Document) -> list[Pair] | None:
 
     Lines end with LF or CRLF. Comments start with ``#`` or ``;`` at the start of a line;
     ``=`` is looked for once; a line without it is a key with an empty value.
+
+    Raises:
+        ConfigError: a strict section holds what a merge left behind.
     """
     pairs: list[Pair] = []
     section: str | None = None
@@ -37,7 +40,9 @@ def parse(document: Document) -> list[Pair] | None:
                 section = None
         elif section is not None:
             if CONFLICT.match(line):
-                document.warn(MERGED.format(line=line), number)
+                if section == STRICT:
+                    raise document.error(MERGED.format(line=line), number)
+                document.warn(f"{MERGED.format(line=line)}, skipped", number)
                 continue
             line = document.magic(line, number)
             key, _, value = line.partition("=")

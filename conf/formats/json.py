@@ -32,24 +32,28 @@ def parse(document: Document) -> list[Pair] | None:
     lines = LineFinder(text, '"KEY"\\s*:')
     pairs: list[Pair] = []
     found = False
-    for section, members in root:
+    members: list[Any] = root
+    for section, body in members:
         if section not in document.sections:
             continue
         found = True
-        if not isinstance(members, list):
+        if not isinstance(body, list):
             raise document.error(f"{section!r} must be an object", lines.line(section))
-        for member in members:
-            pairs += _pairs(document, section, member, lines)
+        options: list[Any] = body
+        for option in options:
+            pairs += _pairs(document, section, option, lines)
     return pairs if found else None
 
 
-def _pairs(document: Document, section: str, member: Any, lines: LineFinder) -> list[Pair]:
-    if not isinstance(member, tuple):
+def _pairs(document: Document, section: str, option: Any, lines: LineFinder) -> list[Pair]:
+    if not isinstance(option, tuple):
         raise document.error(f"{section!r} must be an object", lines.line(section))
+    member: tuple[str, Any] = option
     key, value = member
     line = lines.line(key)
-    pairs = []
-    for item in value if isinstance(value, list) else [value]:
+    pairs: list[Pair] = []
+    items: list[Any] = value if isinstance(value, list) else [value]
+    for item in items:
         text = scalar(item)
         if text is None:
             raise document.error(f"{key}: expected a value or a list of values", line)

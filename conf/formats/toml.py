@@ -30,12 +30,13 @@ def parse(document: Document) -> list[Pair] | None:
     pairs: list[Pair] = []
     tables = [name for name in document.sections if name in root]
     for section in tables:
-        table = root[section]
-        if not isinstance(table, dict):
+        if not isinstance(root[section], dict):
             raise document.error(f"{section!r} must be a table")
+        table: dict[str, Any] = root[section]
         for key, value in table.items():
             line = lines.line(key)
-            for item in value if isinstance(value, list) else [value]:
+            items: list[Any] = value if isinstance(value, list) else [value]
+            for item in items:
                 item_text = scalar(item)
                 if item_text is None:
                     raise document.error(f"{key}: expected a value or a list of values", line)

@@ -43,7 +43,7 @@ def _blocks(lines: list[str], section: str) -> list[tuple[int, int]]:
     """Where the section starts and ends, as indexes of lines."""
     header = re.compile(rf"""(['"]?){re.escape(section)}\1\s*:(\s|$)""")
     starts = [number for number, line in enumerate(lines) if header.match(line)]
-    blocks = []
+    blocks: list[tuple[int, int]] = []
     for start in starts:
         end = start + 1
         while end < len(lines) and (not lines[end] or lines[end][0] in " \t#"):
@@ -64,7 +64,7 @@ def _parse_block(document: Document, section: str, lines: list[str], first_line:
         for number, line in enumerate(lines, start=first_line)
     )
     try:
-        root = yaml.compose(text, Loader=yaml.SafeLoader)
+        root: yaml.Node | None = yaml.compose(text, Loader=yaml.SafeLoader)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
         line = first_line + mark.line if mark else first_line

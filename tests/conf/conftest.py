@@ -25,6 +25,7 @@ class Configure(Protocol):
         self, text: str, *arguments: str, name: str = ..., environ: Mapping[str, str] = ...
     ) -> Loaded:
         """Write the text to a file and load it, behind the arguments."""
+        ...
 
 
 @pytest.fixture

@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING
 import pytest
 
 from uwgate.conf.commandline import parse
+from uwgate.conf.loading import load
 from uwgate.conf.logic import Frame, is_opener
 from uwgate.conf.pair import Place
 from uwgate.conf.reader import Reader
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
     from pathlib import Path
 
     from tests.conf.conftest import Uwsgi
@@ -105,7 +106,12 @@ def our_pairs(*arguments: str, environ: Mapping[str, str] = ENVIRON) -> list[tup
         reader.load(positional, Place("command line"))
     reader.finish()
     assert reader.problems == []
-    return [(pair.key, pair.value or "") for pair in reader.pairs if pair.visible]
+    return shown((pair.key, pair.value) for pair in reader.pairs if pair.visible)
+
+
+def shown(pairs: Iterable[tuple[str, str | None]]) -> list[tuple[str, str]]:
+    """Pairs as ``--show-config`` prints them: no value is shown as true."""
+    return [(key, "true" if value is None else value) for key, value in pairs]
 
 
 def compared(pairs: list[tuple[str, str]]) -> list[tuple[str, str]]:
@@ -118,3 +124,73 @@ def test_a_file_yields_the_same_pairs(uwsgi: Uwsgi, directory: Path, text: str) 
     (directory / "app.ini").write_bytes(text.encode())
     theirs = uwsgi.pairs(directory, "--ini", "app.ini", **ENVIRON)
     assert compared(our_pairs("--ini", "app.ini")) == compared(theirs)
+
+
+YAML_FILE = """\
+uwsgi:
+  socket: :5000
+  socket: 127.0.0.1:0 # second
+  chdir: %d
+  base: /srv
+  touch-exec: %(base)/a
+  procname: *:80
+  umask: 0022
+  master: 1
+  module: x:uwsgi_app()
+"""
+
+XML_FILE = """\
+<!-- comment -->
+<uwsgi>
+  <master/>
+  <processes>2</processes>
+  <chdir>%d</chdir>
+  <env>A=1</env>
+  <env>B=%(processes)</env>
+</uwsgi>
+"""
+
+
+@pytest.mark.parametrize(("kind", "text"), [("yaml", YAML_FILE), ("xml", XML_FILE)])
+def test_other_formats_yield_the_same_pairs(
+    uwsgi: Uwsgi, directory: Path, kind: str, text: str
+) -> None:
+    (directory / f"app.{kind}").write_text(text)
+    theirs = uwsgi.pairs(directory, f"--{kind}", f"app.{kind}", **ENVIRON)
+    assert our_pairs(f"--{kind}", f"app.{kind}") == theirs
+
+
+ARGUMENTS = {
+    "order": ["--set", "x=1", "--env=A=1", "-p", "4", "-p5", "--ini", "other.ini", "-Mi"],
+    "file behind all options": ["line.ini", "--processes", "3"],
+    "abbreviation": ["--processe", "3", "--disable-logg"],
+    "optional value": ["-C666", "--need-app", "--need-app=false"],
+    "a declared option": ["--declare-option", "hi=set=a=$1", "--hi", "x"],
+    "command as file": ["--ini", "exec://cat other.ini:second"],
+    "magic of a command": ["--ini", "exec://echo '[uwsgi]'; echo 'x=%p%d%n|'"],
+    "inherit": ["--inherit", "line.ini", "--ini", "other.ini"],
+}
+
+
+@pytest.mark.parametrize("arguments", ARGUMENTS.values(), ids=ARGUMENTS.keys())
+def test_a_command_line_yields_the_same_pairs(
+    uwsgi: Uwsgi, directory: Path, arguments: list[str]
+) -> None:
+    (directory / "line.ini").write_text("[uwsgi]\nprocesses = 7\nx = %n\n")
+    assert our_pairs(*arguments) == uwsgi.pairs(directory, *arguments, **ENVIRON)
+
+
+def test_the_environment_comes_first(uwsgi: Uwsgi, directory: Path) -> None:
+    environ = {"UWSGI_PROCESSES": "2", "UWSGI_ENABLE_THREADS": "true", "UWSGI_RELOADS": "1"}
+    theirs = uwsgi.pairs(directory, "--ini", "other.ini", **environ)
+    loaded = load(["--ini", "other.ini"], environ)
+    assert shown(loaded.settings.pairs) == theirs
+
+
+@pytest.mark.parametrize("name", ["w", "free", "processes", "nothing", "master", "a"])
+def test_get_prints_the_same(uwsgi: Uwsgi, directory: Path, name: str) -> None:
+    text = "[uwsgi]\nw=1\nw=2\nfree=%(w)x\nprocesses = 3 ; three\nmaster\nset=a=b=%(free)\n"
+    (directory / "app.ini").write_text(text)
+    command = load(["--get", name, "--ini", "app.ini"], ENVIRON).command
+    assert command is not None
+    assert "\n".join(command.arguments) == uwsgi.get(directory, name, "--ini", "app.ini", **ENVIRON)

@@ -277,6 +277,13 @@ def test_a_section_may_come_from_the_environment(configure: Configure) -> None:
 def test_parentheses_group_in_arithmetic(configure: Configure) -> None:
     loaded = configure("[uwsgi]\nn = 3\nprocesses = %((%(n) * 2) + 1)\n")
     assert loaded.settings.workers.processes == 7
+    assert said(loaded, Severity.NOTE) == ["processes = 7: parentheses group here; uWSGI miscounts"]
+
+
+def test_a_nested_reference_is_no_arithmetic(configure: Configure) -> None:
+    loaded = configure("[uwsgi]\nstage = live\ndir-live = /srv\nchdir = %(dir-%(stage))\n")
+    assert loaded.settings.application.chdir == "/srv"
+    assert loaded.notes == ()
 
 
 def test_a_reference_at_the_start_of_a_value_is_expanded(configure: Configure) -> None:
@@ -373,6 +380,9 @@ def test_declare_option2_covers_uses_in_front_of_it(configure: Configure) -> Non
         ("for-times = many\n", "'many', expected a number"),
         ("if-hostname-match = (\n", "no regular expression"),
         ("exit\n", "asks to exit here"),
+        ("declare-option = a=a=$1\na = 1\n", "a is declared by itself"),
+        ("a = 1\ndeclare-option2 = a=a=$1\n", "must be declared in front"),
+        ("x = " + "%(" * 20000 + "\n", "references in one value"),
         ("x = %(x)\n", "circle"),
         ("chdir = @(/nowhere/at-all)\n", "No such file"),
         ("ini = /nowhere/a.ini\n", "No such file"),
@@ -391,6 +401,15 @@ def test_files_that_include_each_other_are_told(tmp_path: Path) -> None:
     (tmp_path / "a.ini").write_text("[uwsgi]\nini = %db.ini\n")
     (tmp_path / "b.ini").write_text("[uwsgi]\nini = %da.ini\n")
     with pytest.raises(ConfigError, match=r"b\.ini:2: files include each other: .*a\.ini -> .*"):
+        load([f"{tmp_path}/a.ini"], {})
+
+
+def test_files_in_files_end_at_a_limit(tmp_path: Path) -> None:
+    source = "[uwsgi]\nini = exec://sh %da.sh 1\n"
+    script = "n=$(($1 + 1)); echo '[uwsgi]'; echo \"ini = exec://sh $0 $n\"\n"
+    (tmp_path / "a.sh").write_text(script)
+    (tmp_path / "a.ini").write_text(source)
+    with pytest.raises(ConfigError, match="files in files, limit 32"):
         load([f"{tmp_path}/a.ini"], {})
 
 

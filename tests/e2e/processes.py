@@ -52,6 +52,7 @@ class Process:
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 env={**os.environ, **(env or {})},
+                process_group=0,
             )
         self.pid = self.popen.pid
 
@@ -93,11 +94,9 @@ class Process:
         except subprocess.TimeoutExpired:
             raise AssertionError(f"{self.name} does not end:\n{self.log}") from None
 
-    def interrupt_all(self) -> None:
-        """SIGINT for the program and all below it, as the terminal's Ctrl-C does."""
-        for pid in [self.pid, *tree(self.pid)]:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGINT)
+    def interrupt_group(self) -> None:
+        """SIGINT for its whole process group, as the terminal's Ctrl-C does."""
+        os.killpg(self.pid, signal.SIGINT)
 
     def stop(self, number: int = signal.SIGINT) -> int:
         """End the program; returns its exit status. What it leaves behind is killed."""

@@ -48,7 +48,6 @@ def test_a_client_that_never_sends_is_let_go(uwgate: Start) -> None:
 
 def test_a_body_that_stops_coming_is_given_up(uwgate: Start) -> None:
     program = uwgate("--http", "127.0.0.1:0", *WITNESS, "--http-timeout", "1")
-    program.tracebacks_expected = True  # the application's: its read() failed
     with Connection(program.address) as connection:
         connection.send(request("POST", "/size", (), b"x" * 1000)[:-10])
         assert connection.status_or_nothing() in (408, 500, 502, None)
@@ -97,7 +96,6 @@ def test_slow_clients_do_not_hold_up_fast_ones(uwgate: Start) -> None:
         writers = [stack.enter_context(Connection(program.address)) for _ in range(100)]
         readers = [stack.enter_context(Connection(program.address)) for _ in range(100)]
         for reader in readers:
-            reader.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
             reader.send(request("GET", "/large"))
         stop = threading.Event()
 
@@ -149,7 +147,7 @@ def test_a_body_larger_than_limit_post_gets_413(
         else:
             connection.send_what_it_takes(request("POST", "/size", (), body))
         assert connection.answer().status == 413
-        assert connection.ended()
+    assert ask(program.address, ask_size).body == b"10000"
 
 
 def test_a_client_that_waits_for_100_continue_gets_it(uwgate: Start) -> None:

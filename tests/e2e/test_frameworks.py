@@ -38,7 +38,8 @@ class Site:
 
     def processes(self) -> list[int]:
         """Those through which bodies go."""
-        return self.program.processes("http") + self.program.processes("worker")
+        gateways = self.program.wait_for_processes("http", 1)
+        return gateways + self.program.wait_for_processes("worker", 2)
 
     def growth(self, before: dict[int, int]) -> dict[int, int]:
         """How far above ``before`` the memory of each process has ever been."""
@@ -237,7 +238,7 @@ def test_buffering_gives_chunked_bodies_to_those_who_want_a_length(
     folder = django.folder / module.partition(":")[0]
     folder.mkdir()
     environment = {"FILES": "", "DJANGO_FOLDER": os.fspath(folder)}
-    arguments = ("--http", "127.0.0.1:0", "--module", module, "--post-buffering", "65536")
+    arguments = ("--http=127.0.0.1:0", "--module", module, "--post-buffering=65536", "-p2")
     with running_uwgate(
         *arguments, f"--pythonpath={APPS}", folder=folder, env=environment
     ) as program:

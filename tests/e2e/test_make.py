@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -22,7 +23,9 @@ ROOT = Path(__file__).parents[2]
 def test_make_run_serves_the_demo_until_ctrl_c(folder: Path) -> None:
     address = ("127.0.0.1", free_port())
     argv = ["make", "-C", str(ROOT), "run", f"ADDRESS=127.0.0.1:{address[1]}"]
-    process = Process(argv, folder=folder, name="make")
+    # A make that runs this test must not pass its own arguments on.
+    env = {"MAKEFLAGS": "", "MAKEOVERRIDES": "", "ARGS": ""}
+    process = Process(argv, folder=folder, name="make", env=env)
     try:
         process.wait_for_socket(address)
         page = ask(address, request())
@@ -37,8 +40,9 @@ def test_make_run_serves_the_demo_until_ctrl_c(folder: Path) -> None:
         assert f"curl -i http://127.0.0.1:{address[1]}/" in process.log
     finally:
         # Ctrl-C goes to make and to what it runs; a signal to make alone would only end make.
-        process.interrupt_all()
+        process.interrupt_group()
         process.stop(signal.SIGINT)
+    assert "goodbye" in process.log
 
 
 def test_the_benchmark_prints_its_table() -> None:
@@ -48,6 +52,7 @@ def test_the_benchmark_prints_its_table() -> None:
     done = subprocess.run(
         [*argv, "--page=/", "--only", "uwgate", "uwsgi-keepalive"],
         cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(ROOT / "src")},
         capture_output=True,
         text=True,
         timeout=90,

@@ -35,8 +35,12 @@ def reload(program: Uwgate) -> None:
     program.wait_for(lambda: born(program) != before, "new generation")
 
 
-@pytest.mark.parametrize("mode", ["kept", "closed"])
-@pytest.mark.parametrize("entrance", ["http", "http11-socket"])
+@pytest.mark.parametrize(
+    ("entrance", "mode"),
+    # Workers reached directly leave a kept connection as soon as another client waits, at any
+    # time: wrk counts that as an error, so it says nothing about reloads.
+    [("http", "kept"), ("http", "closed"), ("http-socket", "closed")],
+)
 def test_ten_reloads_under_load_lose_no_request(uwgate: Start, entrance: str, mode: str) -> None:
     wrk = peers.program("wrk")
     program = uwgate(
@@ -77,7 +81,7 @@ def test_code_that_does_not_import_leaves_the_old_one_serving(uwgate: Start, fol
     program = uwgate("--http", "127.0.0.1:0", "--wsgi-file", str(application), "-p2")
     program.tracebacks_expected = True
     before = born(program)
-    application.write_text("this is not Python\n")
+    application.write_text("def broken(:\n")
     mark = len(program.log)
     program.popen.send_signal(signal.SIGHUP)
     program.wait_for_log("SyntaxError", start=mark)

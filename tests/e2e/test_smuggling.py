@@ -200,7 +200,7 @@ def test_broken_chunks_end_the_connection_and_what_follows_does_not_run(
     assert "GET /second" not in entrance.runs()[len(before) :]
 
 
-@pytest.mark.parametrize("case", ["Chunked", "CHUNKED", " chunked\t"])
+@pytest.mark.parametrize("case", ["Chunked", "CHUNKED", "  chunked"])
 def test_chunked_in_any_case_is_chunked(entrance: Entrance, case: str) -> None:
     data = POST.replace(b"/first", b"/size") + f"Transfer-Encoding: {case}\r\n\r\n".encode()
     assert ask(entrance.address, data + b"5\r\nabcde\r\n0\r\n\r\n").body == b"5"

@@ -145,10 +145,17 @@ def test_a_bad_line_of_a_file_is_named(folder: Path) -> None:
 
 @pytest.mark.parametrize("line", ["<<<<<<< HEAD", "=======", ">>>>>>> feature"])
 def test_a_merge_that_was_not_finished_is_named(folder: Path, line: str) -> None:
-    (folder / "merge.ini").write_text(f"[uwsgi]\nhttp = 127.0.0.1:0\n{line}\nprocesses = 2\n")
+    (folder / "merge.ini").write_text(f"[uwgate]\nhttp = 127.0.0.1:0\n{line}\nprocesses = 2\n")
     failure = fail("merge.ini", *WITNESS, folder=folder)
     assert failure.status == 1
     assert "merge.ini:3" in failure.log
+
+
+def test_in_a_file_for_uwsgi_such_a_merge_is_a_warning(folder: Path) -> None:
+    (folder / "merge.ini").write_text("[uwsgi]\n<<<<<<< HEAD\nprocesses = 2\n")
+    program = fail("--check", "merge.ini", folder=folder)
+    assert program.status == 0
+    assert "merge.ini:2: left over from a merge conflict" in program.log
 
 
 def test_nothing_to_do_is_an_error(folder: Path) -> None:

@@ -8,7 +8,6 @@ import select
 import signal
 import socket
 import subprocess
-import sys
 import tempfile
 import textwrap
 import time
@@ -49,27 +48,41 @@ def settings_of(**options: Any) -> Settings:
     return Settings(**{name: GROUPS[name](**values[name]) for name in GROUPS})
 
 
+def _listen() -> dict[str, socket.socket]:
+    """One listening socket for each role."""
+    sockets: dict[str, socket.socket] = {}
+    for role in ("lease", "uwsgi", "http-socket", "http11-socket"):
+        if role == "lease":
+            sock = socket.socket(socket.AF_UNIX)
+            sock.bind("")
+        else:
+            sock = socket.socket()
+            sock.bind(("127.0.0.1", 0))
+        sock.listen(1024)
+        sock.setblocking(False)
+        sockets[role] = sock
+    return sockets
+
+
+def _name_of(sock: socket.socket) -> str:
+    name = sock.getsockname()
+    return name[1:].decode() if isinstance(name, bytes) else f"{name[0]}:{name[1]}"
+
+
 class Instance:
     """A spawner that runs, its sockets, and the master's end of its pipes."""
 
-    def __init__(self, folder: Path, settings: Settings) -> None:
+    def __init__(
+        self, folder: Path, settings: Settings, sockets: dict[str, socket.socket] | None = None
+    ) -> None:
         self.folder = folder
-        self.sockets: dict[str, socket.socket] = {}
+        self.sockets = _listen() if sockets is None else sockets
+        self._own_sockets = sockets is None
         self.messages: list[dict[str, Any]] = []
-        listeners = []
-        for role in ("lease", "uwsgi", "http-socket", "http11-socket"):
-            if role == "lease":
-                sock = socket.socket(socket.AF_UNIX)
-                sock.bind("")
-                name = sock.getsockname()[1:].decode()
-            else:
-                sock = socket.socket()
-                sock.bind(("127.0.0.1", 0))
-                name = f"127.0.0.1:{sock.getsockname()[1]}"
-            sock.listen(1024)
-            sock.setblocking(False)
-            self.sockets[role] = sock
-            listeners.append(Listener(fd=sock.fileno(), role=role, name=name))
+        listeners = [
+            Listener(fd=sock.fileno(), role=role, name=_name_of(sock))
+            for role, sock in self.sockets.items()
+        ]
         self.control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         life_read, self.life_write = os.pipe()
         self.log = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115  closed by close()
@@ -152,8 +165,9 @@ class Instance:
                 self.process.wait()
         os.close(self.life_write)
         self.control.close()
-        for sock in self.sockets.values():
-            sock.close()
+        if self._own_sockets:
+            for sock in self.sockets.values():
+                sock.close()
         self.log.close()
 
 
@@ -165,22 +179,20 @@ def serve(tmp_path: Path) -> Iterator[Serve]:
     """Start a spawner with an application given as source; waits until it is ready."""
     with contextlib.ExitStack() as stack:
 
-        def start(source: str, *, ready: bool = True, **options: Any) -> Instance:
+        def start(
+            source: str,
+            *,
+            ready: bool = True,
+            sockets: dict[str, socket.socket] | None = None,
+            **options: Any,
+        ) -> Instance:
             (tmp_path / "app.py").write_text(textwrap.dedent(source))
             options.setdefault("wsgi_file", "app.py")
-            if options["wsgi_file"] == "":
-                options["wsgi_file"] = None
             options.setdefault("min_worker_lifetime", 0.0)
-            instance = Instance(tmp_path, settings_of(**options))
+            instance = Instance(tmp_path, settings_of(**options), sockets)
             stack.callback(instance.close)
             if ready:
                 instance.wait_message("ready")
             return instance
 
         yield start
-
-
-@pytest.fixture
-def python() -> str:
-    """This interpreter."""
-    return sys.executable

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+
 from tests.workers.conftest import Serve
 from tests.workers.gateway import HELLO_WORLD, Gateway, variables
 from uwgate.gateways.wire import lease as wire
@@ -30,6 +32,13 @@ def test_a_kept_lease_gives_way_to_a_new_connection(serve: Serve) -> None:
     ):
         assert first.read_frame() == (wire.GOODBYE, b"", b"")
         assert second.get().body == b"hello"
+
+
+def test_a_free_slot_takes_a_new_connection_before_one_with_an_idle_lease(serve: Serve) -> None:
+    instance = serve(HELLO_WORLD, processes=2, threads=2)
+    with contextlib.ExitStack() as stack:
+        leases = [stack.enter_context(Gateway(instance.connect("lease"))) for _ in range(4)]
+        assert [lease.get().body for lease in leases] == [b"hello"] * 4
 
 
 def test_a_graceful_end_says_goodbye_with_the_last_frame(serve: Serve) -> None:

@@ -48,6 +48,16 @@ def test_a_killed_worker_is_replaced(serve: Serve) -> None:
     assert f"Respawned uWSGI worker 1 (new pid: {new})" in log
 
 
+def test_a_worker_killed_in_a_request_breaks_off_without_goodbye(serve: Serve) -> None:
+    instance = serve(SLOW)
+    with Gateway(instance.connect("lease")) as gateway:
+        gateway.send(*variables("POST", CONTENT_LENGTH="1"))
+        gateway.read_frame()
+        os.kill(instance.worker_pids()[0], signal.SIGKILL)
+        with pytest.raises(EOFError):
+            gateway.read_frame()
+
+
 def test_an_application_that_fails_to_import_is_reported_with_its_traceback(serve: Serve) -> None:
     instance = serve("import no_such_thing", ready=False)
     failed = instance.wait_message("failed")
@@ -80,6 +90,7 @@ def test_without_need_app_every_request_is_a_500(serve: Serve) -> None:
     ("options", "reason"),
     [
         ({"chdir": "nowhere"}, "chdir = nowhere: No such file"),
+        ({"chdir2": "nowhere"}, "chdir2 = nowhere: No such file"),
         ({"uid": "no-such-user"}, "uid = no-such-user: no such user"),
         ({"env": ("=x",)}, "env = =x"),
     ],
@@ -96,14 +107,12 @@ def test_options_that_cannot_be_followed_are_named(
 
 def test_drain_lets_the_running_request_finish(serve: Serve) -> None:
     instance = serve(SLOW, threads=2)
-    with (
-        Gateway(instance.connect("lease")) as busy,
-        Gateway(instance.connect("lease")) as idle,
-    ):
+    with Gateway(instance.connect("lease")) as busy:
         busy.send(*variables("POST", CONTENT_LENGTH="1"))
         assert busy.read_frame()[2] == b"begun"
-        instance.send("drain")
-        assert idle.read_frame() == (wire.GOODBYE, b"", b"")
+        with Gateway(instance.connect("lease")) as idle:
+            instance.send("drain")
+            assert idle.read_frame() == (wire.GOODBYE, b"", b"")
         busy.sock.sendall(b"x")
         answer = busy.read_answer()
     assert answer.body == b"done"
@@ -232,6 +241,74 @@ def test_no_request_is_lost_while_workers_are_replaced(serve: Serve) -> None:
     for client in clients:
         client.join()
     assert lost == []
+
+
+def test_no_request_is_lost_while_generations_follow_each_other(serve: Serve) -> None:
+    options = {"processes": 2, "threads": 2, "log_requests": False}
+    instance = serve(HELLO_WORLD, **options)
+    stop = threading.Event()
+    lost: list[str] = []
+    done: list[int] = []
+    clients = [
+        threading.Thread(target=_ask_until, args=(instance, stop, lost, done)) for _ in range(4)
+    ]
+    for client in clients:
+        client.start()
+    running = instance
+    for _ in range(4):
+        new = serve(HELLO_WORLD, sockets=instance.sockets, **options)
+        running.send("drain")
+        assert running.wait_exit() == 0
+        running = new
+    stop.set()
+    for client in clients:
+        client.join()
+    assert lost == []
+    assert done
+
+
+def test_what_the_application_prints_is_logged_at_once(serve: Serve) -> None:
+    instance = serve("print('printed')\n" + HELLO_WORLD)
+    assert "printed\n" in instance.read_log()
+
+
+def test_programs_of_the_application_inherit_no_socket(serve: Serve) -> None:
+    instance = serve(
+        """
+        import os
+        def application(environ, start_response):
+            start_response("200 OK", [])
+            return [os.popen("exec ls -l /proc/self/fd").read().encode()]
+        """
+    )
+    with Gateway(instance.connect("lease")) as gateway:
+        assert b"socket:" not in gateway.get().body
+
+
+def test_a_file_of_one_gigabyte_takes_little_memory(serve: Serve) -> None:
+    instance = serve(
+        """
+        import resource
+        def application(environ, start_response):
+            start_response("200 OK", [])
+            if environ["PATH_INFO"] == "/peak":
+                return [str(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss).encode()]
+            return environ["wsgi.file_wrapper"](open("big", "rb"))
+        """
+    )
+    size = 1 << 30
+    with open(instance.folder / "big", "wb") as file:
+        file.truncate(size)
+    with Gateway(instance.connect("lease")) as gateway:
+        before = int(gateway.get("/peak").body)
+        gateway.send(*variables())
+        received = 0
+        flags = 0
+        while not flags & wire.LAST:
+            flags, _, body = gateway.read_frame()
+            received += len(body)
+        assert received == size
+        assert int(gateway.get("/peak").body) - before < 8192  # KiB
 
 
 def test_a_stranger_gets_no_lease(serve: Serve) -> None:
