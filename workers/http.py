@@ -132,8 +132,10 @@ class HttpConnection(RawConnection):
         return sent
 
     def abort(self) -> None:
-        """See ``wsgi.Output``."""
+        """See ``wsgi.Output``: chunks that are not ended tell by themselves."""
         self._close = True
+        if not self._chunked:
+            super().abort()
 
     def _receive_head(self) -> RequestHead | None:
         """The next head, None at an orderly end before one.

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import socket
+import struct
 import time
 from email.utils import formatdate
 from typing import TYPE_CHECKING
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
 
 UNREAD_LIMIT = 65536  # bytes of an unread body that are read before the connection is closed
 _PROTOCOL = re.compile(r"[\x21-\x7e]{1,32}")
+_RESET = struct.pack("ii", 1, 0)  # SO_LINGER: closing sends a reset
 _date = (0, b"")
 
 
@@ -54,7 +57,13 @@ class RawConnection(Connection):
             self.send(body)
 
     def abort(self) -> None:
-        """See ``wsgi.Output``: the client sees the connection end too early."""
+        """See ``wsgi.Output``: the connection is reset.
+
+        Its orderly end is how a client knows that a response without a length is complete.
+        """
+        self.broken = True
+        with contextlib.suppress(OSError):
+            self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
 
     def goodbye(self) -> None:
         """Leave while idle."""

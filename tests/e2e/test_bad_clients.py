@@ -12,10 +12,12 @@ from typing import TYPE_CHECKING
 import pytest
 
 from .client import Connection, ask, chunks, request
+from .peers import uwsgi
 from .processes import APPS, rss
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from .conftest import Start
     from .processes import Uwgate
@@ -210,3 +212,16 @@ def test_ctrl_c_lets_a_running_request_finish(uwgate: Start) -> None:
         assert connection.answer().body == b"slept\n"
         assert connection.ended()
     assert program.wait() == 0
+
+
+def test_a_backend_that_is_down_is_passed_over(uwgate: Start, folder: Path) -> None:
+    there, nowhere = f"{folder}/there.sock", f"{folder}/nowhere.sock"
+    with uwsgi(folder, "--socket", there):
+        program = uwgate("--http=127.0.0.1:0", "--http-to", nowhere, "--http-to", there)
+        statuses = [ask(program.address, request()).status for _ in range(10)]
+    assert statuses == [200] * 10
+
+
+def test_without_a_backend_the_answer_says_so(uwgate: Start, folder: Path) -> None:
+    program = uwgate("--http=127.0.0.1:0", "--http-to", f"{folder}/nowhere.sock")
+    assert ask(program.address, request()).status in (502, 503)
