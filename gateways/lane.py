@@ -23,7 +23,13 @@ EVENTS = select.EPOLLIN | select.EPOLLRDHUP | select.EPOLLET
 ENDED = select.EPOLLRDHUP  # end of file stands behind what there is to read
 GONE = select.EPOLLERR | select.EPOLLHUP
 MAX_EVENTS = 256  # taken from the kernel at a time
-ROUNDS = 8  # of events, until trio's own tasks get their turn
+# Rounds of events until trio's own tasks get their turn: soon when sessions have tasks there,
+# seldom when only the clock and the master's orders have.
+ROUNDS_BESIDE_TASKS = 4
+ROUNDS_ALONE = 64
+# How often the CPU is offered to whoever owes an answer before the lane sleeps for it: to be
+# woken costs the sleeper and the waker more than all of these together.
+YIELDS = 10
 # Seconds (the shortest that epoll_wait knows) in which the lane itself waits for an answer that
 # is expected at once, before it asks trio to wait. Meanwhile trio's tasks wait too, so this is
 # only done when no session has one.
@@ -81,8 +87,9 @@ class Lane:
         rounds = 0
         try:
             while True:
-                patient = self.expected and not self.tasks and not again
-                events = poll(PATIENCE if patient else 0, MAX_EVENTS)
+                events = poll(0, MAX_EVENTS)
+                if not events and self.expected and not self.tasks and not again:
+                    events = self._wait_patiently()
                 for fd, mask in events:
                     member = members.get(fd)
                     if member is not None:  # not removed by one before it
@@ -96,10 +103,19 @@ class Lane:
                     self._asleep = False
                     continue
                 rounds += 1
-                if rounds == ROUNDS:
+                if rounds >= (ROUNDS_BESIDE_TASKS if self.tasks else ROUNDS_ALONE):
                     rounds = 0
                     await trio.lowlevel.checkpoint()
         finally:
             trio.lowlevel.notify_closing(self._epoll.fileno())
             self._epoll.close()
             os.close(self._bell)
+
+    def _wait_patiently(self) -> list[tuple[int, int]]:
+        """The next events; none if it takes longer than ``PATIENCE``."""
+        for _ in range(YIELDS):
+            os.sched_yield()
+            events = self._epoll.poll(0, MAX_EVENTS)
+            if events:
+                return events
+        return self._epoll.poll(PATIENCE, MAX_EVENTS)
