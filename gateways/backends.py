@@ -9,7 +9,7 @@ import errno
 import logging
 import socket
 import tempfile
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import IO
 
 import trio
@@ -96,9 +96,9 @@ class UwsgiExchange:
         except OSError as error:
             raise BackendError(self._name, f"refused the request: {error}", sent=True) from error
         if self._spool is not None:
-            await self._forward(sock, _pieces(self._spool))
+            await self._forward(sock, self._read_spool)
         elif not request.complete and nursery is not None:
-            nursery.start_soon(self._forward, sock, _rest(source))
+            nursery.start_soon(self._forward, sock, source.read_body)
         return await self._receive_head(sock, request.method)
 
     async def _collect(self, request: Request, source: BodySource) -> int:
@@ -141,12 +141,16 @@ class UwsgiExchange:
         assert failure is not None
         raise failure
 
-    async def _forward(self, sock: socket.socket, pieces: AsyncIterator[bytes]) -> None:
-        async for piece in pieces:  # an OSError here is the client's: it ends the request
+    async def _forward(self, sock: socket.socket, read: Callable[[], Awaitable[bytes]]) -> None:
+        while piece := await read():  # an OSError here is the client's: it ends the request
             try:
                 await streams.send_all(sock, piece)
             except OSError:
                 return  # it has read enough; its answer says what it thinks of the request
+
+    async def _read_spool(self) -> bytes:
+        assert self._spool is not None
+        return self._spool.read(streams.RECEIVE_SIZE)
 
     async def _receive_head(self, sock: socket.socket, method: bytes) -> Reply:
         buffer = b""
@@ -215,16 +219,6 @@ class UwsgiExchange:
         if self._sock is not None:
             streams.close(self._sock)
             self._sock = None
-
-
-async def _pieces(spool: IO[bytes]) -> AsyncIterator[bytes]:
-    while piece := spool.read(streams.RECEIVE_SIZE):
-        yield piece
-
-
-async def _rest(source: BodySource) -> AsyncIterator[bytes]:
-    while piece := await source.read_body():
-        yield piece
 
 
 async def _connect(address: Address, limit: float) -> socket.socket:

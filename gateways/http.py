@@ -118,6 +118,9 @@ class HttpGateway:
 
     def drain(self, idle: float) -> None:
         """Answer what runs, close what is idle within ``idle`` seconds."""
+        # Before the count: what comes in from now on is the next gateway's.
+        for door in self._doors:
+            door.close()
         self._draining = True
         self.writer.keeps_alive = False
         self.idle_timeout = idle

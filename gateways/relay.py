@@ -146,6 +146,7 @@ class ClientBody:
             session.state = before
         if not data:
             raise ClientError(400, "request body broke off")
+        session.deadline = session.gateway.now + session.gateway.options.http_timeout
         return data
 
     def _decode(self, data: bytes) -> bytes:
@@ -239,6 +240,7 @@ class _Relay:
                 await streams.send_all(session.sock, body)
             if last:
                 return
+            session.deadline = gateway.now + gateway.options.http_timeout
             body, last = await self._exchange.read()
 
     async def fail(self, status: int) -> None:

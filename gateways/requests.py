@@ -147,8 +147,8 @@ class RequestReader:
 
     def _feed(self, method: bytes, minor: int, lines: bytes) -> list[tuple[bytes, bytes]]:
         """The header lines as llhttp reads them, behind our own checks."""
-        if method == b"CONNECT":
-            raise ClientError(501, "CONNECT is not for a gateway")
+        if method in (b"CONNECT", b"PRI"):  # PRI begins HTTP/2: llhttp then waits for more of it
+            raise ClientError(501, f"{method.decode()} is not for a gateway")
         headers: list[tuple[bytes, bytes]] = []
         parsed = _Parsed(headers)
         try:
@@ -162,4 +162,6 @@ class RequestReader:
             raise ClientError(501, f"method {method[:40]!r}") from error
         except httptools.HttpParserError as error:
             raise ClientError(400, str(error)) from error
+        if len(headers) != lines.count(b"\r\n") - 1:
+            raise ClientError(400, "header lines that only one of two parsers sees")
         return headers

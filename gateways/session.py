@@ -297,7 +297,8 @@ class Session:
         if status is not None and not self.gone:
             log.warning("%s: %d: timed out waiting for %s", self.name, status, self.state.value)
             with contextlib.suppress(OSError):
-                self.sock.send(error_page(status))
+                for_head = self._request is not None and self._request.method == b"HEAD"
+                self.sock.send(error_page(status, body=not for_head))
 
     def _abandon(self) -> None:
         """Give up the request that is running in the lane."""

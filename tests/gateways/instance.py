@@ -32,6 +32,8 @@ class Instance:
 
     async def connect(self) -> Client:
         sock = trio.socket.socket(self.door.family, socket.SOCK_STREAM)
+        # Else the kernel takes megabytes on behalf of a gateway that does not read.
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 65536)
         await sock.connect(self.door.getsockname())
         client = Client(sock)
         self.clients.append(client)
@@ -46,6 +48,8 @@ class Instance:
         """After a failed test: what is still open would fail the tests that follow as well."""
         for session in self.gateway._sessions:
             session.sock.close()
+            if session._lease is not None:
+                session._lease.sock.close()
         for lease in self.gateway.leases._idle if self.gateway.leases else ():
             lease.sock.close()
 
@@ -92,7 +96,7 @@ def listen(path: str | None = None) -> socket.socket:
         door.bind(path)
     else:
         door = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-        # Without it the kernel takes in megabytes on behalf of a gateway that does not read.
+        # As in Instance.connect; what is accepted inherits it.
         door.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
         door.bind(("127.0.0.1", 0))
     door.listen(64)

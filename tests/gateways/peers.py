@@ -83,6 +83,17 @@ class Stream:
             self.buffer += await self.sock.recv(65536)
         return scope.cancelled_caught and not self.buffer
 
+    async def is_closed_after(self, piece: bytes) -> bool:
+        """The peer closes at last, while it is sent one piece after the other."""
+        with trio.move_on_after(PATIENCE):
+            try:
+                while True:
+                    await self.sock.send(piece)
+                    await trio.sleep(0.01)
+            except OSError:
+                return True
+        return False
+
     def half_close(self) -> None:
         self.sock.shutdown(socket.SHUT_WR)
 
@@ -312,18 +323,18 @@ class Uwsgi:
         self.connections: list[Backend] = []
 
     @classmethod
-    async def on_tcp(cls) -> Self:
-        sock = trio.socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-        await sock.bind(("127.0.0.1", 0))
+    def on_tcp(cls) -> Self:
+        sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        sock.bind(("127.0.0.1", 0))
         sock.listen(16)
-        return cls(sock)
+        return cls(trio.socket.from_stdlib_socket(sock))
 
     @classmethod
-    async def on_path(cls, path: str, backlog: int = 16) -> Self:
-        sock = trio.socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        await sock.bind(path)
+    def on_path(cls, path: str, backlog: int = 16) -> Self:
+        sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        sock.bind(path)
         sock.listen(backlog)
-        return cls(sock)
+        return cls(trio.socket.from_stdlib_socket(sock))
 
     @property
     def address(self) -> str:

@@ -162,6 +162,14 @@ def test_an_unknown_method_is_501(method: bytes) -> None:
     assert status_of(reader_of(), request(method)) == 501
 
 
+@pytest.mark.parametrize("target", [b"*", b"/"])
+@pytest.mark.parametrize("version", [b"1.0", b"1.1"])
+@pytest.mark.parametrize("line", [b"Content-Length: 5", b"Transfer-Encoding: chunked"])
+def test_the_beginning_of_http_2_is_501(target: bytes, version: bytes, line: bytes) -> None:
+    # llhttp says nothing to it, and nothing of its header lines.
+    assert status_of(reader_of(), request(b"PRI", target, line, version=version)) == 501
+
+
 def test_connect_is_501() -> None:
     assert status_of(reader_of(), request(b"CONNECT", b"a.example:443")) == 501
 
