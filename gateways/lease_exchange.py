@@ -141,7 +141,10 @@ class LeaseExchange:
                 if self._left and not lease.buffer:
                     await self._receive(lease)
                 return self._take()
-            header = wire.decode_header(lease.buffer)
+            try:
+                header = wire.decode_header(lease.buffer)
+            except wire.LeaseError as error:
+                raise BackendError("worker", str(error), sent=True) from error
             if header is None:
                 await self._receive(lease)
                 continue

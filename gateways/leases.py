@@ -30,8 +30,8 @@ _PEER = struct.Struct("3i")  # pid, uid, gid: struct ucred
 class Applicant(Protocol):
     """Who waits for a lease."""
 
-    def granted(self, lease: Lease) -> None:
-        """The lease is yours now."""
+    def granted(self, lease: Lease) -> bool:
+        """The lease is yours now. False: its worker is gone, you still want one."""
         ...
 
 
@@ -80,10 +80,11 @@ class _Waiter:
         self.event = trio.Event()
         self.lease: Lease | None = None
 
-    def granted(self, lease: Lease) -> None:
+    def granted(self, lease: Lease) -> bool:
         self._pool.take_out(lease)
         self.lease = lease
         self.event.set()
+        return True
 
 
 class LeasePool:
@@ -113,18 +114,14 @@ class LeasePool:
         """How many requests wait for a lease."""
         return len(self._waiters)
 
-    def apply(self, applicant: Applicant, *, first: bool = False) -> None:
-        """Give ``applicant`` a lease, now or later; ``first``: it has waited before.
-
-        The worker may be gone: then sending on it fails at once, and nothing was handed over.
-        """
-        if self._idle:
-            applicant.granted(self._idle.pop())
-            return
-        if first:
-            self._waiters.appendleft(applicant)
-        else:
-            self._waiters.append(applicant)
+    def apply(self, applicant: Applicant) -> None:
+        """Give ``applicant`` a lease, now or later."""
+        while self._idle:
+            lease = self._idle.pop()
+            if applicant.granted(lease):
+                return
+            self.discard(lease)
+        self._waiters.append(applicant)
         self._open_more()
 
     def withdraw(self, applicant: Applicant) -> None:
@@ -160,10 +157,12 @@ class LeasePool:
     def give_back(self, lease: Lease) -> None:
         """The request on ``lease`` has ended well, and the worker stays."""
         lease.user = None
-        if self._waiters:
-            self._waiters.popleft().granted(lease)
-        else:
+        if not self._waiters:
             self._idle.append(lease)
+        elif self._waiters[0].granted(lease):
+            self._waiters.popleft()
+        else:
+            self.discard(lease)
 
     def left(self, lease: Lease) -> None:
         """The worker of an idle lease has said goodbye, or died."""

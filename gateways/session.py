@@ -163,24 +163,21 @@ class Session:
 
     # The worker
 
-    def granted(self, lease: Lease) -> None:
-        leases = self.gateway.leases
-        assert leases is not None
+    def granted(self, lease: Lease) -> bool:
         packet = self._packet
         try:
             sent = lease.sock.send(packet)
         except BlockingIOError:
             sent = 0
         except OSError:  # the worker left; nothing was handed over
-            leases.discard(lease)
-            leases.apply(self, first=True)
-            return
+            return False
         if sent == len(packet):
             lease.user = self
             self._lease = lease
             self.gateway.lane.expected += 1
         else:
             self._continue(lease, sent)
+        return True
 
     def answered(self, lease: Lease, data: bytes) -> None:
         """A whole small response is passed on from here; everything else becomes a task."""
@@ -207,9 +204,9 @@ class Session:
                 self._send(start + data[body_at:], keep)
                 return
         lease.buffer = data
-        self._continue(lease, len(self._packet), lost=not data)
+        self._continue(lease, len(self._packet))
 
-    def _continue(self, lease: Lease, sent: int, *, lost: bool = False) -> None:
+    def _continue(self, lease: Lease, sent: int) -> None:
         leases = self.gateway.leases
         assert leases is not None
         assert self._request is not None

@@ -36,9 +36,12 @@ class Stream:
     async def send_until_blocked(self, piece: bytes, pause: float = 0.3) -> int:
         """Send ``piece`` again and again until nobody takes it for a while; the bytes taken."""
         total = 0
+        left = memoryview(piece)  # a peer that reads frames must get whole ones
         while True:
             with trio.move_on_after(pause) as scope:
-                total += await self.sock.send(piece)
+                sent = await self.sock.send(left)
+                total += sent
+                left = left[sent:] or memoryview(piece)
             if scope.cancelled_caught:
                 return total
 

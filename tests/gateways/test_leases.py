@@ -332,3 +332,16 @@ async def test_a_reset_while_the_answer_streams_closes_the_lease() -> None:
         await client.head()
         client.reset()
         assert await lease.is_closed_after(wire.encode_frame(0, b"", b"y" * 1000))
+
+
+async def test_a_frame_that_is_too_large_ends_the_response_and_the_lease(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async with running() as instance:
+        client, lease = await begin(instance)
+        await lease.begin(b"x")
+        await client.head()
+        await lease.send(wire.FRAME.pack(0, 0, wire.MAX_CHUNK + 1))
+        assert await lease.is_closed_after(b"")
+    assert "crashed" not in caplog.text
+    assert "response broke off" in caplog.text
