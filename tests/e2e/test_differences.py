@@ -109,6 +109,17 @@ def test_the_clients_port_is_right(program: Uwgate) -> None:
     assert f"REMOTE_PORT='{port}'" in shown or "REMOTE_PORT" not in shown
 
 
+def test_a_client_does_not_choose_the_scheme(program: Uwgate) -> None:
+    fields = [("X-Forwarded-Proto", "https"), ("X-Forwarded-SSL", "on")]
+    shown = ask(program.address, request("GET", "/show", fields)).body
+    assert b"wsgi.url_scheme='http'" in shown
+
+
+def test_the_operator_chooses_the_scheme(uwgate: Start) -> None:
+    program = uwgate("--http=127.0.0.1:0", "--wsgi-file", APPLICATION, "--http-var", "HTTPS=on")
+    assert b"wsgi.url_scheme='https'" in ask(program.address, request("GET", "/show")).body
+
+
 def test_the_executable_is_a_python(program: Uwgate) -> None:
     shown = ask(program.address, request("GET", "/show")).body.decode()
     assert f"executable={sys.executable!r}" in shown
