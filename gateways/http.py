@@ -103,7 +103,7 @@ class HttpGateway:
     def admit(self, session: Session) -> None:
         """A new session."""
         self._sessions.add(session)
-        self.lane.add(session.sock.fileno(), session)
+        session.ready(0)
 
     @property
     def is_full(self) -> bool:
@@ -148,7 +148,9 @@ class HttpGateway:
             for session in list(self._sessions):
                 if session.deadline <= self.now:
                     session.expire()
-                elif session.in_task and session.state is State.BACKEND:
+                elif session.state is State.BACKEND and not session.in_task:
+                    session.watch()  # it takes so long that the client may leave meanwhile
+                elif session.state is State.BACKEND:
                     waiting[session.sock.fileno()] = session
             self._end_abandoned(waiting)
             await trio.sleep(TICK)

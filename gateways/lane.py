@@ -29,7 +29,7 @@ ROUNDS_BESIDE_TASKS = 4
 ROUNDS_ALONE = 64
 # How often the CPU is offered to whoever owes an answer before the lane sleeps for it: to be
 # woken costs the sleeper and the waker more than all of these together.
-YIELDS = 10
+YIELDS = 3
 # Seconds (the shortest that epoll_wait knows) in which the lane itself waits for an answer that
 # is expected at once, before it asks trio to wait. Meanwhile trio's tasks wait too, so this is
 # only done when no session has one.

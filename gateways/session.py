@@ -55,6 +55,7 @@ class Session:
         "deadline",
         "gateway",
         "gone",
+        "is_watched",
         "sock",
         "state",
     )
@@ -65,6 +66,7 @@ class Session:
         self.state = State.IDLE
         self.deadline = gateway.now + gateway.options.http_headers_timeout
         self.gone = False  # the client has reset the connection
+        self.is_watched = False  # registered in the lane; not before something has to be awaited
         self.buffer = b""  # received, but not consumed yet
         self._peer = peer
         self._more = False  # the client may have sent more than was received
@@ -111,7 +113,7 @@ class Session:
                 self.buffer = self.buffer + data if self.buffer else data
                 if len(data) < RECEIVE_SIZE:
                     # Without an event of its own, what an earlier one told may be still to come.
-                    self._more = not mask
+                    self._more = not mask and self.is_watched
                     break
                 self._more = True
         except OSError:
@@ -123,6 +125,15 @@ class Session:
             self._advance(ended)
         elif ended:
             self.close()
+            return
+        if not self.is_watched and self.state in (State.IDLE, State.HEAD):
+            self.watch()
+
+    def watch(self) -> None:
+        """Have the lane tell what the client does; what it has done already counts."""
+        if not self.is_watched and self._scope is None:
+            self.is_watched = True
+            self.gateway.lane.add(self.sock.fileno(), self)
 
     def _advance(self, ended: bool) -> None:
         """Take the next request out of the buffer, if it is complete.
@@ -227,16 +238,27 @@ class Session:
             self._leave_lane(relay.finish, self, data[sent:], keep)
         elif keep:
             self._rest()
-        elif self.buffer or self._more:
+        elif self.buffer or self._has_more():
             self._leave_lane(relay.linger, self)
         else:
             self.close()
+
+    def _has_more(self) -> bool:
+        """Whether bytes of the client are unread: closing would then reset the connection."""
+        if self.is_watched:
+            return self._more
+        try:
+            return bool(self.sock.recv(1, socket.MSG_PEEK))
+        except OSError:
+            return False
 
     def _rest(self) -> None:
         """Wait for the next request; it may be in the buffer already."""
         self._request = None
         self.state = State.IDLE
         self.deadline = self.gateway.now + self.gateway.idle_timeout
+        if not self.is_watched:
+            self.watch()
         if self.buffer or self._more:
             self.gateway.lane.again(self)
 
@@ -245,6 +267,7 @@ class Session:
     def _leave_lane(self, work: Callable[..., Awaitable[bool]], *arguments: object) -> None:
         lane = self.gateway.lane
         lane.remove(self.sock.fileno())
+        self.is_watched = False
         lane.tasks += 1
         self._scope = trio.CancelScope()
         self.gateway.nursery.start_soon(self._run, work, arguments)
@@ -271,7 +294,6 @@ class Session:
         self.gateway.lane.tasks -= 1
         if keep:
             self._more = False  # the lane tells anew what there is
-            self.gateway.lane.add(self.sock.fileno(), self)
             self._rest()
         else:
             trio.lowlevel.notify_closing(self.sock)
