@@ -17,6 +17,7 @@ import trio
 from uwgate.conf import control, logs
 from uwgate.conf.privileges import drop
 from uwgate.conf.procname import process_title, set_title
+from uwgate.conf.scheduling import prefer_throughput
 from uwgate.conf.start import Start
 
 log = logging.getLogger("uwgate.gateway")
@@ -60,6 +61,7 @@ def run(
         settings.master.add_gid,
         settings.master.no_initgroups,
     )
+    prefer_throughput()
     trio.run(_serve, start, make(start))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import struct
+import time
 from typing import TYPE_CHECKING
 
 from uwgate.gateways.wire.lease import (
@@ -30,6 +31,9 @@ from uwgate.workers.environ import decode_variables, leading_number, scheme_of
 if TYPE_CHECKING:
     from uwgate.workers.slot import Slot
 
+# Seconds for which a busy lease is kept although another gateway waits: changing over costs
+# several requests' worth of time.
+TURN = 0.1
 SETTLE_LIMIT = 262144  # bytes of an unread body that are worth a kept lease
 FILE_PIECE = 262144  # bytes of a file in one frame
 MAX_VARIABLES = 65536  # our own gateway has limits of its own
@@ -45,7 +49,7 @@ def is_trusted(sock: socket.socket, users: frozenset[int]) -> tuple[bool, int]:
 class Lease(Connection):
     """A connection to a gateway: one request after the other, until one side leaves."""
 
-    __slots__ = ("_body", "_leave", "_slot")
+    __slots__ = ("_body", "_leave", "_slot", "turn_ends")
 
     deadline = None  # an idle lease waits for ever: an unused one costs nothing
 
@@ -54,6 +58,7 @@ class Lease(Connection):
         self._slot = slot
         self._body: Body = EMPTY
         self._leave = False
+        self.turn_ends = time.monotonic() + TURN
         self.send(HELLO_FRAME)
 
     def goodbye(self) -> None:

@@ -9,6 +9,7 @@ import threading
 import time
 from typing import TYPE_CHECKING
 
+from uwgate.conf.scheduling import prefer_throughput
 from uwgate.gateways.wire.uwsgi import PacketError
 from uwgate.workers.access_log import Entry
 from uwgate.workers.body import Body, BodyError, buffer_body
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 Session = Lease | UwsgiConnection | HttpConnection
 
 ACCEPT_PAUSE = 0.1  # seconds; without descriptors accept() would fail in a busy loop
+TURN_PAUSE = 0.001  # seconds that a lease in its turn gets to bring the next request
 DECLINE_PAUSE = 0.02  # seconds that a free slot gets to take a connection before we do
 current = threading.local()  # .slot: the slot whose thread this is
 
@@ -61,6 +63,7 @@ class Slot:
     def run(self) -> None:
         """Serve until the worker ends."""
         current.slot = self
+        prefer_throughput()  # each thread for itself
         worker = self.worker
         poll = self._epoll.poll
         kept: Session | None = None  # idle, between two requests
@@ -77,25 +80,22 @@ class Slot:
                     self._offer(free=True)
                     continue
             accepted: Session | None = None
-            readable = False
-            decline = False
-            for fd, _event in events:
+            ready = [fd for fd, _ in events]
+            readable = kept is not None and kept.fd in ready
+            pause = 0.0
+            for fd in ready:
                 listener = self._listeners.get(fd)
                 if listener is not None:
-                    if (
-                        kept is not None
-                        and listener.role == "lease"
-                        and not declined
-                        and worker.shared.any_free()
-                    ):
-                        decline = True
-                    elif accepted is None:
+                    if kept is not None and listener.role == "lease":
+                        wait = self._may_wait(kept, readable=readable, declined=declined)
+                        if wait is not None:
+                            pause = max(pause, wait)
+                            continue
+                    if accepted is None:
                         accepted = self._accept(listener)
-                elif kept is not None and fd == kept.fd:
-                    readable = True
                 elif fd == worker.life_fd:
                     worker.end("the master is gone")
-            declined = decline
+            declined = pause > 0 and not readable
             if accepted is not None:
                 # Somebody else waits: an idle connection must not keep this slot from it.
                 had = kept is not None
@@ -114,13 +114,23 @@ class Slot:
                     self._drop(kept)
                     kept = None
                     self._offer(free=True)
-            elif kept is not None and decline:
-                # A free slot is being woken for that connection; if it is too slow, we take it.
-                _wait_briefly(kept.fd)
+            elif kept is not None and pause:
+                _wait_briefly(kept.fd, pause)
         if kept is not None:
             kept.goodbye()
         worker.shared.set_free(self._place, False)
         self._epoll.close()
+
+    def _may_wait(self, kept: Session, *, readable: bool, declined: bool) -> float | None:
+        """Seconds that a gateway in the accept queue may wait; None if it is to be served now.
+
+        ``declined``: it has waited once already.
+        """
+        if not declined and self.worker.shared.any_free():
+            # A free slot is being woken for that connection; if it is too slow, we take it.
+            return DECLINE_PAUSE
+        in_turn = isinstance(kept, Lease) and time.monotonic() < kept.turn_ends
+        return TURN_PAUSE if in_turn and (readable or not declined) else None
 
     def respond(
         self, output: Output, environ: Environ, body: Body, scheme: str, block_size: int
@@ -297,8 +307,8 @@ class Slot:
             session.leave()
 
 
-def _wait_briefly(fd: int) -> None:
-    """Wait for ``DECLINE_PAUSE``, or until the connection has something to read."""
+def _wait_briefly(fd: int, pause: float) -> None:
+    """Wait for ``pause`` seconds, or until the connection has something to read."""
     poll = select.poll()
     poll.register(fd, select.POLLIN)
-    poll.poll(DECLINE_PAUSE * 1000)
+    poll.poll(pause * 1000)

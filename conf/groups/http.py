@@ -15,7 +15,11 @@ class HttpOptions:
         (), kind=Kind.ADDRESS, aliases=("httprouter",), help="Serve HTTP here through a gateway."
     )
     http_processes: int = option(
-        1, kind=Kind.INT, aliases=("http-workers",), minimum=1, help="Gateway processes."
+        1,
+        kind=Kind.INT,
+        aliases=("http-workers",),
+        minimum=1,
+        help="Gateway processes.",
     )
     http_to: tuple[str, ...] = option(
         (),
