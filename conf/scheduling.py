@@ -10,8 +10,8 @@ def prefer_throughput() -> None:
     """Do not preempt whoever wakes this thread (SCHED_BATCH, sched(7)).
 
     A gateway that wakes a worker has more to do, and a worker that answers has more to read:
-    let each finish its turn. That makes up to half of the speed (docs/design.md). Programs that
-    an application starts are scheduled as ever. Where it is forbidden, nothing changes.
+    let each finish its turn. That makes up to a third of the speed (docs/design.md). Programs
+    that an application starts inherit it. Where it is forbidden, nothing changes.
     """
     with contextlib.suppress(OSError):
-        os.sched_setscheduler(0, os.SCHED_BATCH | os.SCHED_RESET_ON_FORK, os.sched_param(0))
+        os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
