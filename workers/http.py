@@ -98,6 +98,8 @@ class HttpConnection(RawConnection):
     def begin(self, head: bytes, flags: int, body: bytes, last: bool) -> None:
         """See ``wsgi.Output``."""
         self._body.forget_continue()
+        if not self._close and self._slot.is_awaited():
+            self._close = True  # said now, no client sends a request that nobody would read
         lines = b"" if flags & DATE else date_line()
         if not flags & (LENGTH | NO_BODY):
             if self._minor and not self._close:

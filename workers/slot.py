@@ -121,6 +121,11 @@ class Slot:
         worker.shared.set_free(self._place, False)
         self._epoll.close()
 
+    def is_awaited(self) -> bool:
+        """Whether a connection waits in an accept queue, and no slot is free to take it."""
+        waits = any(fd in self._listeners for fd, _ in self._epoll.poll(0))
+        return waits and not self.worker.shared.any_free()
+
     def _may_wait(self, kept: Session, *, readable: bool, declined: bool) -> float | None:
         """Seconds that a gateway in the accept queue may wait; None if it is to be served now.
 

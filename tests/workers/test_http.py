@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from tests.workers.conftest import Serve
@@ -70,6 +72,31 @@ def test_http11_gives_way_to_a_new_connection(serve: Serve) -> None:
         second.sendall(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
         assert read_http(second).body == b"hello"
         assert read_http(first).body == b"hello"
+
+
+SLOW_TO_ANSWER = """
+import os, time
+def application(environ, start_response):
+    while not os.path.exists(environ["PATH_INFO"]):
+        time.sleep(0.01)
+    start_response("200 OK", [("Content-Type", "text/plain")])
+    return [b"hello"]
+"""
+
+
+def test_http11_says_that_it_closes_when_another_connection_waits(
+    serve: Serve, tmp_path: Path
+) -> None:
+    instance = serve(SLOW_TO_ANSWER)
+    go = tmp_path / "go"
+    request = f"GET {go} HTTP/1.1\r\nHost: a\r\n\r\n".encode()
+    with instance.connect("http11-socket") as first, instance.connect("http11-socket") as second:
+        first.sendall(request)
+        second.sendall(request)
+        go.touch()
+        answers = [read_http(first), read_http(second)]
+    # Whoever was served first had to make room, and was told so.
+    assert sorted(answer.headers.get(b"connection", b"") for answer in answers) == [b"", b"close"]
 
 
 def test_a_chunked_body_is_decoded(serve: Serve) -> None:
