@@ -169,6 +169,8 @@ class Session:
         if request.length == 0 and gateway.leases is not None:
             self._packet = HEADER.pack(0, len(request.block), 0) + request.block
             gateway.leases.apply(self)
+            if self._lease is None:
+                self.watch()  # it has to wait, and may leave meanwhile
         else:
             self._leave_lane(relay.answer, self, request, gateway.exchange())
 
