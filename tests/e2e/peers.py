@@ -1,7 +1,8 @@
 """The programs that uwgate meets in the field, each with a configuration of its own.
 
 Everything runs in the foreground below a temporary folder; nothing of the system's own
-configuration is read. A peer that is not installed skips the test that wants it.
+configuration is read. A peer that is not installed skips the test that wants it; in CI it
+fails it.
 """
 
 from __future__ import annotations
@@ -91,6 +92,8 @@ def program(name: str) -> str:
     nearby = Path(sys.executable).with_name(name)
     found = str(nearby) if nearby.exists() else shutil.which(name, path=PATH)
     if found is None:
+        if os.environ.get("CI"):
+            pytest.fail(f"{name} is not installed: .ci/packages is to install it")
         pytest.skip(f"{name} is not installed")
     return found
 
