@@ -61,6 +61,9 @@ class Lane:
         self._asleep = False
         self._members: dict[int, Member] = {}
         self._again: deque[Member] = deque()
+        # Descriptors removed while a batch of events is handled: the number may already belong
+        # to a new member, which the old one's event must not reach.
+        self._removed: set[int] = set()
 
     def add(self, fd: int, member: Member, *, level: bool = False) -> None:
         """Watch ``fd``; what is there already counts as new. ``level``: tell again and again."""
@@ -71,6 +74,7 @@ class Lane:
         """Do not watch ``fd`` any longer. Must come before it is closed."""
         if self._members.pop(fd, None) is not None:
             self._epoll.unregister(fd)
+            self._removed.add(fd)
 
     def again(self, member: Member) -> None:
         """Call ``member.ready(0)`` in the next round."""
@@ -84,15 +88,17 @@ class Lane:
         poll = self._epoll.poll
         members = self._members
         again = self._again
+        removed = self._removed
         rounds = 0
         try:
             while True:
                 events = poll(0, MAX_EVENTS)
                 if not events and self.expected and not self.tasks and not again:
                     events = self._wait_patiently()
+                removed.clear()
                 for fd, mask in events:
-                    member = members.get(fd)
-                    if member is not None:  # not removed by one before it
+                    member = members.get(fd)  # the bell is nobody's
+                    if member is not None and fd not in removed:
                         member.ready(mask)
                 for _ in range(len(again)):
                     again.popleft().ready(0)
