@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -56,8 +55,3 @@ def _tuples(values: dict[str, Any]) -> dict[str, Any]:
     return {
         key: tuple(value) if isinstance(value, list) else value for key, value in values.items()
     }
-
-
-def dumps(settings: Settings) -> str:
-    """The settings as JSON text."""
-    return json.dumps(settings.to_json())

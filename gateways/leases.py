@@ -109,11 +109,6 @@ class LeasePool:
         self._open = 0  # connections, idle, busy or being opened
         self._connecting = 0
 
-    @property
-    def waiting(self) -> int:
-        """How many requests wait for a lease."""
-        return len(self._waiters)
-
     def apply(self, applicant: Applicant) -> None:
         """Give ``applicant`` a lease, now or later."""
         while self._idle:
