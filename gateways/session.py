@@ -23,10 +23,11 @@ from uwgate.gateways import relay
 from uwgate.gateways.exchange import Request
 from uwgate.gateways.lane import ENDED, GONE
 from uwgate.gateways.lease_exchange import LeaseExchange
+from uwgate.gateways.leases import NOBODY
 from uwgate.gateways.pages import error_page
 from uwgate.gateways.states import STATUS_OF_TIMEOUT, State
 from uwgate.gateways.wire import http1
-from uwgate.gateways.wire.lease import ABORTED, FRAME, GOODBYE, HEAD, LAST
+from uwgate.gateways.wire.lease import MAX_QUEUED, MAY_TAKE
 from uwgate.gateways.wire.uwsgi import HEADER, decode_block
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("uwgate.http")
 
 RECEIVE_SIZE = 16384  # bytes asked for while a head is awaited
+MAX_QUEUED_BLOCK = MAX_QUEUED - HEADER.size
 
 
 class Session:
@@ -56,6 +58,7 @@ class Session:
         "gateway",
         "gone",
         "is_watched",
+        "packet",
         "sock",
         "state",
     )
@@ -71,7 +74,8 @@ class Session:
         self._peer = peer
         self._more = False  # the client may have sent more than was received
         self._request: Request | None = None
-        self._packet = b""
+        self._packet = b""  # the running request
+        self.packet = b""  # the same, if it may go into the queue
         self._lease: Lease | None = None
         self._scope: trio.CancelScope | None = None  # of the task, outside the lane
 
@@ -167,64 +171,49 @@ class Session:
         self.state = State.BACKEND
         self.deadline = gateway.now + gateway.options.http_timeout
         if request.length == 0 and gateway.leases is not None:
-            self._packet = HEADER.pack(0, len(request.block), 0) + request.block
+            block = request.block
+            queueable = len(block) <= MAX_QUEUED_BLOCK
+            self._packet = HEADER.pack(0, len(block), MAY_TAKE if queueable else 0) + block
+            self.packet = self._packet if queueable else b""
+            gateway.lane.expected += 1
             gateway.leases.apply(self)
-            if self._lease is None:
-                self.watch()  # it has to wait, and may leave meanwhile
         else:
             self._leave_lane(relay.answer, self, request, gateway.exchange())
 
     # The worker
 
     def granted(self, lease: Lease) -> bool:
-        packet = self._packet
         try:
-            sent = lease.sock.send(packet)
-        except BlockingIOError:
-            sent = 0
+            lease.sock.send(self._packet)
+        except BlockingIOError:  # cannot happen
+            return False
         except OSError:  # the worker left; nothing was handed over
             return False
-        if sent == len(packet):
-            lease.user = self
-            self._lease = lease
-            self.gateway.lane.expected += 1
-        else:
-            self._continue(lease, sent)
+        lease.user = self
+        self._lease = lease
         return True
 
-    def answered(self, lease: Lease, data: bytes) -> None:
-        """A whole small response is passed on from here; everything else becomes a task."""
-        request = self._request
-        leases = self.gateway.leases
-        assert request is not None
-        assert leases is not None
+    def taken(self, lease: Lease) -> None:
+        self._lease = lease
+
+    def answered(self, flags: int, head: bytes, body: bytes) -> None:
+        """Pass on a whole small response."""
         self._lease = None
         self.gateway.lane.expected -= 1
-        if len(data) >= FRAME.size:
-            flags, head_size, body_size = FRAME.unpack_from(data)
-            if (
-                flags & (HEAD | LAST | ABORTED) == HEAD | LAST
-                and len(data) == FRAME.size + head_size + body_size
-            ):
-                if flags & GOODBYE:
-                    leases.discard(lease)
-                else:
-                    leases.give_back(lease)
-                body_at = FRAME.size + head_size
-                start, _, keep = self.gateway.writer.start(
-                    request, flags, data[FRAME.size : body_at], body_size, True
-                )
-                self._send(start + data[body_at:], keep)
-                return
-        lease.buffer = data
-        self._continue(lease, len(self._packet))
+        request = self._request
+        assert request is not None
+        start, _, keep = self.gateway.writer.start(request, flags, head, len(body), True)
+        self._send(start + body, keep)
 
-    def _continue(self, lease: Lease, sent: int) -> None:
+    def streamed(self, lease: Lease) -> None:
+        """The response takes waiting: a task goes on with it."""
         leases = self.gateway.leases
         assert leases is not None
         assert self._request is not None
+        self._lease = None
         lease.user = None
-        exchange = LeaseExchange.resumed(leases, lease, sent)
+        self.gateway.lane.expected -= 1
+        exchange = LeaseExchange.resumed(leases, lease, len(self._packet))
         self._leave_lane(relay.answer, self, self._request, exchange)
 
     def _send(self, data: bytes, keep: bool) -> None:
@@ -325,10 +314,9 @@ class Session:
         """Give up the request that is running in the lane."""
         leases = self.gateway.leases
         if self.state is State.BACKEND and leases is not None:
+            self.gateway.lane.expected -= 1
             if self._lease is not None:
-                self.gateway.lane.expected -= 1
-                self._lease.user = None
-                leases.discard(self._lease)
+                self._lease.user = NOBODY
             else:
                 leases.withdraw(self)
         self.close()

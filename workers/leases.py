@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from uwgate.gateways.wire.lease import (
     ABORTED,
     ACKNOWLEDGE,
+    ATTACH,
     BODY_FRAMED,
     CONTINUE_FRAME,
     EXPECT,
@@ -21,6 +22,11 @@ from uwgate.gateways.wire.lease import (
     HELLO_FRAME,
     LAST,
     MAX_CHUNK,
+    MAX_QUEUED,
+    MAX_WHOLE,
+    MAY_TAKE,
+    NUMBER,
+    QUEUE,
     TAKEN_FRAME,
 )
 from uwgate.gateways.wire.uwsgi import HEADER, PacketError
@@ -34,9 +40,13 @@ if TYPE_CHECKING:
 # Seconds for which a busy lease is kept although another gateway waits: changing over costs
 # several requests' worth of time.
 TURN = 0.1
+BURST = 0.01  # seconds in which requests are taken from the queue before others get a look
 SETTLE_LIMIT = 262144  # bytes of an unread body that are worth a kept lease
 FILE_PIECE = 262144  # bytes of a file in one frame
 MAX_VARIABLES = 65536  # our own gateway has limits of its own
+_ATTACH = HEADER.pack(ATTACH, 0, 0)
+_BODY_FLAGS = BODY_FRAMED | ACKNOWLEDGE | EXPECT
+_MESSAGE_SIZE = NUMBER.size + MAX_QUEUED
 _PEER = struct.Struct("3i")  # pid, uid, gid: struct ucred
 
 
@@ -49,7 +59,17 @@ def is_trusted(sock: socket.socket, users: frozenset[int]) -> tuple[bool, int]:
 class Lease(Connection):
     """A connection to a gateway: one request after the other, until one side leaves."""
 
-    __slots__ = ("_body", "_leave", "_slot", "turn_ends")
+    __slots__ = (
+        "_body",
+        "_burst_ends",
+        "_fresh",
+        "_leave",
+        "_may_take",
+        "_queue",
+        "_slot",
+        "_taken",
+        "turn_ends",
+    )
 
     deadline = None  # an idle lease waits for ever: an unused one costs nothing
 
@@ -58,6 +78,11 @@ class Lease(Connection):
         self._slot = slot
         self._body: Body = EMPTY
         self._leave = False
+        self._fresh = True  # nothing has come yet
+        self._queue: socket.socket | None = None
+        self._may_take = False  # from the queue, when the running request is answered
+        self._taken = b""  # a request from the queue, to be run next
+        self._burst_ends = 0.0
         self.turn_ends = time.monotonic() + TURN
         self.send(HELLO_FRAME)
 
@@ -70,15 +95,44 @@ class Lease(Connection):
             pass
         self.close()
 
+    def close(self) -> None:
+        """Close the connection and the queue."""
+        super().close()
+        if self._queue is not None:
+            self._queue.close()
+
     def serve(self) -> bool:
         """Serve what has arrived; returns whether the lease goes on.
 
         Raises:
             OSError, PacketError: the gateway broke off, or broke the format.
         """
-        data = self.receive()
+        if self._fresh:
+            self._fresh = False
+            data = self._receive_first()
+            if data == _ATTACH:
+                return True
+            data = data.removeprefix(_ATTACH)
+        else:
+            data = self.receive()
         if not data:
             return False
+        self._burst_ends = time.monotonic() + BURST
+        goes_on = self._serve_packet(data)
+        while self._taken:
+            data, self._taken = self._taken, b""
+            goes_on = self._serve_packet(data)
+        return goes_on
+
+    def _receive_first(self) -> bytes:
+        """The first bytes of the gateway; the queue, if it shares one, comes with them."""
+        data, descriptors, _, _ = socket.recv_fds(self.sock, RECEIVE_SIZE, 1)
+        if descriptors:
+            self._queue = socket.socket(fileno=descriptors[0])
+            self._queue.setblocking(False)
+        return data
+
+    def _serve_packet(self, data: bytes) -> bool:
         while len(data) < 4:
             data += self._more()
         modifier1, size, flags = HEADER.unpack_from(data)
@@ -90,7 +144,7 @@ class Lease(Connection):
         environ = decode_variables(data[4:end], MAX_VARIABLES)
         self.buffer = data[end:] if len(data) > end else b""
         length = environ.get("CONTENT_LENGTH")
-        if flags or length:
+        if flags & _BODY_FLAGS or length:
             self._body = self._body_of(flags, length)
         else:
             self._body = EMPTY
@@ -98,8 +152,12 @@ class Lease(Connection):
         if scheme is None:
             scheme = scheme_of(environ, trust_forwarded=False) if "HTTPS" in environ else "http"
         self._leave = False
+        self._may_take = bool(flags & MAY_TAKE) and self._queue is not None
         response = self._slot.respond(self, environ, self._body, scheme, size)
-        if response.failed or self._leave:
+        if response.failed:
+            self._taken = b""  # the gateway is gone, and with it whoever asked
+            return False
+        if self._leave:
             return False
         if self.buffer:
             raise PacketError("a request before the end of the last response")
@@ -114,10 +172,29 @@ class Lease(Connection):
             return
         if last:
             flags |= self._last()
+            if self._may_take and len(body) <= MAX_WHOLE and not flags & GOODBYE:
+                self._send_and_take(flags, head, body)
+                return
         if len(body) < RECEIVE_SIZE:
             self.send(FRAME.pack(flags, len(head), len(body)) + head + body)
         else:
             self.send_parts(FRAME.pack(flags, len(head), len(body)) + head, body)
+
+    def _send_and_take(self, flags: int, head: bytes, body: bytes) -> None:
+        """Send a whole response; before, look whether another request waits in the queue."""
+        number = b""
+        if time.monotonic() < self._burst_ends:
+            assert self._queue is not None
+            try:
+                message = self._queue.recv(_MESSAGE_SIZE)
+            except BlockingIOError:
+                pass
+            else:
+                if message:  # else the gateway is gone
+                    flags |= QUEUE
+                    number = message[: NUMBER.size]
+                    self._taken = message[NUMBER.size :]
+        self.send(b"%b%b%b%b" % (FRAME.pack(flags, len(head), len(body)), head, body, number))
 
     def send_body(self, body: bytes, last: bool) -> None:
         """Any amount of body, in frames of the allowed size."""

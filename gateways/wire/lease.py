@@ -25,6 +25,15 @@ first and last. ``ABORTED`` with LAST: the application broke off, the body is in
 means that whatever the gateway has sent on this lease since the last LAST was not and will
 not be run, so it may go elsewhere.
 
+The queue: HELLO with ``QUEUE`` says that the worker also reads requests from a queue that all
+slots of the gateway share. The gateway then first sends a packet with modifier1 ``ATTACH``, no
+block, and with it the descriptor of the queue's end (SCM_RIGHTS; a SOCK_SEQPACKET socket). Each
+message there is a ``NUMBER`` and a packet of at most ``MAX_QUEUED`` bytes with modifier2
+``MAY_TAKE``. Only when it answers such a request, and in a single frame with a body of at most
+``MAX_WHOLE`` bytes, a worker may take the next one from the queue; the frame then carries
+``QUEUE`` too, and the number of what was taken follows it. A worker with nothing to do does not
+look into the queue: the gateway hands it what is left there.
+
 End of file without GOODBYE: the worker died.
 """
 
@@ -36,11 +45,18 @@ FRAME = struct.Struct("<HHI")  # flags, size of the head, size of the body
 CHUNK = struct.Struct("<I")
 MAX_HEAD = 0xFFFF  # bytes; the size field has 16 bits
 MAX_CHUNK = 1 << 20  # bytes in one chunk or frame body; larger ones are refused
+NUMBER = struct.Struct("<I")  # of a request in the queue
+MAX_QUEUED = 4096  # bytes of a packet in the queue
+MAX_WHOLE = 16384  # bytes of body in a frame behind which a request may be taken from the queue
+
+# modifier1 of a request is 0
+ATTACH = 255
 
 # modifier2 of a request
 BODY_FRAMED = 1
 ACKNOWLEDGE = 2
 EXPECT = 4
+MAY_TAKE = 8
 
 # flags of a frame
 HELLO = 1
@@ -54,6 +70,7 @@ LENGTH = 128
 NO_BODY = 256
 DATE = 512
 SERVER = 1024
+QUEUE = 2048
 
 
 class LeaseError(ValueError):
@@ -89,7 +106,7 @@ def decode_header(buffer: bytes | bytearray) -> tuple[int, int, int] | None:
     return flags, head_size, body_size
 
 
-HELLO_FRAME = encode_frame(HELLO)
+HELLO_FRAME = encode_frame(HELLO | QUEUE)
 TAKEN_FRAME = encode_frame(TAKEN)
 CONTINUE_FRAME = encode_frame(CONTINUE)
 GOODBYE_FRAME = encode_frame(GOODBYE)
