@@ -56,6 +56,30 @@ def test_requests_are_taken_one_behind_the_other_and_announced_with_the_answer(
         assert gateway.get("/more").body == b"/more"
 
 
+def test_a_small_body_comes_with_its_request_and_need_not_be_read(serve: Serve) -> None:
+    instance = serve(
+        """
+        def application(environ, start_response):
+            start_response("200 OK", [])
+            if environ["PATH_INFO"] == "/read":
+                return [environ["wsgi.input"].read()]
+            return [b"unread"]
+        """
+    )
+    with Gateway(instance.connect("lease")) as gateway, gateway.attach() as inlet:
+        for number, path in enumerate(("/unread", "/read")):
+            pairs = variables("POST", path, CONTENT_LENGTH="4")
+            message = uwsgi.encode(pairs, 0, wire.MAY_TAKE) + b"body"
+            inlet.send(wire.NUMBER.pack(number) + message)
+        gateway.send(*variables(path="/first"), flags=wire.MAY_TAKE)
+        bodies = []
+        for number in range(2):
+            bodies.append(gateway.read_answer().body)
+            assert gateway.read_number() == number
+        bodies.append(gateway.read_answer().body)
+        assert bodies == [b"unread", b"unread", b"body"]
+
+
 def test_nothing_is_taken_unless_the_request_allows_it(serve: Serve) -> None:
     with Gateway(serve(PATH).connect("lease")) as gateway, gateway.attach() as inlet:
         put(inlet, 1, "/queued")
