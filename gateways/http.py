@@ -18,6 +18,8 @@ from uwgate.conf.start import Listener, Start
 from uwgate.gateways import service
 from uwgate.gateways.backends import UwsgiBackends
 from uwgate.gateways.exchange import Exchange
+from uwgate.gateways.http2.connection import Connection
+from uwgate.gateways.http2.responses import ResponseHeads
 from uwgate.gateways.lane import Lane
 from uwgate.gateways.lease_exchange import LeaseExchange
 from uwgate.gateways.leases import LeasePool
@@ -50,8 +52,10 @@ class HttpGateway:
     def __init__(self, start: Start) -> None:
         settings = start.settings
         self.options = options = settings.http
+        self.options2 = settings.http2
         self.reader = RequestReader(options, settings.workers.limit_post)
         self.writer = ResponseWriter(options)
+        self.http2_heads = ResponseHeads(options)
         self.lane = Lane()
         self.leases: LeasePool | None = None
         self.idle_timeout = options.http_keepalive
@@ -59,6 +63,7 @@ class HttpGateway:
         self._start = start
         self._draining = False
         self._sessions: set[Session] = set()
+        self._connections: set[Connection] = set()  # of HTTP/2
         self._empty = trio.Event()  # draining, and the last session has ended
         self._doors: list[Door] = []
         self._backends = UwsgiBackends(
@@ -105,15 +110,34 @@ class HttpGateway:
         self._sessions.add(session)
         session.ready(0)
 
+    def begin_http2(self, sock: socket.socket, peer: bytes, received: bytes = b"") -> None:
+        """Speak HTTP/2 with a client from now on.
+
+        ``sock`` is not in the lane; ``received`` is what has been read from it already.
+        """
+        connection = Connection(self, sock, peer, received)
+        self._connections.add(connection)
+        if self._draining:
+            connection.drain(self.idle_timeout)
+        connection.ready(0)
+
     @property
     def is_full(self) -> bool:
         """No more connections may come in for now."""
-        return len(self._sessions) >= self._most
+        return len(self._sessions) + len(self._connections) >= self._most
 
     def forget(self, session: Session) -> None:
-        """A session has closed its connection."""
+        """A session has closed its connection, or handed it over."""
         self._sessions.discard(session)
-        if self._draining and not self._sessions:
+        self._look_if_empty()
+
+    def forget_http2(self, connection: Connection) -> None:
+        """An HTTP/2 connection was closed."""
+        self._connections.discard(connection)
+        self._look_if_empty()
+
+    def _look_if_empty(self) -> None:
+        if self._draining and not self._sessions and not self._connections:
             self._empty.set()
 
     def drain(self, idle: float) -> None:
@@ -129,8 +153,9 @@ class HttpGateway:
                 session.deadline = min(session.deadline, self.now + idle)
                 if not idle:
                     session.expire()
-        if not self._sessions:
-            self._empty.set()
+        for connection in list(self._connections):
+            connection.drain(idle)
+        self._look_if_empty()
 
     async def drained(self) -> None:
         """Return when the last session has ended."""
@@ -153,6 +178,8 @@ class HttpGateway:
                 elif session.state is State.BACKEND:
                     waiting[session.sock.fileno()] = session
             self._end_abandoned(waiting)
+            for connection in list(self._connections):
+                connection.tick()
             await trio.sleep(TICK)
 
     def _tick(self) -> None:

@@ -22,6 +22,13 @@ EXPLANATIONS = {
 
 def error_page(status: int, *, body: bool = True) -> bytes:
     """A whole response that closes the connection; without its body for HEAD requests."""
+    head, page = error_parts(status)
+    start = b"HTTP/1.1 %bConnection: close\r\n\r\n" % head
+    return start + page if body else start
+
+
+def error_parts(status: int) -> tuple[bytes, bytes]:
+    """The head of such a response, in the form of ``wire.lease``, and its body."""
     phrase = HTTPStatus(status).phrase
     page = (
         f"<!doctype html>\n<title>{status} {phrase}</title>\n<h1>{phrase}</h1>\n"
@@ -29,7 +36,7 @@ def error_page(status: int, *, body: bool = True) -> bytes:
     ).encode()
     retry = "Retry-After: 1\r\n" if status == 503 else ""
     head = (
-        f"HTTP/1.1 {status} {phrase}\r\nContent-Type: text/html; charset=utf-8\r\n"
-        f"Content-Length: {len(page)}\r\n{retry}Connection: close\r\n\r\n"
+        f"{status} {phrase}\r\nContent-Type: text/html; charset=utf-8\r\n"
+        f"Content-Length: {len(page)}\r\n{retry}"
     ).encode()
-    return head + page if body else head
+    return head, page

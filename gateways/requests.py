@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import httptools
@@ -11,6 +12,8 @@ from uwgate.conf.errors import ClientError
 from uwgate.conf.groups.http import HttpOptions
 from uwgate.gateways.exchange import Request
 from uwgate.gateways.wire import cgi, http1
+from uwgate.gateways.wire.hpack import Fields
+from uwgate.gateways.wire.http2_request import MalformedRequest, check_path, read_fields
 from uwgate.gateways.wire.uwsgi import MAX_BLOCK
 
 ROOM = 64  # bytes of a block that an exchange may still add
@@ -24,6 +27,8 @@ _QUERY = cgi.pack_key(b"QUERY_STRING")
 _PROTOCOLS = tuple(
     cgi.pack((("SERVER_PROTOCOL", b"HTTP/1.%d" % minor), ("SCRIPT_NAME", b""))) for minor in (0, 1)
 )
+
+_HTTP2 = cgi.pack((("SERVER_PROTOCOL", b"HTTP/2.0"), ("SCRIPT_NAME", b"")))
 
 
 class _Parsed:
@@ -65,6 +70,7 @@ class RequestReader:
             if mark
         )
         self._known: dict[tuple[bytes, int, bytes], _Known] = {}
+        self._known_http2: dict[Fields, tuple[bytes, _Known]] = {}  # by all fields but :path
 
     def read(self, head: bytes, peer: bytes) -> Request:
         """The request of a whole head; ``peer`` holds the connection's packed variables.
@@ -79,6 +85,60 @@ class RequestReader:
         known = self._known.get((method, minor, lines))
         if known is None:
             known = self._read_lines(method, minor, lines)
+        return self._request(method, target, _PROTOCOLS[minor], minor, known, peer)
+
+    def read_http2(self, fields: Fields, ended: bool, peer: bytes) -> Request:
+        """The request of a list of fields; ``ended``: it has no body.
+
+        Raises:
+            ClientError: the request is refused; MalformedRequest resets its stream.
+        """
+        index = next((i for i, field in enumerate(fields) if field[0] == b":path"), None)
+        if index is None:
+            read_fields(fields, self.limits)  # raises: only CONNECT, which is refused, has none
+            raise ClientError(501, "no :path")
+        key = fields[:index] + fields[index + 1 :]
+        path = fields[index][1]
+        found = self._known_http2.get(key)
+        if found is None:
+            found = self._read_http2_fields(fields)
+            if sum(len(name) + len(value) for name, value in key) <= MAX_KNOWN_SIZE:
+                if len(self._known_http2) >= MAX_KNOWN:
+                    self._known_http2.clear()
+                self._known_http2[key] = found
+        else:
+            check_path(found[0], path, self.limits)
+        method, known = found
+        request = self._request(method, path, _HTTP2, 1, known, peer)
+        if ended:
+            if request.length:
+                raise MalformedRequest(f"no body, but a content-length of {request.length}")
+            request.length = 0
+        elif b"CONTENT_LENGTH" not in known.fields:
+            if not self._options.http_chunked_input:
+                raise ClientError(411, "request body without its length")
+            request.length = None
+        request.expects_continue = request.length != 0 and known.framing.expects_continue
+        request.complete = request.length == 0
+        return request
+
+    def _read_http2_fields(self, fields: Fields) -> tuple[bytes, _Known]:
+        request = read_fields(fields, self.limits)
+        if request.protocol is not None:
+            raise ClientError(501, "extended CONNECT is not offered")
+        known = self._mean(1, request.lines, body=True)
+        return request.method, known
+
+    def _request(
+        self,
+        method: bytes,
+        target: bytes,
+        protocol: bytes,
+        minor: int,
+        known: _Known,
+        peer: bytes,
+    ) -> Request:
+        """The request with its block."""
         path, query, host = cgi.split_target(method, target)
         fields = known.packed
         name_block = self._name_block
@@ -92,7 +152,7 @@ class RequestReader:
                 *(_URI, size(len(target)), target),
                 *(_PATH, size(len(path)), path),
                 *(_QUERY, size(len(query)), query),
-                _PROTOCOLS[minor],
+                protocol,
                 name_block,
                 peer,
                 fields,
@@ -120,7 +180,20 @@ class RequestReader:
         """
         http1.check_lines(lines, self.limits)
         headers = self._feed(method, minor, lines)
+        known = self._mean(minor, headers)
+        if len(lines) <= MAX_KNOWN_SIZE:
+            if len(self._known) >= MAX_KNOWN:
+                self._known.clear()
+            self._known[method, minor, lines] = known
+        return known
+
+    def _mean(
+        self, minor: int, headers: Iterable[tuple[bytes, bytes]], *, body: bool = False
+    ) -> _Known:
+        """What fields mean. ``body``: there may be one without a field that says so."""
         fields, framing = http1.fields_and_framing(minor, headers)
+        if body and b"HTTP_EXPECT" in fields:
+            framing.expects_continue = True  # whether there is a body is known elsewhere
         length = framing.length
         if length is None:
             if not self._options.http_chunked_input:
@@ -128,12 +201,7 @@ class RequestReader:
         elif self.limit_post and length > self.limit_post:
             raise ClientError(413, f"body of {length} bytes, limit {self.limit_post}")
         cgi.remove_hop_by_hop(fields)
-        known = _Known(fields, framing, cgi.pack_fields(fields))
-        if len(lines) <= MAX_KNOWN_SIZE:
-            if len(self._known) >= MAX_KNOWN:
-                self._known.clear()
-            self._known[method, minor, lines] = known
-        return known
+        return _Known(fields, framing, cgi.pack_fields(fields))
 
     def _with_host(self, fields: dict[bytes, bytes], host: bytes | None) -> tuple[bytes, bytes]:
         """Packed fields and SERVER_NAME, where the Host decides about them."""

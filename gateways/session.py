@@ -27,6 +27,7 @@ from uwgate.gateways.leases import NOBODY
 from uwgate.gateways.pages import error_page
 from uwgate.gateways.states import STATUS_OF_TIMEOUT, State
 from uwgate.gateways.wire import http1
+from uwgate.gateways.wire.http2 import PREFACE
 from uwgate.gateways.wire.lease import MAX_QUEUED, MAY_TAKE
 from uwgate.gateways.wire.uwsgi import HEADER, decode_block
 
@@ -147,6 +148,8 @@ class Session:
         buffer = self.buffer
         gateway = self.gateway
         try:
+            if buffer[:4] == b"PRI " and self._begins_http2(buffer):
+                return
             while buffer[:2] == b"\r\n":  # RFC 9112 section 2.2
                 buffer = buffer[2:]
             end = http1.find_end(buffer, gateway.reader.limits)
@@ -189,6 +192,17 @@ class Session:
     def _has_body(self, length: int) -> bool:
         """Whether the body is there already, and small enough to be sent without waiting."""
         return not length or (length <= MAX_QUEUED and len(self.buffer) >= length)
+
+    def _begins_http2(self, buffer: bytes) -> bool:
+        """The client knows that we speak HTTP/2 here (RFC 9113 section 3.3): hand it over."""
+        gateway = self.gateway
+        if not gateway.options2.http2_prior_knowledge or not PREFACE.startswith(buffer[:24]):
+            return False
+        self.state = State.CLOSED
+        gateway.lane.remove(self.sock.fileno())
+        gateway.begin_http2(self.sock, self._peer, buffer)
+        gateway.forget(self)
+        return True
 
     # The worker
 
