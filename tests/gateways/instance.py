@@ -10,8 +10,9 @@ from typing import Any
 import trio
 import trio.testing
 
-from tests.gateways.peers import Client, Workers
+from tests.gateways.peers import Client, Stream, Workers
 from uwgate.conf.groups.http import HttpOptions
+from uwgate.conf.groups.http2 import Http2Options
 from uwgate.conf.groups.workers import WorkerOptions
 from uwgate.conf.settings import Settings
 from uwgate.conf.start import Listener, Start
@@ -27,17 +28,21 @@ class Instance:
         self.gateway = gateway
         self.workers = workers
         self.door = door
-        self.clients: list[Client] = []
+        self.clients: list[Stream] = []
         self.accepting = trio.CancelScope()
 
     async def connect(self) -> Client:
+        client = Client(await self.connected())
+        self.clients.append(client)
+        return client
+
+    async def connected(self) -> trio.socket.SocketType:
+        """A new connection to the gateway."""
         sock = trio.socket.socket(self.door.family, socket.SOCK_STREAM)
         # Else the kernel takes megabytes on behalf of a gateway that does not read.
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 65536)
         await sock.connect(self.door.getsockname())
-        client = Client(sock)
-        self.clients.append(client)
-        return client
+        return sock
 
     def drain(self, idle: float = 0.0) -> None:
         """What the gateway's process does when it is told to drain."""
@@ -65,12 +70,14 @@ def start_of(
     processes: int = 1,
     threads: int = 1,
     limit_post: int = 0,
+    http2: Http2Options | None = None,
     **http: Any,
 ) -> Start:
     """What the master would hand over."""
     name = door.getsockname()
     settings = Settings(
         http=HttpOptions(**http),
+        http2=http2 or Http2Options(),
         workers=WorkerOptions(processes=processes, threads=threads, limit_post=limit_post),
     )
     listener = Listener(
