@@ -187,6 +187,8 @@ async def test_an_upload_beyond_its_window_ends_the_connection() -> None:
     async with talking() as talk:
         client = talk.client
         await upload(client, 1)
+        lease = await talk.workers.accept()
+        await lease.packet()
         for _ in range(4):
             await client.data(1, bytes(16384))
         assert await client.ended_with() == FLOW_CONTROL_ERROR
