@@ -9,10 +9,17 @@ import pytest
 
 from tests.certificates import Authority, Certificate
 from uwgate.conf.groups.https import HttpsOptions
+from uwgate.gateways.tls.material import Material, Pair
 from uwgate.gateways.tls.ring import Ring
 from uwgate.gateways.tls.vault import Vault
 
 ADDRESS = "127.0.0.1:443"
+
+
+def material(certificate: Certificate, **values: object) -> Material:
+    """A certificate as the keeper hands it out."""
+    pair = Pair(chain=certificate.pem, key=certificate.key_pem)
+    return Material(pairs=(pair,), **values)  # type: ignore[arg-type]  # the names are the tests'
 
 
 class Write(Protocol):
@@ -65,7 +72,8 @@ def ring(write: Write, default: Certificate) -> MakeRing:
     """Make rings over a vault of their own."""
 
     def make(*, http2: bool = False, **values: object) -> Ring:
-        values.setdefault("https", (f"{ADDRESS},{write(default, 'default')}",))
+        if "https" not in values:
+            values["https"] = (f"{ADDRESS},{write(default, 'default')}",)
         options = HttpsOptions(**values)  # type: ignore[arg-type]  # the names are the tests'
         return Ring(options, Vault(options).material, http2=http2)
 
