@@ -113,7 +113,10 @@ def _serve(context: SSL.Context, sock: socket.socket) -> tuple[Exception | None,
     except SSL.Error as error:
         return error, None
     finally:
-        sock.close()
+        # Read to the end: else the client's send may fail before it has seen our alert.
+        sock.shutdown(socket.SHUT_WR)
+        while sock.recv(65536):
+            pass
     return None, peer.subject.rfc4514_string() if peer else None
 
 
