@@ -1,0 +1,1 @@
+"""TLS in the gateways: connections, certificates, names."""
