@@ -1,1 +1,1 @@
-"""TLS in the gateways: connections, certificates, names."""
+"""TLS of the gateways: certificates, their contexts, and who may read the keys."""
