@@ -15,6 +15,7 @@ from collections.abc import Callable
 import trio
 
 from uwgate.conf.address import parse_backend
+from uwgate.conf.errors import ConfigError
 from uwgate.conf.start import Listener, Start
 from uwgate.gateways import service
 from uwgate.gateways.backends import UwsgiBackends
@@ -131,8 +132,11 @@ class HttpGateway:
 
     def renew(self, name: str, material: bytes) -> None:
         """The certificates of ``name`` have changed: new handshakes get these."""
-        if self._ring is not None:
-            self._ring.renew(name, Material.from_bytes(material))
+        try:
+            if self._ring is not None:
+                self._ring.renew(name, Material.from_bytes(material))
+        except ConfigError as error:
+            log.error("%s: %s; what was served before stays", name, error)
 
     def exchange(self) -> Exchange:
         """An exchange for a request that does not take the lane."""

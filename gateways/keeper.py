@@ -18,7 +18,6 @@ import socket
 import sys
 import time
 import traceback
-from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import NoReturn
 
@@ -31,7 +30,6 @@ from uwgate.gateways import service
 from uwgate.gateways.http import HttpGateway
 from uwgate.gateways.tls import handover
 from uwgate.gateways.tls.inquiry import Inquiry
-from uwgate.gateways.tls.material import Material
 from uwgate.gateways.tls.ring import Ring
 from uwgate.gateways.tls.vault import Vault
 
@@ -40,16 +38,6 @@ log = logging.getLogger("uwgate.keeper")
 LOOK_INTERVAL = 1.0  # seconds between two looks at the certificates' files
 MAX_QUESTIONS = 64  # answered to one child before the others get their turn
 EXIT_ERROR = 1
-
-
-class Source:
-    """Where the ring gets what it does not have: the files, and in a gateway the keeper."""
-
-    def __init__(self, fetch: Callable[[str], Material | None]) -> None:
-        self.fetch = fetch
-
-    def __call__(self, name: str) -> Material | None:
-        return self.fetch(name)
 
 
 @dataclass(slots=True)
@@ -97,9 +85,8 @@ class Keeper:
         settings = self._start.settings
         logs.configure(settings.log)
         set_title(process_title(settings.master, "keeper"))
-        self._vault = Vault(settings.https)
-        self._source = Source(self._vault.material)
-        self._ring = Ring(settings.https, self._source)
+        self._vault = Vault(settings.https, environ=dict(os.environ))
+        self._ring = Ring(settings.https, self._vault.material)
         self._handle_signals()
         watch = self._selector.register
         watch(self._master, selectors.EVENT_READ, self._obey)
@@ -223,7 +210,7 @@ class Keeper:
             os.close(self._wake_write)
             for place in self._places:
                 self._close(place)
-            self._source.fetch = Inquiry(questions).fetch
+            self._ring.fetch = Inquiry(questions).fetch
             del self._vault
             http = self._start.settings.http
             service.run(
@@ -289,9 +276,7 @@ class Keeper:
             self._pass_on(control.encode("stop"))
             return
         place.due = time.monotonic() + place.backoff.pause_after(lived, was_ready=place.is_ready)
-        log.error(
-            "DAMN ! http %d (pid: %d) died, %s :( trying respawn ...", place.number, pid, how
-        )
+        log.error("DAMN ! http %d (pid: %d) died, %s :( trying respawn ...", place.number, pid, how)
 
     # Certificates
 
@@ -323,12 +308,15 @@ class Keeper:
             return
         self._next_look = now + LOOK_INTERVAL
         for name, material in self._vault.changed():
-            self._ring.renew(name, material)
+            try:
+                self._ring.renew(name, material)
+            except ConfigError as error:
+                log.error("%s: %s; what was served before stays", name, error)
+                continue
             data = material.to_bytes()
             for place in self._places:
                 if place.pid:
                     place.renewals[name] = data
-            log.info("%s: new certificates", name)
         for place in self._places:
             self._renew(place)
 

@@ -31,9 +31,7 @@ class RedirectSession(Session):
 
     __slots__ = ("_port",)
 
-    def __init__(
-        self, gateway: HttpGateway, sock: Socket, peer: bytes, port: int | None
-    ) -> None:
+    def __init__(self, gateway: HttpGateway, sock: Socket, peer: bytes, port: int | None) -> None:
         super().__init__(gateway, sock, peer)
         self._port = port
 

@@ -11,8 +11,8 @@ from trio.lowlevel import wait_writable
 from uwgate.gateways import relay
 from uwgate.gateways.session import RECEIVE_SIZE, Session
 from uwgate.gateways.states import State
-from uwgate.gateways.tls import variables
 from uwgate.gateways.streams import SendFirst
+from uwgate.gateways.tls import variables
 from uwgate.gateways.tls.connection import TlsError, TlsSocket
 
 if TYPE_CHECKING:

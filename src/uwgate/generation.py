@@ -13,9 +13,9 @@ from dataclasses import dataclass
 import trio
 
 from uwgate import exits
-from uwgate.conf.backoff import Backoff
 from uwgate.child import Child
 from uwgate.children import Children, Command
+from uwgate.conf.backoff import Backoff
 from uwgate.conf.errors import ConfigError
 from uwgate.conf.settings import Settings
 from uwgate.sockets import Sockets
