@@ -31,6 +31,11 @@ class Settings:
     log: LogOptions = field(default_factory=LogOptions)
     pairs: tuple[tuple[str, str | None], ...] = ()
 
+    @property
+    def speaks_tls(self) -> bool:
+        """Whether any address of the HTTP gateway does."""
+        return bool(self.https.https or self.https.https2)
+
     def to_json(self) -> dict[str, Any]:
         """The settings as JSON values; ``from_json`` reads them back."""
         return dataclasses.asdict(self)
