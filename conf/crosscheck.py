@@ -1,7 +1,8 @@
-"""What one option alone cannot show: addresses that clash or refer to nothing."""
+"""What one option alone cannot show: addresses that clash, parts that are not installed."""
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
@@ -21,12 +22,22 @@ LISTENING = (
     ("sockets", "http11_socket"),
 )
 
+# Options of the HTTP gateway that need a package: (field, module, package, extra that brings it).
+OPTIONAL = (
+    ("http_auto_brotli", "brotli", "Brotli", "brotli"),
+    ("http_auto_zstd", "zstandard", "zstandard", "zstd"),
+)
+
 Places = Mapping[tuple[str, str], list[Place]]
 
 
 def crosscheck(settings: Settings, places: Places) -> list[str]:
     """What is wrong with options that are right each by itself."""
-    return [*_shared_sockets(settings, places), *_twice(settings, places)]
+    return [
+        *_shared_sockets(settings, places),
+        *_twice(settings, places),
+        *_not_installed(settings, places),
+    ]
 
 
 def _listeners(settings: Settings, places: Places) -> list[tuple[str, Place, Address]]:
@@ -69,3 +80,12 @@ def _twice(settings: Settings, places: Places) -> list[str]:
             )
         seen[address] = (option, place)
     return problems
+
+
+def _not_installed(settings: Settings, places: Places) -> list[str]:
+    return [
+        f"{place}: {field.replace('_', '-')}: needs {package}: pip install 'uwgate[{extra}]'"
+        for field, module, package, extra in OPTIONAL
+        if getattr(settings.http, field) and importlib.util.find_spec(module) is None
+        for place in places.get(("http", field), [])
+    ]

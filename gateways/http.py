@@ -17,6 +17,7 @@ from uwgate.conf.address import parse_backend
 from uwgate.conf.start import Listener, Start
 from uwgate.gateways import service
 from uwgate.gateways.backends import UwsgiBackends
+from uwgate.gateways.compression import Compression
 from uwgate.gateways.exchange import Exchange
 from uwgate.gateways.lane import Lane
 from uwgate.gateways.lease_exchange import LeaseExchange
@@ -40,7 +41,8 @@ EXHAUSTED_PAUSE = 0.1  # seconds without accepting when descriptors or memory ha
 class HttpGateway:
     """One HTTP gateway process.
 
-    Sessions use its attributes: ``options``, ``reader`` and ``writer``, the ``lane``,
+    Sessions use its attributes: ``options``, ``reader`` and ``writer``, ``compression``,
+    the ``lane``,
     ``leases`` (None with ``http-to`` or without workers), the ``nursery`` of their tasks,
     ``now`` (trio's clock, at most ``TICK`` old) and ``idle_timeout`` (seconds).
     """
@@ -52,6 +54,7 @@ class HttpGateway:
         self.options = options = settings.http
         self.reader = RequestReader(options, settings.workers.limit_post)
         self.writer = ResponseWriter(options)
+        self.compression = Compression(options)
         self.lane = Lane()
         self.leases: LeasePool | None = None
         self.idle_timeout = options.http_keepalive
