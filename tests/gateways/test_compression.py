@@ -7,7 +7,7 @@ import importlib
 import os
 import zlib
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any
 
 import pytest
 import zstandard
@@ -29,15 +29,12 @@ from uwgate.gateways.wire import lease as wire
 brotli: Any = importlib.import_module("brotli")
 
 ASKING = b"200 OK\r\nContent-Type: text/plain\r\nuWSGI-Encoding: gzip\r\n"
-GZIP = {"http_auto_gzip": True}
-ALL = {"http_auto_gzip": True, "http_auto_brotli": True, "http_auto_zstd": True}
+GZIP: dict[str, Any] = {"http_auto_gzip": True}
+ALL: dict[str, Any] = {"http_auto_gzip": True, "http_auto_brotli": True, "http_auto_zstd": True}
 TEXT = b"All work and no play makes Jack a dull boy. " * 200
 
 
-class Decoder(Protocol):
-    """Decodes a stream, piece by piece."""
-
-    def __call__(self, data: bytes) -> bytes: ...
+Decoder = Callable[[bytes], bytes]  # decodes a stream, piece by piece
 
 
 def gunzip() -> Decoder:
