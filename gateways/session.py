@@ -176,7 +176,8 @@ class Session:
             self._packet = HEADER.pack(0, len(block), MAY_TAKE if queueable else 0) + block
             self.packet = self._packet if queueable else b""
             gateway.lane.expected += 1
-            gateway.leases.apply(self)
+            if gateway.leases.apply(self):
+                self.watch()  # the client may leave meanwhile
         else:
             self._leave_lane(relay.answer, self, request, gateway.exchange())
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import uwgate
 from uwgate.conf.errors import ConfigError
-from uwgate.conf.privileges import resolve_user
+from uwgate.conf.privileges import find_user
 from uwgate.conf.procname import process_title, set_title
 from uwgate.workers.access_log import AccessLog, memory_usage
 from uwgate.workers.application import DynamicApplications, change_directory
@@ -234,7 +234,7 @@ def _trusted_users(settings: Settings) -> frozenset[int]:
     for name in (settings.http.http_uid, settings.master.uid):
         if name is not None:
             try:
-                users.add(resolve_user(name))
+                users.add(find_user(name))
             except ConfigError:
                 say(f"no leases for user {name}: there is none of that name")
     return frozenset(users)

@@ -50,8 +50,8 @@ class Instance:
             session.sock.close()
             if session._lease is not None:
                 session._lease.sock.close()
-        for lease in self.gateway.leases._idle if self.gateway.leases else ():
-            lease.sock.close()
+        if self.gateway.leases is not None:
+            self.gateway.leases.close()
 
     async def run(self, nursery: trio.Nursery) -> None:
         with self.accepting:
