@@ -57,8 +57,13 @@ async def answer(session: Session, request: Request, exchange: Exchange) -> bool
 
 async def refuse(session: Session, status: int) -> bool:
     """Answer a request that was not understood, and close."""
+    return await dismiss(session, error_page(status))
+
+
+async def dismiss(session: Session, page: bytes) -> bool:
+    """Send a last response, and close; more of the request may be on its way."""
     _enter_response(session)
-    await streams.send_all(session.sock, error_page(status))
+    await streams.send_all(session.sock, page)
     return await linger(session)
 
 
