@@ -19,6 +19,7 @@ from uwgate.conf.errors import ConfigError
 from uwgate.conf.start import Listener, Start
 from uwgate.gateways import service
 from uwgate.gateways.backends import UwsgiBackends
+from uwgate.gateways.compression import Compression
 from uwgate.gateways.exchange import Exchange
 from uwgate.gateways.lane import Lane
 from uwgate.gateways.lease_exchange import LeaseExchange
@@ -51,7 +52,8 @@ class HttpGateway:
     """One HTTP gateway process.
 
     ``ring`` holds the certificates; None where nothing speaks TLS. Sessions use its
-    attributes: ``options``, ``https`` (options), ``reader`` and ``writer``, the ``lane``,
+    attributes: ``options``, ``https`` (options), ``reader``, ``writer`` and ``compression``,
+    the ``lane``,
     ``leases`` (None with ``http-to`` or without workers), the ``nursery`` of their tasks,
     ``now`` (trio's clock, at most ``TICK`` old), ``idle_timeout`` (seconds) and
     ``failed_handshakes`` (a count).
@@ -67,6 +69,7 @@ class HttpGateway:
         self._ring = ring
         self.reader = RequestReader(options, settings.workers.limit_post)
         self.writer = ResponseWriter(options)
+        self.compression = Compression(options)
         self.lane = Lane()
         self.leases: LeasePool | None = None
         self.idle_timeout = options.http_keepalive

@@ -15,11 +15,12 @@ import trio
 
 from uwgate.conf.errors import BackendError, ClientError, NoNodeError
 from uwgate.gateways import streams
+from uwgate.gateways.compression import Read
 from uwgate.gateways.exchange import Exchange, Reply, Request
 from uwgate.gateways.pages import error_page
 from uwgate.gateways.states import State
 from uwgate.gateways.wire.chunked import LAST_CHUNK, ChunkedDecoder, encode_chunk
-from uwgate.gateways.wire.lease import LENGTH, NO_BODY
+from uwgate.gateways.wire.lease import ENCODING, LENGTH, NO_BODY
 
 if TYPE_CHECKING:
     from uwgate.gateways.session import Session
@@ -205,6 +206,9 @@ class _Relay:
         session = self._session
         exchange = self._exchange
         reply = await exchange.begin(self._request, self._body, nursery)
+        read: Read = exchange.read
+        if reply.flags & ENCODING:
+            reply, read = session.gateway.compression.begin(self._request, reply, read)
         _enter_response(session)
         start, chunked, keep = session.gateway.writer.start(
             self._request,
@@ -216,10 +220,10 @@ class _Relay:
         if reply.flags & NO_BODY:
             await streams.send_all(session.sock, start)
             while not reply.last:  # nothing comes but the end
-                reply = Reply(reply.flags, b"", *await exchange.read())
+                reply = Reply(reply.flags, b"", *await read())
             return keep
         try:
-            await self._stream(start, reply, chunked)
+            await self._stream(start, reply, chunked, read)
         except BackendError as error:
             log.error("%s: %s: response broke off: %s", session.name, self._request, error)
             if not chunked and not reply.flags & LENGTH:
@@ -229,7 +233,7 @@ class _Relay:
             return False
         return keep
 
-    async def _stream(self, start: bytes, reply: Reply, chunked: bool) -> None:
+    async def _stream(self, start: bytes, reply: Reply, chunked: bool, read: Read) -> None:
         session = self._session
         gateway = session.gateway
         body, last = reply.body, reply.last
@@ -248,7 +252,7 @@ class _Relay:
             if last:
                 return
             session.deadline = gateway.now + gateway.options.http_timeout
-            body, last = await self._exchange.read()
+            body, last = await read()
 
     async def fail(self, status: int) -> None:
         """Tell the client what went wrong, if no response has begun."""

@@ -28,7 +28,7 @@ from uwgate.gateways.pages import error_page
 from uwgate.gateways.states import STATUS_OF_TIMEOUT, State
 from uwgate.gateways.streams import Socket
 from uwgate.gateways.wire import http1
-from uwgate.gateways.wire.lease import MAX_QUEUED, MAY_TAKE
+from uwgate.gateways.wire.lease import ENCODING, MAX_QUEUED, MAY_TAKE
 from uwgate.gateways.wire.uwsgi import HEADER, decode_block
 
 if TYPE_CHECKING:
@@ -223,6 +223,8 @@ class Session:
         self.gateway.lane.expected -= 1
         request = self._request
         assert request is not None
+        if flags & ENCODING:
+            flags, head, body = self.gateway.compression.whole(request, flags, head, body)
         start, _, keep = self.gateway.writer.start(request, flags, head, len(body), True)
         self._send(start + body, keep)
 
