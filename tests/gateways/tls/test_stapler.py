@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import datetime
 import threading
 from pathlib import Path
@@ -12,6 +11,7 @@ from OpenSSL import SSL
 
 from tests.certificates import DAY, NOW, Authority, Certificate
 from tests.gateways.tls.conftest import ADDRESS, material
+from tests.gateways.tls.conversation import handshake
 from tests.gateways.tls.test_ocsp import NOWHERE, answer
 from uwgate.conf.groups.https import HttpsOptions
 from uwgate.gateways.tls.material import Material
@@ -231,24 +231,6 @@ def stapled(context: SSL.Context) -> bytes:
     server.set_accept_state()
     handshake(client, server)
     return b"".join(seen)
-
-
-def handshake(client: SSL.Connection, server: SSL.Connection) -> None:
-    """Carry the bytes of a handshake from side to side, in memory."""
-    for _ in range(4):
-        for one, other in ((client, server), (server, client)):
-            advance(one)
-            carry(one, other)
-
-
-def advance(connection: SSL.Connection) -> None:
-    with contextlib.suppress(SSL.WantReadError):
-        connection.do_handshake()
-
-
-def carry(one: SSL.Connection, other: SSL.Connection) -> None:
-    with contextlib.suppress(SSL.WantReadError):
-        other.bio_write(one.bio_read(65536))
 
 
 def test_a_client_sees_the_response_after_a_renewal_of_its_ring(
