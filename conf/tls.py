@@ -25,6 +25,7 @@ from uwgate.conf.errors import ConfigError
 from uwgate.conf.groups.https import HttpsOptions
 
 PEM_TEXT = "-----BEGIN "
+PEM = re.compile(rf"{PEM_TEXT}[^,|]*")
 MAX_NAME = 253  # characters; RFC 1035 section 2.3.4 without the final dot
 MAX_PAIRS = 4  # certificates of one name; OpenSSL holds one of a kind of key
 
@@ -159,6 +160,11 @@ def server_name(text: str) -> str | None:
     if len(clean) > MAX_NAME or not text.isascii() or not SERVER_NAME.fullmatch(clean):
         return None
     return clean
+
+
+def without_pem(text: str) -> str:
+    """A value to be shown: PEM text, which may be a key, is left out."""
+    return PEM.sub("PEM text", text)
 
 
 def endpoints(options: HttpsOptions) -> Iterator[Endpoint]:

@@ -106,6 +106,8 @@ class ClientBody:
             ClientError: the chunks are malformed (400), or too many (413).
         """
         session, request = self._session, self._request
+        if request.body:  # in the lane already
+            return
         buffer, session.buffer = session.buffer, b""
         if request.length is None:
             self._chunks = ChunkedDecoder()

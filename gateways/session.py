@@ -181,16 +181,25 @@ class Session:
         gateway = self.gateway
         self.state = State.BACKEND
         self.deadline = gateway.now + gateway.options.http_timeout
-        if request.length == 0 and gateway.leases is not None:
+        length = request.length
+        if gateway.leases is not None and length is not None and self._has_body(length):
             block = request.block
-            queueable = len(block) <= MAX_QUEUED_BLOCK
-            self._packet = HEADER.pack(0, len(block), MAY_TAKE if queueable else 0) + block
+            if length:
+                request.body = self.buffer[:length]
+                self.buffer = self.buffer[length:]
+            queueable = len(block) + length <= MAX_QUEUED_BLOCK
+            header = HEADER.pack(0, len(block), MAY_TAKE if queueable else 0)
+            self._packet = header + block + request.body
             self.packet = self._packet if queueable else b""
             gateway.lane.expected += 1
             if gateway.leases.apply(self):
                 self.watch()  # the client may leave meanwhile
         else:
             self._leave_lane(relay.answer, self, request, gateway.exchange())
+
+    def _has_body(self, length: int) -> bool:
+        """Whether the body is there already, and small enough to be sent without waiting."""
+        return not length or (length <= MAX_QUEUED and len(self.buffer) >= length)
 
     # The worker
 

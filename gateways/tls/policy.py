@@ -2,41 +2,14 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Sequence
-
 from OpenSSL import SSL
 
-from uwgate.conf.errors import ConfigError
+from uwgate.conf.ciphers import option_bits, set_ciphers, set_ciphersuites
 from uwgate.conf.groups.https import HttpsOptions
 
 VERSIONS = {"1.2": SSL.TLS1_2_VERSION, "1.3": SSL.TLS1_3_VERSION}
 
-# Forward secrecy and authenticated encryption only (RFC 9325 section 4.2). Level 2: no key
-# and no hash below 112 bits.
-LEVEL = "@SECLEVEL=2"
-CIPHERS = ":".join(
-    (
-        "ECDHE-ECDSA-AES128-GCM-SHA256",
-        "ECDHE-RSA-AES128-GCM-SHA256",
-        "ECDHE-ECDSA-AES256-GCM-SHA384",
-        "ECDHE-RSA-AES256-GCM-SHA384",
-        "ECDHE-ECDSA-CHACHA20-POLY1305",
-        "ECDHE-RSA-CHACHA20-POLY1305",
-    )
-)
-
-# Bits that pyOpenSSL has no names for, from OpenSSL's ssl.h.
-OP_NO_EXTENDED_MASTER_SECRET = 1 << 0
-OP_CLEANSE_PLAINTEXT = 1 << 1
-OP_LEGACY_SERVER_CONNECT = 1 << 2
-OP_IGNORE_UNEXPECTED_EOF = 1 << 7
-OP_ALLOW_CLIENT_RENEGOTIATION = 1 << 8
-OP_ALLOW_NO_DHE_KEX = 1 << 10
-OP_ALLOW_UNSAFE_LEGACY_RENEGOTIATION = 1 << 18
-OP_NO_ENCRYPT_THEN_MAC = 1 << 19
-OP_PRIORITIZE_CHACHA = 1 << 21
-OP_NO_ANTI_REPLAY = 1 << 24
+OP_PRIORITIZE_CHACHA = 1 << 21  # pyOpenSSL has no name for it
 
 # PRIORITIZE_CHACHA: a client that puts ChaCha20 first has no AES in hardware; it gets it.
 OPTIONS = (
@@ -46,73 +19,12 @@ OPTIONS = (
     | OP_PRIORITIZE_CHACHA
 )
 
-WEAKENING = {
-    OP_NO_EXTENDED_MASTER_SECRET: "lets sessions be bound to another handshake (RFC 7627)",
-    OP_LEGACY_SERVER_CONNECT: "concerns insecure renegotiation",
-    OP_IGNORE_UNEXPECTED_EOF: "hides that a message was cut off",
-    OP_ALLOW_CLIENT_RENEGOTIATION: "lets clients renegotiate for ever",
-    OP_ALLOW_NO_DHE_KEX: "gives up forward secrecy of resumed sessions",
-    OP_ALLOW_UNSAFE_LEGACY_RENEGOTIATION: "allows insecure renegotiation (CVE-2009-3555)",
-    OP_NO_ENCRYPT_THEN_MAC: "weakens CBC ciphers (RFC 7366)",
-    OP_NO_ANTI_REPLAY: "allows early data to be replayed",
-}
-
-WEAK_SUITE = re.compile(r"RC4|(?<!A)DES|NULL|EXP|MD5|ADH|AECDH|IDEA|SEED|PSK|SRP|ARIA.*CBC")
-KEY_TRANSPORT = re.compile(r"(?!ECDHE|DHE|TLS_)")  # the key is sent under RSA: no forward secrecy
-CBC_SHA1 = re.compile(r".*-SHA\Z")
-
-
-def option_bits(bits: Sequence[int]) -> int:
-    """The values of ``ssl-option`` in one number.
-
-    Raises:
-        ConfigError: a bit would weaken the connections.
-    """
-    together = 0
-    for value in bits:
-        for bit, reason in WEAKENING.items():
-            if value & bit:
-                raise ConfigError(f"ssl-option = {value}: {bit} {reason}; it is never set here")
-        together |= value
-    return together
-
-
-def check_ciphers(ciphers: str) -> list[str]:
-    """Warnings about a list of ciphers of TLS 1.2, in OpenSSL's language.
-
-    Raises:
-        ConfigError: OpenSSL knows none of them, or one is too weak to protect anything.
-    """
-    context = SSL.Context(SSL.TLS_SERVER_METHOD)
-    set_ciphers(context, ciphers)
-    names = [name for name in SSL.Connection(context).get_cipher_list() if "TLS_" not in name]
-    if weak := [name for name in names if WEAK_SUITE.search(name)]:
-        raise ConfigError(f"ciphers {ciphers!r} hold {', '.join(weak)}, which protects nothing")
-    warnings: list[str] = []
-    if old := [name for name in names if CBC_SHA1.match(name)]:
-        warnings.append(f"old ciphers: {', '.join(old)}; prefer those with GCM or CHACHA20")
-    if static := [name for name in names if KEY_TRANSPORT.match(name) and name not in old]:
-        warnings.append(f"no forward secrecy: {', '.join(static)}; prefer those with ECDHE")
-    return warnings
-
-
-def set_ciphers(context: SSL.Context, ciphers: str | None) -> None:
-    """The ciphers of TLS 1.2, at our security level.
-
-    Raises:
-        ConfigError: OpenSSL knows none of them.
-    """
-    text = ciphers or CIPHERS
-    if "@SECLEVEL" in text:
-        raise ConfigError(f"ciphers {text!r}: the security level is fixed, remove @SECLEVEL")
-    try:
-        context.set_cipher_list(f"{LEVEL}:{text}".encode())
-    except SSL.Error as error:
-        raise ConfigError(f"ciphers {text!r}: OpenSSL knows none of them") from error
-
 
 def apply(context: SSL.Context, options: HttpsOptions, ciphers: str | None) -> None:
     """Give a context everything that does not depend on its certificate.
+
+    ``ciphers`` None: those of the options, or ours. The groups are OpenSSL's own, which are
+    today's best: X25519MLKEM768 (from OpenSSL 3.5), X25519, P-256, P-384.
 
     Raises:
         ConfigError: OpenSSL does not take what the options say.
@@ -123,8 +35,4 @@ def apply(context: SSL.Context, options: HttpsOptions, ciphers: str | None) -> N
     context.set_mode(SSL.MODE_RELEASE_BUFFERS)
     set_ciphers(context, ciphers or options.ssl_ciphers)
     if options.ssl_ciphersuites:
-        try:
-            context.set_tls13_ciphersuites(options.ssl_ciphersuites.encode())
-        except SSL.Error as error:
-            text = options.ssl_ciphersuites
-            raise ConfigError(f"ssl-ciphersuites = {text!r}: OpenSSL does not know it") from error
+        set_ciphersuites(context, options.ssl_ciphersuites)

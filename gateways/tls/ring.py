@@ -10,8 +10,10 @@ began in).
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import logging
+import os
 import re
 import time
 from collections import OrderedDict
@@ -31,6 +33,30 @@ ABSENT_SECONDS = 5.0  # a file that is put into sni-dir is found after this long
 MAX_ABSENT = 10_000  # names
 
 Fetch = Callable[[str], Material | None]
+
+
+class KeyLog:
+    """Appends the keys of sessions to a file, for debugging.
+
+    The file is opened before the fork, with the privileges of then; one line is one write.
+    """
+
+    def __init__(self, path: str) -> None:
+        """Raises ConfigError where the file cannot be written."""
+        try:
+            self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise ConfigError(f"ssl-keylog-file = {path}: {error.strerror}") from error
+        log.warning("%s: the keys of all connections are written here", path)
+
+    def __call__(self, line: bytes) -> None:
+        """Write one line."""
+        with contextlib.suppress(OSError):  # a full disk is no reason to refuse clients
+            os.write(self._fd, line + b"\n")
+
+    def __del__(self) -> None:
+        with contextlib.suppress(AttributeError):
+            os.close(self._fd)
 
 
 class Held:
@@ -73,6 +99,7 @@ class Ring:
         self._options = options
         self._http2 = http2
         self._clock = clock
+        self._keylog = KeyLog(options.ssl_keylog_file) if options.ssl_keylog_file else None
         self._session_context = hashlib.sha256(options.https_session_context.encode()).digest()
         self._fixed: dict[str, Held] = {}
         self._begin: dict[str, SSL.Context] = {}
@@ -109,15 +136,16 @@ class Ring:
         name = tls.server_name(server_name) if server_name else None
         if name is None or name.startswith("*"):
             return self._fixed[address]
-        wildcard = "*." + name.partition(".")[2]
-        for known in (name, wildcard):
+        _, dot, parent = name.partition(".")
+        candidates = (name, f"*.{parent}") if dot else (name,)
+        for known in candidates:
             if known in self._names:
                 return self._fixed[known]
         for expression, key in self._regexps:
             if expression.search(name):
                 return self._fixed[key]
         if self._options.sni_dir is not None:
-            for known in (name, wildcard):
+            for known in candidates:
                 if held := self._from_directory(known):
                     return held
         return self._fixed[address]
@@ -135,6 +163,7 @@ class Ring:
             self._options,
             session_context=self._session_context,
             http2=self._http2,
+            keylog=self._keylog,
         )
         return Held(context, material)
 
@@ -154,7 +183,7 @@ class Ring:
             # that its client was checked against (CVE-2025-23419 was that in another
             # server). So where clients are verified, sessions are not resumed.
             connection.set_options(SSL.OP_NO_TICKET)
-            if connection.master_key():
+            if _is_resumed(connection):
                 connection.set_shutdown(SSL.SENT_SHUTDOWN | SSL.RECEIVED_SHUTDOWN)
 
     def _from_directory(self, name: str) -> Held | None:
@@ -186,4 +215,15 @@ class Ring:
         if until > self._clock():
             return True
         del self._absent[name]
+        return False
+
+
+def _is_resumed(connection: SSL.Connection) -> bool:
+    """Whether a handshake that has come as far as its server name continues a session.
+
+    A new session has no master key yet, for which pyOpenSSL raises.
+    """
+    try:
+        return connection.master_key() is not None
+    except SSL.Error:
         return False

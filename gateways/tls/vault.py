@@ -5,32 +5,42 @@ from __future__ import annotations
 import datetime
 import logging
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
-from uwgate.conf import tls
-from uwgate.conf.certificates import MAX_PEM_BYTES, check_authorities, check_pair
 from uwgate.conf.errors import ConfigError
 from uwgate.conf.groups.https import HttpsOptions
-from uwgate.conf.tls import Identity
+from uwgate.conf.identities import identities, open_identity, password_of, paths
+from uwgate.conf.tls import Identity, server_name
 from uwgate.gateways.tls.material import Material, Pair
 
 log = logging.getLogger("uwgate.tls")
 
-Stamp = tuple[int, int, int, int] | None  # mtime and ctime in ns, size, inode; None: no file
+SECOND = ".ecdsa"  # the second certificate of a name in sni-dir: NAME.ecdsa.crt
+ENDS = (".crt", ".key", ".ca", f"{SECOND}.crt", f"{SECOND}.key")
 
-# What the second certificate of a name is called in sni-dir, beside NAME.crt.
-SECOND = ".ecdsa"
+# Clocks of file systems tick slower than programs write: what is younger than this is read
+# once more, and is not complained of, because its other half may be on its way.
+SETTLED_SECONDS = 1.0
+MAX_LOOKS = 1000  # names of sni-dir that one call of ``changed`` looks at; 5 files each
+
+Stamp = tuple[int, int, int, int] | None  # mtime and ctime in ns, size, inode; None: no file
 
 
 @dataclass(slots=True)
 class _Entry:
-    """What was handed out under one name, and what its files were then."""
+    """What was handed out under one name, and what its files were then.
 
-    identity: Identity
+    ``identity`` is None for a name of sni-dir, whose files are looked for each time.
+    ``young``: a file had been written just before it was read. ``complaint`` is what was
+    logged last.
+    """
+
+    identity: Identity | None
     material: Material | None = None
     stamps: dict[str, Stamp] = field(default_factory=dict)
-    complaint: str = ""  # what was logged last, so that it is logged once
+    young: bool = False
+    complaint: str = ""
 
 
 class Vault:
@@ -39,8 +49,8 @@ class Vault:
     def __init__(
         self,
         options: HttpsOptions,
+        environ: Mapping[str, str] | None = None,
         *,
-        environ: dict[str, str] | None = None,
         now: Callable[[], datetime.datetime] = lambda: datetime.datetime.now(datetime.UTC),
     ) -> None:
         """``environ`` is where ssl-key-password-env looks.
@@ -52,167 +62,122 @@ class Vault:
         self._now = now
         self._password = password_of(options, environ or {})
         self._fixed = dict(identities(options))
+        # Names of sni-dir enter only when they have files, so the folder bounds it.
         self._entries: dict[str, _Entry] = {}
+        self._folder_stamp: Stamp = None
+        self._next_look = 0
 
     def material(self, name: str) -> Material | None:
         """What is to be served under a name; None: nothing, or nothing good.
 
+        A broken pair is logged once, and what was served before stays.
+
         Raises:
             ConfigError: a name that the options themselves hold cannot be served.
         """
-        fixed = self._fixed.get(name)
         entry = self._entries.get(name)
-        if entry is not None and not self._look(entry):
-            return entry.material
-        identity = fixed or self._in_directory(name)
-        if identity is None:
-            self._entries.pop(name, None)
-            return None
-        entry = entry or _Entry(identity)
-        try:
-            self._read(entry)
-        except ConfigError as error:
-            if fixed is not None and entry.material is None:
-                raise ConfigError(f"{name}: {error}") from error
-            self._complain(name, entry, error)
-        if entry.material is not None:
-            self._entries[name] = entry
+        if entry is None:
+            if name not in self._fixed and not self._is_in_folder(name):
+                return None
+            entry = _Entry(self._fixed.get(name))
+        if entry.material is None or self._is_changed(name, entry):
+            try:
+                self._read(name, entry)
+            except ConfigError as error:
+                if name in self._fixed and entry.material is None:
+                    raise ConfigError(f"{name}: {error}") from error
+                self._complain(name, entry, error)
+        self._entries[name] = entry
         return entry.material
 
     def changed(self) -> list[tuple[str, Material]]:
         """Names whose files have changed since they were handed out, with what is in them.
 
-        What cannot be served is logged once; the old stays, and the files are tried again
-        when they change again.
+        To be called once a second. What cannot be served is logged once and the old stays;
+        the files are tried again when they change again.
         """
         found: list[tuple[str, Material]] = []
-        for name, entry in self._entries.items():
-            if not self._look(entry):
+        for name in self._to_look_at():
+            entry = self._entries[name]
+            if not self._is_changed(name, entry):
                 continue
             before = entry.material
             try:
-                self._read(entry)
+                self._read(name, entry)
             except ConfigError as error:
                 self._complain(name, entry, error)
                 continue
-            if entry.material != before and entry.material is not None:
+            if entry.material is not None and entry.material != before:
                 log.info("%s: new certificate", name)
                 found.append((name, entry.material))
         return found
 
-    def _look(self, entry: _Entry) -> bool:
-        return any(stamp != _stamp(path) for path, stamp in entry.stamps.items())
+    def _to_look_at(self) -> Iterable[str]:
+        """All names, or a part of them where they are many and the folder is as it was."""
+        names = list(self._entries)
+        if len(names) <= MAX_LOOKS:
+            return names
+        stamp = None if self._options.sni_dir is None else _stamp(self._options.sni_dir)
+        if stamp != self._folder_stamp:  # files were replaced, not written over
+            self._folder_stamp = stamp
+            return names
+        start = self._next_look % len(names)
+        self._next_look = start + MAX_LOOKS
+        part = names[start : start + MAX_LOOKS]
+        return dict.fromkeys([*self._fixed, *part])
 
-    def _read(self, entry: _Entry) -> None:
+    def _is_changed(self, name: str, entry: _Entry) -> bool:
+        return entry.young or entry.stamps != {path: _stamp(path) for path in self._paths(name)}
+
+    def _paths(self, name: str) -> list[str]:
+        identity = self._fixed.get(name)
+        if identity is not None:
+            return paths(identity)
+        base = os.path.join(self._options.sni_dir or "", name)
+        return [base + end for end in ENDS]
+
+    def _read(self, name: str, entry: _Entry) -> None:
         # Stamps first: what is written while we read is seen as a change next time.
-        entry.stamps = {path: _stamp(path) for path in paths(entry.identity)}
-        entry.material = read(entry.identity, self._password, self._now())
+        now = self._now()
+        entry.stamps = {path: _stamp(path) for path in self._paths(name)}
+        youngest = max((stamp[0] for stamp in entry.stamps.values() if stamp), default=0)
+        entry.young = now.timestamp() - youngest / 1e9 < SETTLED_SECONDS
+        identity = entry.identity or self._in_folder(name)
+        opened = open_identity(identity, self._password, now)
         entry.complaint = ""
+        for pair in opened.pairs:
+            for warning in pair.warnings:
+                log.warning("%s: %s", name, warning)
+        entry.material = Material(
+            pairs=tuple(Pair(chain=one.chain_pem, key=one.key_pem) for one in opened.pairs),
+            ciphers=identity.ciphers,
+            client_ca=opened.client_ca,
+            client_required=identity.client_required,
+        )
 
     def _complain(self, name: str, entry: _Entry, error: ConfigError) -> None:
-        if entry.complaint != str(error):
-            entry.complaint = str(error)
-            log.error("%s: %s; what was served before stays", name, error)
+        if entry.young or entry.complaint == str(error):
+            return
+        entry.complaint = str(error)
+        stays = "" if entry.material is None else "; what was served before stays"
+        log.error("%s: %s%s", name, error, stays)
 
-    def _in_directory(self, name: str) -> Identity | None:
+    def _is_in_folder(self, name: str) -> bool:
+        """Whether sni-dir has a certificate for a name, which comes from a client."""
         folder = self._options.sni_dir
-        if folder is None or tls.server_name(name) != name:
-            return None
-        base = os.path.join(folder, name)
-        if not os.path.exists(f"{base}.crt"):
-            return None
-        ends = [end for end in ("", SECOND) if os.path.exists(f"{base}{end}.crt")]
+        if folder is None or server_name(name) != name:
+            return False
+        return os.path.exists(os.path.join(folder, f"{name}.crt"))
+
+    def _in_folder(self, name: str) -> Identity:
+        base = os.path.join(self._options.sni_dir or "", name)
+        ends = [end for end in ("", SECOND) if not end or os.path.exists(f"{base}{end}.crt")]
         return Identity(
             certificate=tuple(f"{base}{end}.crt" for end in ends),
             key=tuple(f"{base}{end}.key" for end in ends),
             ciphers=self._options.sni_dir_ciphers,
             client_ca=f"{base}.ca" if os.path.exists(f"{base}.ca") else None,
         )
-
-
-def identities(options: HttpsOptions) -> Iterator[tuple[str, Identity]]:
-    """Everything that the options name themselves, by the name that a ring asks for."""
-    for endpoint in tls.endpoints(options):
-        yield endpoint.address, endpoint.identity
-    for text in options.sni:
-        yield tls.parse_sni(text)
-    for text in options.sni_regexp:
-        expression, identity = tls.parse_sni_regexp(text)
-        yield f"~{expression}", identity
-
-
-def password_of(options: HttpsOptions, environ: dict[str, str]) -> bytes | None:
-    """The password of encrypted keys, None without one.
-
-    Raises:
-        ConfigError: it is not where the options say.
-    """
-    if options.ssl_key_password_file is not None:
-        text = _file(options.ssl_key_password_file)
-        return text.splitlines()[0] if text else b""
-    if options.ssl_key_password_env is not None:
-        password = environ.get(options.ssl_key_password_env)
-        if password is None:
-            raise ConfigError(f"ssl-key-password-env = {options.ssl_key_password_env}: not set")
-        return os.fsencode(password)
-    return None
-
-
-def read(identity: Identity, password: bytes | None, now: datetime.datetime) -> Material:
-    """The bytes behind an identity, checked.
-
-    Raises:
-        ConfigError: a file cannot be read, or what is in it cannot be served.
-    """
-    pairs: list[Pair] = []
-    kinds: dict[str, str] = {}
-    for certificate, key in zip(identity.certificate, identity.key, strict=True):
-        where = _shown(certificate)
-        try:
-            checked = check_pair(_file(certificate), _file(key), password=password, now=now)
-        except ConfigError as error:
-            raise ConfigError(f"{where}, {_shown(key)}: {error}") from error
-        if checked.kind in kinds:
-            other = kinds[checked.kind]
-            raise ConfigError(f"{where}: an {checked.kind} certificate, as {other} is already")
-        kinds[checked.kind] = where
-        pairs.append(Pair(chain=checked.chain_pem, key=checked.key_pem))
-    client_ca = None
-    if identity.client_ca is not None:
-        client_ca = _file(identity.client_ca)
-        try:
-            check_authorities(client_ca)
-        except ConfigError as error:
-            raise ConfigError(f"{_shown(identity.client_ca)}: {error}") from error
-    return Material(
-        pairs=tuple(pairs),
-        ciphers=identity.ciphers,
-        client_ca=client_ca,
-        client_required=identity.client_required,
-    )
-
-
-def paths(identity: Identity) -> list[str]:
-    """The files that an identity is made of."""
-    named = (*identity.certificate, *identity.key, identity.client_ca or tls.PEM_TEXT)
-    return [one for one in named if not one.startswith(tls.PEM_TEXT)]
-
-
-def _file(source: str) -> bytes:
-    if source.startswith(tls.PEM_TEXT):
-        return source.encode()
-    try:
-        with open(source, "rb") as file:
-            data = file.read(MAX_PEM_BYTES + 1)
-    except OSError as error:
-        raise ConfigError(f"{source}: cannot be read: {error.strerror}") from error
-    if len(data) > MAX_PEM_BYTES:
-        raise ConfigError(f"{source}: more than {MAX_PEM_BYTES} bytes")
-    return data
-
-
-def _shown(source: str) -> str:
-    return "PEM text" if source.startswith(tls.PEM_TEXT) else source
 
 
 def _stamp(path: str) -> Stamp:

@@ -118,7 +118,7 @@ class Children:
             await self._wait_gone(orphans)
         left = [pid for pid in orphans if pid in self._orphans]
         if left:
-            log.warning("orphans %s did not finish in %g s: killed", left, mercy)
+            log.warning("orphaned processes %s did not finish in %g s: killed", left, mercy)
             self.signal_orphans(left, signal.SIGKILL)
             await self._wait_gone(left)
 
@@ -173,7 +173,7 @@ class Children:
         orphan = self._orphans.pop(pid, None)
         if orphan is not None:
             orphan.set()
-            log.info("orphan (pid: %d) %s", pid, describe_status(status))
+            log.info("orphaned process (pid: %d) %s", pid, describe_status(status))
 
 
 def _parent_of(pid: int) -> int | None:
