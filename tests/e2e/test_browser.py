@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.certificates import Authority, Certificate
+
 from .browser import Browser, BrowserError, Page
 from .processes import APPS, free_port, running_uwgate
 
@@ -32,26 +34,42 @@ class Site:
 
 
 @contextlib.contextmanager
-def plain(folder: Path) -> Iterator[Site]:
+def plain(folder: Path, certificate: Certificate) -> Iterator[Site]:
     with running_uwgate("--http", "127.0.0.1:0", *CODINGS, *APP, folder=folder) as program:
         host, port = program.address
         yield Site(f"http://{host}:{port}", "http/1.1")
 
 
-SITES = {"http": plain}
+@contextlib.contextmanager
+def encrypted(folder: Path, certificate: Certificate) -> Iterator[Site]:
+    certificate.write(folder, "site")
+    where = ("--https", "127.0.0.1:0,site.crt,site.key")
+    with running_uwgate(*where, *CODINGS, *APP, folder=folder) as program:
+        _, port = program.address
+        yield Site(f"https://localhost:{port}", "http/1.1")
+
+
+SITES = {"http": plain, "https": encrypted}
 
 
 @pytest.fixture(scope="module")
-def browser(shared_folder: Path) -> Iterator[Browser]:
-    with Browser(shared_folder) as browser:
+def certificate() -> Certificate:
+    return Authority().server("localhost")
+
+
+@pytest.fixture(scope="module")
+def browser(shared_folder: Path, certificate: Certificate) -> Iterator[Browser]:
+    with Browser(shared_folder, [certificate.chain[0]]) as browser:
         yield browser
 
 
 @pytest.fixture(scope="module", params=SITES)
-def site(request: pytest.FixtureRequest, shared_folder: Path) -> Iterator[Site]:
+def site(
+    request: pytest.FixtureRequest, shared_folder: Path, certificate: Certificate
+) -> Iterator[Site]:
     folder = shared_folder / request.param
     folder.mkdir()
-    with SITES[request.param](folder) as site:
+    with SITES[request.param](folder, certificate) as site:
         yield site
 
 
@@ -184,6 +202,15 @@ def test_a_request_that_is_given_up_harms_no_other(page: Page) -> None:
     assert answer == ["AbortError", "GET"]
 
 
-def test_a_server_that_nobody_knows_is_an_error(browser: Browser) -> None:
+def test_a_certificate_of_somebody_else_is_refused(browser: Browser, folder: Path) -> None:
+    stranger = Authority().server("localhost", number=1)
+    with (
+        encrypted(folder, stranger) as site,
+        pytest.raises(BrowserError, match="ERR_CERT_AUTHORITY_INVALID"),
+    ):
+        browser.page().open(site.url)
+
+
+def test_where_nobody_listens_there_is_no_page(browser: Browser) -> None:
     with pytest.raises(BrowserError, match="ERR_CONNECTION_REFUSED"):
         browser.page().open(f"http://127.0.0.1:{free_port()}/")
