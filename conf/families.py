@@ -59,8 +59,6 @@ ACCEPTED: dict[str, str] = {
 SUPERFLUOUS: dict[str, re.Pattern[str]] = {
     # The well-known way to a graceful SIGTERM, which uwgate has without it.
     "hook-master-start": re.compile(r"unix_signal:(2|3|15)\s+(gracefully_)?kill_(them_all|all)\s*"),
-    # Expect: 100-continue is always answered; a number would be a limit for bodies.
-    "http-manage-expect": re.compile(r"(?i)|1|true|yes|on"),
 }
 
 # Plugins of uWSGI whose work uwgate does itself, or whose options say so themselves.
@@ -187,7 +185,7 @@ NOT_OFFERED: tuple[tuple[re.Pattern[str], str], ...] = tuple(
             _ASYNC,
         ),
         (
-            r"websockets?-.*|http-websockets|http-raw-body|http-manage-.*",
+            r"http-manage-rtsp",
             "proxy these connections in the web server in front",
         ),
         (r".*-proxy-protocol", "pass the client's address in X-Forwarded-For"),
