@@ -13,6 +13,7 @@ import pytest
 
 from tests.certificates import Authority, Certificate
 
+from . import peers
 from .browser import Browser, BrowserError, Page
 from .processes import APPS, free_port, running_uwgate
 
@@ -214,3 +215,43 @@ def test_a_certificate_of_somebody_else_is_refused(browser: Browser, folder: Pat
 def test_where_nobody_listens_there_is_no_page(browser: Browser) -> None:
     with pytest.raises(BrowserError, match="ERR_CONNECTION_REFUSED"):
         browser.page().open(f"http://127.0.0.1:{free_port()}/")
+
+
+@pytest.fixture(scope="module")
+def echo(shared_folder: Path, certificate: Certificate) -> Iterator[Site]:
+    """A page beside a WebSocket, on a real uWSGI behind our TLS."""
+    folder = shared_folder / "echo"
+    folder.mkdir()
+    certificate.write(folder, "site")
+    backend = f"{folder}/uwsgi.sock"
+    where = ("--https", "127.0.0.1:0,site.crt,site.key", "--http-to", backend)
+    with (
+        peers.uwsgi(folder, "--socket", backend, app="echo_socket.py"),
+        running_uwgate(*where, folder=folder) as program,
+    ):
+        _, port = program.address
+        yield Site(f"https://localhost:{port}", "http/1.1")
+
+
+def test_a_websocket_echoes(browser: Browser, echo: Site) -> None:
+    page = browser.page()
+    page.open(echo.url)
+    answers = page.run(
+        """
+        const messages = ['Grüße', '', 'x'.repeat(70_000), 'end'];
+        const socket = new WebSocket(location.href.replace('http', 'ws') + 'echo');
+        const answers = [];
+        await new Promise((resolve, reject) => {
+            socket.onopen = () => messages.forEach(message => socket.send(message));
+            socket.onerror = () => reject(new Error('after ' + answers.length));
+            socket.onclose = event => reject(new Error('closed with ' + event.code));
+            socket.onmessage = event => {
+                answers.push(event.data);
+                if (event.data == 'end') resolve();
+            };
+        });
+        socket.close();
+        return answers;
+        """
+    )
+    assert answers == ["Grüße", "", "x" * 70_000, "end"]
