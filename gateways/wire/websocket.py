@@ -72,12 +72,13 @@ class MessageReader:
     ``masked``: the peer is a client, which has to mask (section 5.1).
     """
 
-    __slots__ = ("_buffer", "_kind", "_masked", "_max_size", "_message", "_text")
+    __slots__ = ("_buffer", "_end", "_kind", "_masked", "_max_size", "_message", "_text")
 
     def __init__(self, max_size: int, *, masked: bool = True) -> None:
         self._max_size = max_size
         self._masked = masked
         self._buffer = bytearray()
+        self._end = 0  # of the frame that the buffer begins with, as far as is known
         self._kind: Opcode | None = None  # of the message whose fragments are being collected
         self._message = bytearray()
         self._text = codecs.getincrementaldecoder("utf-8")()
@@ -85,6 +86,15 @@ class MessageReader:
     def feed(self, data: bytes) -> None:
         """Take received bytes."""
         self._buffer += data
+
+    @property
+    def missing(self) -> int:
+        """How many bytes more are needed at least, after ``next`` has returned None.
+
+        Who receives no more than these never holds a message that nobody has asked for, and so
+        may go on waiting for the socket.
+        """
+        return self._end - len(self._buffer)
 
     def next(self) -> Message | None:
         """The next message or control frame; None while bytes are missing.
@@ -106,6 +116,7 @@ class MessageReader:
     def _frame(self) -> tuple[bool, Opcode, bytes] | None:
         """Take one frame off the buffer: whether it is final, its opcode and its payload."""
         buffer = self._buffer
+        self._end = 6 if self._masked else 2
         if len(buffer) < 2:
             return None
         first, second = buffer[0], buffer[1]
@@ -131,6 +142,7 @@ class MessageReader:
             if size > _SHORT:
                 length = _LENGTH16 if size == 126 else _LENGTH64
                 start += length.size
+                self._end = start + 4 if self._masked else start
                 if len(buffer) < start:
                     return None
                 (size,) = length.unpack_from(buffer, 2)
@@ -142,7 +154,7 @@ class MessageReader:
         if self._masked:
             key = bytes(buffer[start : start + 4])
             start += 4
-        end = start + size
+        self._end = end = start + size
         if len(buffer) < end:
             return None
         payload = bytes(buffer[start:end])
