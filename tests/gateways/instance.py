@@ -12,10 +12,12 @@ import trio.testing
 
 from tests.gateways.peers import Client, Workers
 from uwgate.conf.groups.http import HttpOptions
+from uwgate.conf.groups.https import HttpsOptions
 from uwgate.conf.groups.workers import WorkerOptions
 from uwgate.conf.settings import Settings
 from uwgate.conf.start import Listener, Start
 from uwgate.gateways.http import HttpGateway
+from uwgate.gateways.tls.ring import Ring
 
 DRAINED = 20.0  # seconds in which a gateway whose peers are gone must be empty
 
@@ -65,18 +67,23 @@ def start_of(
     processes: int = 1,
     threads: int = 1,
     limit_post: int = 0,
+    role: str = "http",
+    endpoint: str = "",
+    https: HttpsOptions | None = None,
     **http: Any,
 ) -> Start:
     """What the master would hand over."""
     name = door.getsockname()
     settings = Settings(
         http=HttpOptions(**http),
+        https=https or HttpsOptions(),
         workers=WorkerOptions(processes=processes, threads=threads, limit_post=limit_post),
     )
     listener = Listener(
         fd=door.fileno(),
-        role="http",
+        role=role,
         name=name if isinstance(name, str) else f"{name[0]}:{name[1]}",
+        endpoint=endpoint,
     )
     return Start(
         settings=settings,
@@ -106,15 +113,19 @@ def listen(path: str | None = None) -> socket.socket:
 
 @asynccontextmanager
 async def running(
-    *, path: str | None = None, workers: Workers | None = None, **options: Any
+    *,
+    path: str | None = None,
+    workers: Workers | None = None,
+    ring: Ring | None = None,
+    **options: Any,
 ) -> AsyncIterator[Instance]:
     """A gateway that runs; in the end every session must have ended.
 
-    ``workers``: share the slots of another gateway.
+    ``workers``: share the slots of another gateway. ``ring``: what speaks TLS needs it.
     """
     own = Workers() if workers is None else workers
     with listen(path) as door:
-        gateway = HttpGateway(start_of(door, own.address, **options))
+        gateway = HttpGateway(start_of(door, own.address, **options), ring)
         instance = Instance(gateway, door, own)
         try:
             async with trio.open_nursery() as nursery:

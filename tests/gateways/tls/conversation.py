@@ -76,13 +76,14 @@ def talk(
             with context.wrap_socket(
                 theirs, server_hostname=name, session=session, suppress_ragged_eofs=True
             ) as sock:
+                certificate = sock.getpeercert(binary_form=True) or b""
                 answer = _ask(sock)
                 cipher = sock.cipher()
                 assert cipher is not None
                 seen = (
                     sock.version(),
                     cipher[0],
-                    sock.getpeercert(binary_form=True) or b"",
+                    certificate,
                     sock.selected_alpn_protocol(),
                     bool(sock.session_reused),
                     sock.session,
