@@ -60,8 +60,6 @@ ACCEPTED: dict[str, str] = {
 SUPERFLUOUS: dict[str, re.Pattern[str]] = {
     # The well-known way to a graceful SIGTERM, which uwgate has without it.
     "hook-master-start": re.compile(r"unix_signal:(2|3|15)\s+(gracefully_)?kill_(them_all|all)\s*"),
-    # Expect: 100-continue is always answered; a number would be a limit for bodies.
-    "http-manage-expect": re.compile(r"(?i)|1|true|yes|on"),
     # Without a cache: tickets are good in every process of this machine.
     "ssl-sessions-use-cache": re.compile(r"(?i)|1|true|yes|on"),
     "ssl-session-use-cache": re.compile(r"(?i)|1|true|yes|on"),
@@ -199,7 +197,7 @@ NOT_OFFERED: tuple[tuple[re.Pattern[str], str], ...] = tuple(
             _ASYNC,
         ),
         (
-            r"websockets?-.*|http-websockets|http-raw-body|http-manage-.*",
+            r"http-manage-rtsp",
             "proxy these connections in the web server in front",
         ),
         (r".*-proxy-protocol", "pass the client's address in X-Forwarded-For"),

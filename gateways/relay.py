@@ -7,6 +7,7 @@ session may go back there and wait for the next request.
 from __future__ import annotations
 
 import logging
+import math
 import socket
 import struct
 from typing import TYPE_CHECKING
@@ -14,13 +15,13 @@ from typing import TYPE_CHECKING
 import trio
 
 from uwgate.conf.errors import BackendError, ClientError, NoNodeError
-from uwgate.gateways import streams
+from uwgate.gateways import streams, tunnel
 from uwgate.gateways.compression import Read
-from uwgate.gateways.exchange import Exchange, Reply, Request
+from uwgate.gateways.exchange import Exchange, Raw, Reply, Request
 from uwgate.gateways.pages import error_page
 from uwgate.gateways.states import State
 from uwgate.gateways.wire.chunked import LAST_CHUNK, ChunkedDecoder, encode_chunk
-from uwgate.gateways.wire.lease import ENCODING, LENGTH, NO_BODY
+from uwgate.gateways.wire.lease import ENCODING, LENGTH, NO_BODY, TUNNEL
 
 if TYPE_CHECKING:
     from uwgate.gateways.session import Session
@@ -50,7 +51,9 @@ async def answer(session: Session, request: Request, exchange: Exchange) -> bool
         exchange.end()  # now: a client that takes its time must not hold a worker
     if status:
         await relay.fail(status)
-    if relay.broken or (body.is_read and not session.buffer):
+    if relay.broken:
+        return False
+    if body.is_read and not session.buffer and session.state is not State.TUNNEL:
         return False
     return await linger(session)
 
@@ -97,6 +100,7 @@ class ClientBody:
         self._chunks: ChunkedDecoder | None = None
         self._left = 0  # bytes still to be read, plain framing
         self._taken = 0  # bytes read, chunked framing
+        self._ended = True  # the client may have more to send, without any framing
         self._request = request
 
     def take_buffered(self) -> None:
@@ -109,7 +113,10 @@ class ClientBody:
         if request.body:  # in the lane already
             return
         buffer, session.buffer = session.buffer, b""
-        if request.length is None:
+        if request.raw is Raw.ENDLESS:
+            request.body = buffer
+            self._ended = False
+        elif request.length is None:
             self._chunks = ChunkedDecoder()
             request.body = self._decode(buffer)
         else:
@@ -123,7 +130,7 @@ class ClientBody:
     @property
     def is_read(self) -> bool:
         """All of it has been read."""
-        return self._chunks is None and not self._left
+        return self._chunks is None and not self._left and self._ended
 
     async def read_body(self) -> bytes:
         session = self._session
@@ -134,6 +141,9 @@ class ClientBody:
                 session.buffer = b""
             else:
                 data = await self._receive()
+            if not self._ended:
+                self._ended = not data
+                return data
             if self._chunks is None:
                 piece = data[: self._left]
                 session.buffer = data[len(piece) :]
@@ -152,7 +162,7 @@ class ClientBody:
         data = await streams.receive(session.sock, session.gateway.options.http_buffer_size)
         if session.state is State.BODY:
             session.state = before
-        if not data:
+        if not data and self._ended:
             raise ClientError(400, "request body broke off")
         session.deadline = session.gateway.now + session.gateway.options.http_timeout
         return data
@@ -165,6 +175,8 @@ class ClientBody:
             self._session.buffer = chunks.rest
             self._chunks = None
         self._taken += len(body)
+        if self._request.raw is Raw.CHUNKS:
+            body = data[: len(data) - len(chunks.rest)] if chunks.done else data
         limit = self._session.gateway.reader.limit_post
         if limit and self._taken > limit:
             raise ClientError(413, f"chunked body of more than {limit} bytes")
@@ -210,6 +222,9 @@ class _Relay:
         if reply.flags & ENCODING:
             reply, read = session.gateway.compression.begin(self._request, reply, read)
         _enter_response(session)
+        if reply.flags & TUNNEL:
+            await self._tunnel(reply.head, exchange.side)
+            return False
         start, chunked, keep = session.gateway.writer.start(
             self._request,
             reply.flags,
@@ -253,6 +268,20 @@ class _Relay:
                 return
             session.deadline = gateway.now + gateway.options.http_timeout
             body, last = await read()
+
+    async def _tunnel(self, head: bytes, backend: tunnel.Side) -> None:
+        """Open the WebSocket; returns when it has ended."""
+        session = self._session
+        head = b"HTTP/1.1 %bUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n" % head
+        await streams.send_all(session.sock, head)
+        session.state = State.TUNNEL
+        session.deadline = math.inf  # the tunnel keeps its own time
+        # What the client sent together with its head belongs to the tunnel.
+        client = tunnel.SocketSide(session.sock, session.buffer)
+        session.buffer = b""
+        idle = session.gateway.options.http_tunnel_timeout
+        if not await tunnel.relay(client, backend, idle):
+            log.info("%s: %s: nothing moved for %g s", session.name, self._request, idle)
 
     async def fail(self, status: int) -> None:
         """Tell the client what went wrong, if no response has begun."""

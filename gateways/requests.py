@@ -9,8 +9,8 @@ import httptools
 
 from uwgate.conf.errors import ClientError
 from uwgate.conf.groups.http import HttpOptions
-from uwgate.gateways.exchange import Request
-from uwgate.gateways.wire import cgi, http1
+from uwgate.gateways.exchange import Raw, Request
+from uwgate.gateways.wire import cgi, http1, upgrade
 from uwgate.gateways.wire.uwsgi import MAX_BLOCK
 
 ROOM = 64  # bytes of a block that an exchange may still add
@@ -45,6 +45,8 @@ class _Known(NamedTuple):
     fields: dict[bytes, bytes]
     framing: http1.Framing
     packed: bytes
+    websocket_key: bytes
+    raw: Raw | None
 
 
 class RequestReader:
@@ -108,8 +110,10 @@ class RequestReader:
             block,
             framing.length,
             minor,
-            framing.keep_alive,
+            framing.keep_alive and not known.websocket_key,
             framing.expects_continue,
+            websocket_key=known.websocket_key,
+            raw=known.raw,
         )
 
     def _read_lines(self, method: bytes, minor: int, lines: bytes) -> _Known:
@@ -121,19 +125,48 @@ class RequestReader:
         http1.check_lines(lines, self.limits)
         headers = self._feed(method, minor, lines)
         fields, framing = http1.fields_and_framing(minor, headers)
-        length = framing.length
-        if length is None:
-            if not self._options.http_chunked_input:
-                raise ClientError(411, "chunked request body")
-        elif self.limit_post and length > self.limit_post:
-            raise ClientError(413, f"body of {length} bytes, limit {self.limit_post}")
+        self._check_body(framing)
+        framing, raw = self._raw_framing(method, fields, framing)
+        wants_websocket = self._options.http_websockets and upgrade.is_wanted(minor, fields)
         cgi.remove_hop_by_hop(fields)
-        known = _Known(fields, framing, cgi.pack_fields(fields))
-        if len(lines) <= MAX_KNOWN_SIZE:
+        key = b""
+        if wants_websocket:
+            key = upgrade.read_key(method, fields, framing.length)
+            # Of several offers only this one is passed on.
+            fields |= {b"HTTP_UPGRADE": b"websocket", b"HTTP_CONNECTION": b"Upgrade"}
+        elif raw is Raw.CHUNKS:
+            fields[b"HTTP_TRANSFER_ENCODING"] = b"chunked"
+        known = _Known(fields, framing, cgi.pack_fields(fields), key, raw)
+        if len(lines) <= MAX_KNOWN_SIZE and not key:  # no key comes twice
             if len(self._known) >= MAX_KNOWN:
                 self._known.clear()
             self._known[method, minor, lines] = known
         return known
+
+    def _check_body(self, framing: http1.Framing) -> None:
+        """Refuse bodies that the options do not allow, before anything of them is read."""
+        options = self._options
+        length = framing.length
+        if length is None:
+            if not options.http_chunked_input and not options.http_raw_body:
+                raise ClientError(411, "chunked request body")
+            return
+        if self.limit_post and length > self.limit_post:
+            raise ClientError(413, f"body of {length} bytes, limit {self.limit_post}")
+        limit = options.http_manage_expect
+        if framing.expects_continue and limit > 1 and length > limit:
+            raise ClientError(413, f"expected body of {length} bytes, limit {limit}")
+
+    def _raw_framing(
+        self, method: bytes, fields: dict[bytes, bytes], framing: http1.Framing
+    ) -> tuple[http1.Framing, Raw | None]:
+        """The framing, and whether it is left to the backend."""
+        options = self._options
+        if framing.length is None:
+            return framing, Raw.CHUNKS if options.http_raw_body and options.http_to else None
+        if method != b"SOURCE" or not options.http_manage_source or b"CONTENT_LENGTH" in fields:
+            return framing, None
+        return http1.Framing(None, False, b"HTTP_EXPECT" in fields), Raw.ENDLESS
 
     def _with_host(self, fields: dict[bytes, bytes], host: bytes | None) -> tuple[bytes, bytes]:
         """Packed fields and SERVER_NAME, where the Host decides about them."""

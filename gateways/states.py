@@ -14,6 +14,7 @@ class State(enum.Enum):
     BACKEND = "the backend's answer"
     BODY = "the rest of the request's body"
     RESPONSE = "the client to take the response"
+    TUNNEL = "bytes in a tunnel"
     LINGER = "the client to go"
     CLOSED = "nothing"
 

@@ -130,3 +130,29 @@ class HttpOptions:
     http_chunked_input: bool = option(
         True, kind=Kind.BOOL, help="Take chunked request bodies; without it they get 411."
     )
+    http_raw_body: bool = option(
+        False,
+        kind=Kind.BOOL,
+        help="Pass chunked request bodies to http-to backends as chunks, for uwsgi.chunked_read().",
+    )
+    http_manage_source: bool = option(
+        False,
+        kind=Kind.BOOL,
+        help="The body of a SOURCE request without Content-Length is all that the client sends.",
+    )
+    http_manage_expect: int = option(
+        1,
+        kind=Kind.BYTES,
+        optional_value=True,
+        true_means=1,
+        help="Answer 413 to Expect: 100-continue with a body larger than this; 0, 1: no limit.",
+    )
+    http_websockets: bool = option(
+        True, kind=Kind.BOOL, help="Let clients open WebSockets to the backends."
+    )
+    http_tunnel_timeout: float = option(
+        300.0,
+        kind=Kind.SECONDS,
+        ours=True,
+        help="Close a WebSocket in which no byte moves for this long; 0: never.",
+    )

@@ -35,6 +35,11 @@ message there is a ``NUMBER`` and a packet of at most ``MAX_QUEUED`` bytes with 
 ``QUEUE`` too, and the number of what was taken follows it. A worker with nothing to do does not
 look into the queue: the gateway hands it what is left there.
 
+A tunnel: with ``MAY_TUNNEL`` in modifier2 the request asks for a WebSocket. A worker that agrees
+answers with a frame of ``HEAD`` and ``TUNNEL``, the head with status 101 and without the fields
+Upgrade and Connection. From there on the lease carries bytes of the two peers in both
+directions, without frames, until one side closes; it is never used again.
+
 End of file without GOODBYE: the worker died.
 """
 
@@ -58,6 +63,7 @@ BODY_FRAMED = 1
 ACKNOWLEDGE = 2
 EXPECT = 4
 MAY_TAKE = 8
+MAY_TUNNEL = 16
 
 # flags of a frame
 HELLO = 1
@@ -73,6 +79,7 @@ DATE = 512
 SERVER = 1024
 QUEUE = 2048
 ENCODING = 4096
+TUNNEL = 8192
 
 
 class LeaseError(ValueError):
