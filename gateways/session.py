@@ -26,8 +26,9 @@ from uwgate.gateways.lease_exchange import LeaseExchange
 from uwgate.gateways.leases import NOBODY
 from uwgate.gateways.pages import error_page
 from uwgate.gateways.states import STATUS_OF_TIMEOUT, State
+from uwgate.gateways.streams import Socket
 from uwgate.gateways.wire import http1
-from uwgate.gateways.wire.lease import MAX_QUEUED, MAY_TAKE
+from uwgate.gateways.wire.lease import ENCODING, MAX_QUEUED, MAY_TAKE
 from uwgate.gateways.wire.uwsgi import HEADER, decode_block
 
 if TYPE_CHECKING:
@@ -63,7 +64,7 @@ class Session:
         "state",
     )
 
-    def __init__(self, gateway: HttpGateway, sock: socket.socket, peer: bytes) -> None:
+    def __init__(self, gateway: HttpGateway, sock: Socket, peer: bytes) -> None:
         self.gateway = gateway
         self.sock = sock
         self.state = State.IDLE
@@ -101,25 +102,8 @@ class Session:
             return
         if self.state is State.CLOSED or self._scope is not None:
             return
-        limit = self.gateway.reader.limits.head
-        ended = False
         try:
-            # No more than one head is held, whatever a client sends ahead.
-            while len(self.buffer) <= limit:
-                self._more = False
-                try:
-                    data = self.sock.recv(RECEIVE_SIZE)
-                except BlockingIOError:
-                    break
-                if not data:
-                    ended = True
-                    break
-                self.buffer = self.buffer + data if self.buffer else data
-                if len(data) < RECEIVE_SIZE:
-                    # Without an event of its own, what an earlier one told may be still to come.
-                    self._more = not mask and self.is_watched
-                    break
-                self._more = True
+            ended = self._receive(mask)
         except OSError:
             self.close()
             return
@@ -132,6 +116,28 @@ class Session:
             return
         if not self.is_watched and self.state in (State.IDLE, State.HEAD):
             self.watch()
+
+    def _receive(self, mask: int) -> bool:
+        """Put what is there into the buffer; True at the end of what the client sends.
+
+        No more than one head is held, whatever a client sends ahead.
+        """
+        limit = self.gateway.reader.limits.head
+        while len(self.buffer) <= limit:
+            self._more = False
+            try:
+                data = self.sock.recv(RECEIVE_SIZE)
+            except BlockingIOError:
+                return False
+            if not data:
+                return True
+            self.buffer = self.buffer + data if self.buffer else data
+            if len(data) < RECEIVE_SIZE:
+                # Without an event of its own, what an earlier one told may be still to come.
+                self._more = not mask and self.is_watched
+                return False
+            self._more = True
+        return False
 
     def watch(self) -> None:
         """Have the lane tell what the client does; what it has done already counts."""
@@ -168,10 +174,15 @@ class Session:
             log.info("%s: %d: %s", self.name, error.status, error)
             self._leave_lane(relay.refuse, self, error.status)
             return
+        self._begin(request)
+
+    def _begin(self, request: Request) -> None:
+        """Have a request answered."""
+        gateway = self.gateway
         self.state = State.BACKEND
         self.deadline = gateway.now + gateway.options.http_timeout
         length = request.length
-        if gateway.leases is not None and length is not None and self._has_body(length):
+        if gateway.leases is not None and length is not None and self._is_simple(request, length):
             block = request.block
             if length:
                 request.body = self.buffer[:length]
@@ -186,9 +197,11 @@ class Session:
         else:
             self._leave_lane(relay.answer, self, request, gateway.exchange())
 
-    def _has_body(self, length: int) -> bool:
+    def _is_simple(self, request: Request, length: int) -> bool:
         """Whether the body is there already, and small enough to be sent without waiting."""
-        return not length or (length <= MAX_QUEUED and len(self.buffer) >= length)
+        if not length:
+            return not request.websocket_key
+        return length <= MAX_QUEUED and len(self.buffer) >= length
 
     # The worker
 
@@ -212,6 +225,8 @@ class Session:
         self.gateway.lane.expected -= 1
         request = self._request
         assert request is not None
+        if flags & ENCODING:
+            flags, head, body = self.gateway.compression.whole(request, flags, head, body)
         start, _, keep = self.gateway.writer.start(request, flags, head, len(body), True)
         self._send(start + body, keep)
 

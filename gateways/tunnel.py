@@ -43,7 +43,7 @@ class SocketSide:
 
     __slots__ = ("_received", "_sock")
 
-    def __init__(self, sock: socket.socket, received: bytes = b"") -> None:
+    def __init__(self, sock: streams.Socket, received: bytes = b"") -> None:
         self._sock = sock
         self._received = received
 

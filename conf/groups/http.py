@@ -93,6 +93,40 @@ class HttpOptions:
     http_auto_chunked: bool = option(
         True, kind=Kind.BOOL, help="Send answers of unknown length chunked, to keep the connection."
     )
+    http_auto_gzip: bool = option(
+        False, kind=Kind.BOOL, help="Encode with gzip the answers that ask for it (uWSGI-Encoding)."
+    )
+    http_auto_brotli: bool = option(
+        False, kind=Kind.BOOL, ours=True, help="The same with br; needs the extra uwgate[brotli]."
+    )
+    http_auto_zstd: bool = option(
+        False, kind=Kind.BOOL, ours=True, help="The same with zstd; needs the extra uwgate[zstd]."
+    )
+    http_gzip_level: int = option(
+        6,
+        kind=Kind.INT,
+        ours=True,
+        minimum=1,
+        maximum=9,
+        help="Effort of http-auto-gzip: 1 is the fastest, 9 the smallest.",
+    )
+    http_brotli_level: int = option(
+        4,
+        kind=Kind.INT,
+        ours=True,
+        maximum=6,
+        help="Effort of http-auto-brotli; beyond 6 it is too slow for what is made on the fly.",
+    )
+    http_zstd_level: int = option(
+        3, kind=Kind.INT, ours=True, minimum=1, maximum=12, help="Effort of http-auto-zstd."
+    )
+    http_encoded_streams: int = option(
+        256,
+        kind=Kind.INT,
+        ours=True,
+        minimum=1,
+        help="Most answers of one gateway process encoded at a time; others go as they are.",
+    )
     http_chunked_input: bool = option(
         True, kind=Kind.BOOL, help="Take chunked request bodies; without it they get 411."
     )
