@@ -121,7 +121,7 @@ NOT_OFFERED: tuple[tuple[re.Pattern[str], str], ...] = tuple(
         (r"forkpty.*|tuntap.*|pty-.*", NO_SUBSTITUTE),
         (
             r"subscri.*|unsubscribe.*|start-unsubscribed|.*-subscription-.*|.*-resubscribe.*|weight|"
-            r"auto-weight|http-use-.*|http-fallback|http-stud-prefix|http-gracetime|st",
+            r"auto-weight|http-use-.*|http-fallback|http-gracetime|st",
             _SUBSCRIBE,
         ),
         (r"legion.*|.*-legion.*|.*multicast.*", "use keepalived for a service address"),
@@ -187,10 +187,13 @@ NOT_OFFERED: tuple[tuple[re.Pattern[str], str], ...] = tuple(
             _ASYNC,
         ),
         (
+            r"http-manage-rtsp",
+            "RTSP over HTTP is not understood: give the media server an address of its own",
+        ),
+        (
             r"websockets?-.*|http-websockets|http-raw-body|http-manage-.*",
             "proxy these connections in the web server in front",
         ),
-        (r".*-proxy-protocol", "pass the client's address in X-Forwarded-For"),
         (
             r"(f?scgi|fastcgi|raw|puwsgi|zeromq|zmq).*|mongrel2|map-socket|http-socket-modifier.|"
             r"cgi.*|php.*|remap-modifier|allowed-modifiers|dumbloop.*",

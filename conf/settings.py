@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from uwgate.conf.groups.application import ApplicationOptions
+from uwgate.conf.groups.edge import EdgeOptions
 from uwgate.conf.groups.http import HttpOptions
 from uwgate.conf.groups.log import LogOptions
 from uwgate.conf.groups.master import MasterOptions
@@ -25,6 +26,7 @@ class Settings:
     workers: WorkerOptions = field(default_factory=WorkerOptions)
     sockets: SocketOptions = field(default_factory=SocketOptions)
     http: HttpOptions = field(default_factory=HttpOptions)
+    edge: EdgeOptions = field(default_factory=EdgeOptions)
     master: MasterOptions = field(default_factory=MasterOptions)
     log: LogOptions = field(default_factory=LogOptions)
     pairs: tuple[tuple[str, str | None], ...] = ()
@@ -46,6 +48,7 @@ GROUPS: dict[str, Any] = {
     "workers": WorkerOptions,
     "sockets": SocketOptions,
     "http": HttpOptions,
+    "edge": EdgeOptions,
     "master": MasterOptions,
     "log": LogOptions,
 }
