@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import functools
 import logging
 import os
 import resource
@@ -16,11 +17,14 @@ import trio
 from uwgate.conf.address import parse_backend
 from uwgate.conf.start import Listener, Start
 from uwgate.gateways import service
+from uwgate.gateways.arrival import Gate
 from uwgate.gateways.backends import UwsgiBackends
+from uwgate.gateways.counters import Counters
 from uwgate.gateways.exchange import Exchange
 from uwgate.gateways.lane import Lane
 from uwgate.gateways.lease_exchange import LeaseExchange
 from uwgate.gateways.leases import LeasePool
+from uwgate.gateways.peer import Crowd, Peers
 from uwgate.gateways.requests import RequestReader
 from uwgate.gateways.responses import ResponseWriter
 from uwgate.gateways.session import Session
@@ -29,8 +33,6 @@ from uwgate.gateways.wire import cgi
 
 log = logging.getLogger("uwgate.http")
 
-# Two variables whose values are shorter than 256 bytes.
-_PEER = b"\x0b\0REMOTE_ADDR%b\0%b\x0b\0REMOTE_PORT%b\0%b"
 TICK = 0.5  # seconds between two looks at the sessions' deadlines
 RESERVED_DESCRIPTORS = 64  # for everything that is not a client
 ACCEPT_BURST = 32  # connections taken before others get their turn
@@ -40,7 +42,8 @@ EXHAUSTED_PAUSE = 0.1  # seconds without accepting when descriptors or memory ha
 class HttpGateway:
     """One HTTP gateway process.
 
-    Sessions use its attributes: ``options``, ``reader`` and ``writer``, the ``lane``,
+    Sessions use its attributes: ``options`` and ``edge`` (options), ``reader`` and ``writer``,
+    ``counters`` of what was refused, ``peers`` and ``crowd`` (who they are), the ``lane``,
     ``leases`` (None with ``http-to`` or without workers), the ``nursery`` of their tasks,
     ``now`` (trio's clock, at most ``TICK`` old) and ``idle_timeout`` (seconds).
     """
@@ -50,6 +53,9 @@ class HttpGateway:
     def __init__(self, start: Start) -> None:
         settings = start.settings
         self.options = options = settings.http
+        self.edge = settings.edge
+        self.counters = Counters()
+        self.peers = Peers(settings.edge)
         self.reader = RequestReader(options, settings.workers.limit_post)
         self.writer = ResponseWriter(options)
         self.lane = Lane()
@@ -70,6 +76,7 @@ class HttpGateway:
         # A request to a plain backend takes a second descriptor.
         possible = (soft - RESERVED_DESCRIPTORS) // (2 if options.http_to else 1)
         self._most = min(options.http_max_connections or possible, possible)
+        self.crowd = Crowd(settings.edge.http_client_connections or max(self._most // 4, 1))
 
     async def serve(self, nursery: trio.Nursery) -> None:
         """Accept on every http listener until cancelled."""
@@ -103,6 +110,9 @@ class HttpGateway:
     def admit(self, session: Session) -> None:
         """A new session."""
         self._sessions.add(session)
+        self.crowd.enter(session.peer.group)
+        if self._draining:
+            session.deadline = min(session.deadline, self.now + self.idle_timeout)
         session.ready(0)
 
     @property
@@ -113,6 +123,7 @@ class HttpGateway:
     def forget(self, session: Session) -> None:
         """A session has closed its connection."""
         self._sessions.discard(session)
+        self.crowd.leave(session.peer.group)
         if self._draining and not self._sessions:
             self._empty.set()
 
@@ -125,7 +136,7 @@ class HttpGateway:
         self.writer.keeps_alive = False
         self.idle_timeout = idle
         for session in list(self._sessions):
-            if session.state is State.IDLE:
+            if session.state in (State.PROXY, State.IDLE):
                 session.deadline = min(session.deadline, self.now + idle)
                 if not idle:
                     session.expire()
@@ -158,6 +169,7 @@ class HttpGateway:
     def _tick(self) -> None:
         self.now = trio.current_time()
         self.writer.tick()
+        self.counters.tick(self.now)
 
     def _end_abandoned(self, waiting: dict[int, Session]) -> None:
         """Give up requests whose client has reset the connection while it waited.
@@ -183,7 +195,8 @@ class Door:
         self._sock = socket.socket(fileno=os.dup(listener.fd))
         self._full = False
         port = listener.name.rpartition(":")[2] if ":" in listener.name else ""
-        self._block = cgi.pack((("SERVER_PORT", port.encode()), ("UWSGI_ROUTER", b"http")))
+        block = cgi.pack((("SERVER_PORT", port.encode()), ("UWSGI_ROUTER", b"http")))
+        self._gate = Gate(gateway, block, functools.partial(Session, gateway))
         with contextlib.suppress(OSError):  # a UNIX socket has no such option
             # Accepted sockets inherit it.
             self._sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -219,9 +232,7 @@ class Door:
                     return
                 continue  # that client is gone already (accept(2), "Error handling")
             client.setblocking(False)
-            host, port = peer_of(address)
-            peer = self._block + _PEER % (bytes((len(host),)), host, bytes((len(port),)), port)
-            gateway.admit(Session(gateway, client, peer))
+            self._gate.receive(client, address)
 
     def _pause(self) -> None:
         self._gateway.lane.remove(self._sock.fileno())
@@ -231,16 +242,6 @@ class Door:
         await trio.sleep(EXHAUSTED_PAUSE)
         if self._sock.fileno() >= 0:
             self.open()
-
-
-def peer_of(address: object) -> tuple[bytes, bytes]:
-    """Address and port of a client as the variables have them (spec/uwsgi-protocol.md 9.2)."""
-    if not isinstance(address, tuple):
-        return b"0.0.0.0", b"0"  # a UNIX socket's client has no address
-    host = address[0].encode()
-    if b"." in host:
-        host = host.removeprefix(b"::ffff:")
-    return host, b"%d" % address[1]
 
 
 def main(fd: int) -> None:

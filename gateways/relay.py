@@ -40,7 +40,8 @@ async def answer(session: Session, request: Request, exchange: Exchange) -> bool
         if await relay.run():
             return True
     except ClientError as error:
-        log.info("%s: %d: %s", session.name, error.status, error)
+        counters = session.gateway.counters
+        counters.refuse(f"answer-{error.status}", "%s: %d: %s", session.name, error.status, error)
         status = error.status
     except (BackendError, NoNodeError) as error:
         log.error("%s: %s: %d: %s", session.name, request, error.status, error)

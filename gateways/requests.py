@@ -10,6 +10,7 @@ import httptools
 from uwgate.conf.errors import ClientError
 from uwgate.conf.groups.http import HttpOptions
 from uwgate.gateways.exchange import Request
+from uwgate.gateways.peer import Peer
 from uwgate.gateways.wire import cgi, http1
 from uwgate.gateways.wire.uwsgi import MAX_BLOCK
 
@@ -66,8 +67,8 @@ class RequestReader:
         )
         self._known: dict[tuple[bytes, int, bytes], _Known] = {}
 
-    def read(self, head: bytes, peer: bytes) -> Request:
-        """The request of a whole head; ``peer`` holds the connection's packed variables.
+    def read(self, head: bytes, peer: Peer) -> Request:
+        """The request of a whole head that ``peer`` has sent.
 
         Raises:
             ClientError: the request is refused.
@@ -94,7 +95,7 @@ class RequestReader:
                 *(_QUERY, size(len(query)), query),
                 _PROTOCOLS[minor],
                 name_block,
-                peer,
+                peer.block,
                 fields,
                 self._extra_block,
             )

@@ -25,10 +25,11 @@ from uwgate.gateways.lane import ENDED, GONE
 from uwgate.gateways.lease_exchange import LeaseExchange
 from uwgate.gateways.leases import NOBODY
 from uwgate.gateways.pages import error_page
+from uwgate.gateways.peer import Peer
 from uwgate.gateways.states import STATUS_OF_TIMEOUT, State
 from uwgate.gateways.wire import http1
 from uwgate.gateways.wire.lease import MAX_QUEUED, MAY_TAKE
-from uwgate.gateways.wire.uwsgi import HEADER, decode_block
+from uwgate.gateways.wire.uwsgi import HEADER
 
 if TYPE_CHECKING:
     from uwgate.gateways.http import HttpGateway
@@ -36,12 +37,13 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("uwgate.http")
 
+REFUSED = "%s: %d: %s"  # client, status, reason
 RECEIVE_SIZE = 16384  # bytes asked for while a head is awaited
 MAX_QUEUED_BLOCK = MAX_QUEUED - HEADER.size
 
 
 class Session:
-    """A client connection. ``peer`` holds its packed constant variables.
+    """A client connection.
 
     ``deadline`` (trio's clock) is watched by the gateway, which calls ``expire``.
     """
@@ -50,7 +52,6 @@ class Session:
         "_lease",
         "_more",
         "_packet",
-        "_peer",
         "_request",
         "_scope",
         "buffer",
@@ -59,19 +60,20 @@ class Session:
         "gone",
         "is_watched",
         "packet",
+        "peer",
         "sock",
         "state",
     )
 
-    def __init__(self, gateway: HttpGateway, sock: socket.socket, peer: bytes) -> None:
+    def __init__(self, gateway: HttpGateway, sock: socket.socket, peer: Peer) -> None:
         self.gateway = gateway
         self.sock = sock
+        self.peer = peer
         self.state = State.IDLE
         self.deadline = gateway.now + gateway.options.http_headers_timeout
         self.gone = False  # the client has reset the connection
         self.is_watched = False  # registered in the lane; not before something has to be awaited
         self.buffer = b""  # received, but not consumed yet
-        self._peer = peer
         self._more = False  # the client may have sent more than was received
         self._request: Request | None = None
         self._packet = b""  # the running request
@@ -82,8 +84,7 @@ class Session:
     @property
     def name(self) -> str:
         """The client's address, for the log."""
-        variables = dict(decode_block(self._peer))
-        return f"{variables[b'REMOTE_ADDR'].decode()}:{variables[b'REMOTE_PORT'].decode()}"
+        return str(self.peer)
 
     @property
     def in_task(self) -> bool:
@@ -163,9 +164,11 @@ class Session:
                     gateway.lane.again(self)
                 return
             self.buffer = buffer[end:]
-            self._request = request = gateway.reader.read(buffer[:end], self._peer)
+            self._request = request = gateway.reader.read(buffer[:end], self.peer)
         except ClientError as error:
-            log.info("%s: %d: %s", self.name, error.status, error)
+            gateway.counters.refuse(
+                f"answer-{error.status}", REFUSED, self.name, error.status, error
+            )
             self._leave_lane(relay.refuse, self, error.status)
             return
         self.state = State.BACKEND
@@ -315,7 +318,14 @@ class Session:
         """Tell the client, if it waits for something, in one try without waiting."""
         status = STATUS_OF_TIMEOUT.get(self.state)
         if status is not None and not self.gone:
-            log.warning("%s: %d: timed out waiting for %s", self.name, status, self.state.value)
+            self.gateway.counters.refuse(
+                f"answer-{status}",
+                REFUSED,
+                self.name,
+                status,
+                f"timed out waiting for {self.state.value}",
+                level=logging.WARNING,
+            )
             with contextlib.suppress(OSError):
                 for_head = self._request is not None and self._request.method == b"HEAD"
                 self.sock.send(error_page(status, body=not for_head))

@@ -105,5 +105,5 @@ class EdgeOptions:
         kind=Kind.TEXT,
         ours=True,
         check=parse_hsts,
-        help="Strict-Transport-Security of answers over TLS: MAX-AGE[,includeSubDomains][,preload].",
+        help="Send Strict-Transport-Security over TLS: MAX-AGE[,includeSubDomains][,preload].",
     )

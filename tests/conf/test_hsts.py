@@ -27,8 +27,19 @@ def test_the_field_has_the_words_of_the_option(text: str, value: str) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["", "-1", "1y", "600 includeSubDomains", "600,sub", "600,preload", "600,", "includeSubDomains"]
-    + ["600,includeSubDomains,includeSubDomains", "600,includeSubDomains,preload", "600\r\nX: y"],
+    [
+        "",
+        "-1",
+        "1y",
+        "600 includeSubDomains",
+        "600,sub",
+        "600,preload",
+        "600,",
+        "includeSubDomains",
+        "600,includeSubDomains,includeSubDomains",
+        "600,includeSubDomains,preload",
+        "600\r\nX: y",
+    ],
 )
 def test_anything_else_is_an_error(text: str) -> None:
     with pytest.raises(ConfigError):

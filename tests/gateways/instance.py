@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -11,12 +12,14 @@ import trio
 import trio.testing
 
 from tests.gateways.peers import Client, Workers
+from uwgate.conf.groups.edge import EdgeOptions
 from uwgate.conf.groups.http import HttpOptions
 from uwgate.conf.groups.workers import WorkerOptions
 from uwgate.conf.settings import Settings
 from uwgate.conf.start import Listener, Start
 from uwgate.gateways.http import HttpGateway
 
+EDGE = {field.name for field in dataclasses.fields(EdgeOptions)}
 DRAINED = 20.0  # seconds in which a gateway whose peers are gone must be empty
 
 
@@ -65,12 +68,13 @@ def start_of(
     processes: int = 1,
     threads: int = 1,
     limit_post: int = 0,
-    **http: Any,
+    **options: Any,
 ) -> Start:
     """What the master would hand over."""
     name = door.getsockname()
     settings = Settings(
-        http=HttpOptions(**http),
+        http=HttpOptions(**{key: options[key] for key in options.keys() - EDGE}),
+        edge=EdgeOptions(**{key: options[key] for key in options.keys() & EDGE}),
         workers=WorkerOptions(processes=processes, threads=threads, limit_post=limit_post),
     )
     listener = Listener(

@@ -12,10 +12,11 @@ from hypothesis import strategies as st
 from tests.gateways.peers import request
 from uwgate.conf.errors import ClientError
 from uwgate.conf.groups.http import HttpOptions
+from uwgate.gateways.peer import Peer
 from uwgate.gateways.requests import MAX_KNOWN, MAX_KNOWN_SIZE, ROOM, RequestReader
 from uwgate.gateways.wire.uwsgi import MAX_BLOCK, decode_block
 
-PEER = b"\x04\x00PEER\x01\x00p"
+PEER = Peer(b"\x04\x00PEER\x01\x00p", b"203.0.113.7", b"1024", False, False, b"")
 PROBE = request(b"GET", b"/probe?1", b"X-Probe: yes")
 
 
