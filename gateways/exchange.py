@@ -16,7 +16,7 @@ class Request:
     ``length`` is the size of the whole body in bytes, None when it is chunked; ``complete``
     says that ``body`` is all of it. ``expects_continue``: the client holds the body back until
     it reads 100 Continue. ``minor`` is that of HTTP/1.x; ``keep_alive`` says that the client
-    may send another request.
+    may send another request. ``secure``: it came encrypted.
     """
 
     method: bytes
@@ -28,6 +28,7 @@ class Request:
     expects_continue: bool
     body: bytes = b""
     complete: bool = True
+    secure: bool = False
 
     def __str__(self) -> str:
         return f"{self.method.decode()} {self.target[:200].decode('latin-1')}"

@@ -6,7 +6,9 @@ import contextlib
 import errno
 import functools
 import logging
+import math
 import os
+import random
 import resource
 import select
 import socket
@@ -15,6 +17,7 @@ import sys
 import trio
 
 from uwgate.conf.address import parse_backend
+from uwgate.conf.hsts import parse_hsts
 from uwgate.conf.start import Listener, Start
 from uwgate.gateways import service
 from uwgate.gateways.arrival import Gate
@@ -56,8 +59,12 @@ class HttpGateway:
         self.edge = settings.edge
         self.counters = Counters()
         self.peers = Peers(settings.edge)
-        self.reader = RequestReader(options, settings.workers.limit_post)
-        self.writer = ResponseWriter(options)
+        self.reader = RequestReader(
+            options, settings.workers.limit_post, settings.edge, self.counters
+        )
+        self.writer = ResponseWriter(
+            options, parse_hsts(settings.edge.https_hsts) if settings.edge.https_hsts else None
+        )
         self.lane = Lane()
         self.leases: LeasePool | None = None
         self.idle_timeout = options.http_keepalive
@@ -119,6 +126,11 @@ class HttpGateway:
     def is_full(self) -> bool:
         """No more connections may come in for now."""
         return len(self._sessions) >= self._most
+
+    def lifetime_end(self) -> float:
+        """When a connection that begins now is to end; not all that began together at once."""
+        lifetime = self.edge.http_connection_lifetime
+        return self.now + lifetime * random.uniform(0.9, 1.1) if lifetime else math.inf
 
     def forget(self, session: Session) -> None:
         """A session has closed its connection."""

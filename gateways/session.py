@@ -24,6 +24,7 @@ from uwgate.gateways.exchange import Request
 from uwgate.gateways.lane import ENDED, GONE
 from uwgate.gateways.lease_exchange import LeaseExchange
 from uwgate.gateways.leases import NOBODY
+from uwgate.gateways.pace import Taking
 from uwgate.gateways.pages import error_page
 from uwgate.gateways.peer import Peer
 from uwgate.gateways.states import STATUS_OF_TIMEOUT, State
@@ -49,9 +50,11 @@ class Session:
     """
 
     __slots__ = (
+        "_ends",
         "_lease",
         "_more",
         "_packet",
+        "_quota",
         "_request",
         "_scope",
         "buffer",
@@ -63,6 +66,7 @@ class Session:
         "peer",
         "sock",
         "state",
+        "taking",
     )
 
     def __init__(self, gateway: HttpGateway, sock: socket.socket, peer: Peer) -> None:
@@ -74,6 +78,10 @@ class Session:
         self.gone = False  # the client has reset the connection
         self.is_watched = False  # registered in the lane; not before something has to be awaited
         self.buffer = b""  # received, but not consumed yet
+        self.taking: Taking | None = None  # a response that fills the socket
+        # From 0 downwards there is no limit.
+        self._quota = gateway.edge.http_connection_requests
+        self._ends = gateway.lifetime_end()
         self._more = False  # the client may have sent more than was received
         self._request: Request | None = None
         self._packet = b""  # the running request
@@ -171,6 +179,9 @@ class Session:
             )
             self._leave_lane(relay.refuse, self, error.status)
             return
+        self._quota -= 1
+        if not self._quota or gateway.now >= self._ends:
+            request.keep_alive = False
         self.state = State.BACKEND
         self.deadline = gateway.now + gateway.options.http_timeout
         length = request.length
@@ -307,6 +318,15 @@ class Session:
 
     def expire(self) -> None:
         """End the session: its deadline is over, or nobody is there any longer."""
+        taking = self.taking
+        if taking is not None and not self.gone:
+            now = trio.current_time()
+            if taking.goes_on(now):
+                self.deadline = taking.begin(now)
+                return
+            self.gateway.counters.refuse(
+                "slow-reader", "%s: takes the response too slowly", self.name
+            )
         self.deadline = math.inf
         if self._scope is not None:
             self._scope.cancel()

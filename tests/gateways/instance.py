@@ -72,6 +72,7 @@ def start_of(
 ) -> Start:
     """What the master would hand over."""
     name = door.getsockname()
+    options.setdefault("http_body_buffer", 0)  # bodies are forwarded as they come
     settings = Settings(
         http=HttpOptions(**{key: options[key] for key in options.keys() - EDGE}),
         edge=EdgeOptions(**{key: options[key] for key in options.keys() & EDGE}),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from pathlib import Path
+from typing import Any
 
 import pytest
 import trio
@@ -16,7 +17,7 @@ from uwgate.gateways.wire.proxy_protocol import SIGNATURE, TLV_SSL, ProxyHeader,
 V1 = b"PROXY TCP4 203.0.113.7 192.0.2.1 56324 443\r\n"
 SOURCE, DESTINATION = ("203.0.113.7", 56324), ("192.0.2.1", 443)
 V2 = encode_v2(ProxyHeader(source=SOURCE, destination=DESTINATION), checksum=True)
-ON = {"http_enable_proxy_protocol": True}
+ON: dict[str, Any] = {"http_enable_proxy_protocol": True}
 
 
 async def ask(instance: Instance, data: bytes) -> tuple[Client, Packet]:
@@ -44,7 +45,8 @@ def address_of(packet: Packet) -> tuple[bytes, bytes]:
 @pytest.mark.parametrize("header", [V1, V2])
 @pytest.mark.parametrize("option", ["http_enable_proxy_protocol", "enable_proxy_protocol"])
 async def test_the_client_is_whom_the_header_names(header: bytes, option: str) -> None:
-    async with running(**{option: True}) as instance:
+    options: dict[str, Any] = {option: True}
+    async with running(**options) as instance:
         _, packet = await ask(instance, header + request(b"GET"))
         assert address_of(packet) == (b"203.0.113.7", b"56324")
 
