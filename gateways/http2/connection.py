@@ -34,9 +34,10 @@ from uwgate.gateways.http2.protocol import (
 from uwgate.gateways.http2.stream import Stream
 from uwgate.gateways.http2.upload import Upload
 from uwgate.gateways.lane import GONE
+from uwgate.gateways.peer import Peer
+from uwgate.gateways.streams import Socket
 from uwgate.gateways.wire.http2 import ConnectionFault
 from uwgate.gateways.wire.http2_request import MalformedRequest, check_trailers
-from uwgate.gateways.wire.uwsgi import decode_block
 
 if TYPE_CHECKING:
     from uwgate.gateways.http import HttpGateway
@@ -54,20 +55,18 @@ NOTICE = 1.0  # seconds between the first GOAWAY of a drain and the one that ref
 
 
 class Connection:
-    """A client connection. ``peer`` holds its packed constant variables.
+    """A client connection.
 
     ``deadline`` (trio's clock) is that of a connection without requests.
     """
 
-    def __init__(
-        self, gateway: HttpGateway, sock: socket.socket, peer: bytes, received: bytes
-    ) -> None:
+    def __init__(self, gateway: HttpGateway, sock: Socket, peer: Peer, received: bytes) -> None:
         self.gateway = gateway
         self.sock = sock
         self.protocol = Protocol(gateway.options2, gateway.reader.limits.head)
         self.streams: dict[int, Stream] = {}
         self.deadline = gateway.now + gateway.options.http_headers_timeout
-        self._peer = peer
+        self.peer = peer
         self._received = received  # before the lane knew us
         self._flusher = _Flusher(self)
         self._scheduled = False
@@ -91,8 +90,7 @@ class Connection:
     @property
     def name(self) -> str:
         """The client's address, for the log."""
-        variables = dict(decode_block(self._peer))
-        return f"{variables[b'REMOTE_ADDR'].decode()}:{variables[b'REMOTE_PORT'].decode()}"
+        return str(self.peer)
 
     # The client
 
@@ -174,7 +172,7 @@ class Connection:
             self.protocol.reset(number, ErrorCodes.REFUSED_STREAM)
             return
         try:
-            request = gateway.reader.read_http2(event.fields, event.ended, self._peer)
+            request = gateway.reader.read_http2(event.fields, event.ended, self.peer)
         except ClientError as error:
             self._refuse(event, error)
             return

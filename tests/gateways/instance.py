@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -11,13 +12,17 @@ import trio
 import trio.testing
 
 from tests.gateways.peers import Client, Stream, Workers
+from uwgate.conf.groups.edge import EdgeOptions
 from uwgate.conf.groups.http import HttpOptions
 from uwgate.conf.groups.http2 import Http2Options
+from uwgate.conf.groups.https import HttpsOptions
 from uwgate.conf.groups.workers import WorkerOptions
 from uwgate.conf.settings import Settings
 from uwgate.conf.start import Listener, Start
 from uwgate.gateways.http import HttpGateway
+from uwgate.gateways.tls.ring import Ring
 
+EDGE = {field.name for field in dataclasses.fields(EdgeOptions)}
 DRAINED = 20.0  # seconds in which a gateway whose peers are gone must be empty
 
 
@@ -75,20 +80,27 @@ def start_of(
     processes: int = 1,
     threads: int = 1,
     limit_post: int = 0,
+    role: str = "http",
+    endpoint: str = "",
+    https: HttpsOptions | None = None,
     http2: Http2Options | None = None,
-    **http: Any,
+    **options: Any,
 ) -> Start:
     """What the master would hand over."""
     name = door.getsockname()
+    options.setdefault("http_body_buffer", 0)  # bodies are forwarded as they come
     settings = Settings(
-        http=HttpOptions(**http),
+        http=HttpOptions(**{key: options[key] for key in options.keys() - EDGE}),
+        edge=EdgeOptions(**{key: options[key] for key in options.keys() & EDGE}),
+        https=https or HttpsOptions(),
         http2=http2 or Http2Options(),
         workers=WorkerOptions(processes=processes, threads=threads, limit_post=limit_post),
     )
     listener = Listener(
         fd=door.fileno(),
-        role="http",
+        role=role,
         name=name if isinstance(name, str) else f"{name[0]}:{name[1]}",
+        endpoint=endpoint,
     )
     return Start(
         settings=settings,
@@ -118,15 +130,19 @@ def listen(path: str | None = None) -> socket.socket:
 
 @asynccontextmanager
 async def running(
-    *, path: str | None = None, workers: Workers | None = None, **options: Any
+    *,
+    path: str | None = None,
+    workers: Workers | None = None,
+    ring: Ring | None = None,
+    **options: Any,
 ) -> AsyncIterator[Instance]:
     """A gateway that runs; in the end every session must have ended.
 
-    ``workers``: share the slots of another gateway.
+    ``workers``: share the slots of another gateway. ``ring``: what speaks TLS needs it.
     """
     own = Workers() if workers is None else workers
     with listen(path) as door:
-        gateway = HttpGateway(start_of(door, own.address, **options))
+        gateway = HttpGateway(start_of(door, own.address, **options), ring)
         instance = Instance(gateway, door, own)
         try:
             async with trio.open_nursery() as nursery:
