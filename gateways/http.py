@@ -73,6 +73,7 @@ class HttpGateway:
         self.lane = Lane()
         self.leases: LeasePool | None = None
         self.idle_timeout = options.http_keepalive
+        self.closes_tunnels = False  # tunnels would have to be closed as soon as they are open
         self.now = 0.0
         self._start = start
         self._draining = False
@@ -176,11 +177,16 @@ class HttpGateway:
         self._draining = True
         self.writer.keeps_alive = False
         self.idle_timeout = idle
+        # When nobody comes after us, clients had better go and look for somebody else now. After
+        # a reload they may stay until reload-mercy is over (service.py).
+        self.closes_tunnels = not idle
         for session in list(self._sessions):
             if session.state in (State.IDLE, State.HANDSHAKE):
                 session.deadline = min(session.deadline, self.now + idle)
                 if not idle:
                     session.expire()
+            elif session.state is State.TUNNEL and self.closes_tunnels:
+                session.expire()
         if not self._sessions:
             self._empty.set()
 
