@@ -36,6 +36,7 @@ from tests.gateways.http2.client import (
 )
 from tests.gateways.instance import running
 from uwgate.conf.groups.http2 import Http2Options
+from uwgate.gateways.wire.lease import encode_frame
 
 LIMITS = {
     "http2_max_resets": 10,
@@ -274,19 +275,55 @@ async def test_a_window_that_stays_shut_ends_its_stream(hurried_clock: trio.abc.
         await client.ping()
 
 
-async def test_a_client_that_takes_no_bytes_is_closed(hurried_clock: trio.abc.Clock) -> None:
-    async with talking(
-        (INITIAL_WINDOW_SIZE, 0x7FFFFFFF), http_timeout=4.0, http_buffer_size=65536
-    ) as talk:
+async def test_a_response_that_the_client_does_not_take_is_given_up(
+    hurried_clock: trio.abc.Clock,
+) -> None:
+    async with talking((INITIAL_WINDOW_SIZE, 0x7FFFFFFF), http_timeout=4.0) as talk:
         client = talk.client
         await client.send(frame(WINDOW_UPDATE, 0, 0, pack(0x7FFFFFFF - 65535)))
         await client.request(1)
         lease = await talk.workers.accept()
         await lease.packet()
         await lease.begin()
-        await lease.send_until_blocked(b"\0\0\0\0\0\0\1\0" + bytes(65536))
-        await trio.sleep(5.0)
+        await lease.send_until_blocked(encode_frame(0, b"", bytes(65536)))
+        await trio.sleep(6.0)
+        assert await lease.is_closed_after(b"")
+        assert talk.gateway.counters["slow-reader"] == 1
+
+
+async def test_a_client_that_takes_no_bytes_is_closed(hurried_clock: trio.abc.Clock) -> None:
+    async with talking(http_timeout=4.0, http2={"http2_max_pings": 1 << 30}) as talk:
+        await talk.client.send_until_blocked(frame(PING, 0, 0, bytes(8)) * 500)
+        await trio.sleep(10.0)
         assert not talk.gateway._connections
+        assert talk.gateway.counters["slow-reader"] == 1
+
+
+async def test_a_window_that_opens_byte_by_byte_ends_its_stream(
+    hurried_clock: trio.abc.Clock,
+) -> None:
+    async with talking((INITIAL_WINDOW_SIZE, 0), http_min_rate_grace=5.0) as talk:
+        client = talk.client
+        client.opens_windows = False
+        await client.request(1)
+        lease = await talk.workers.accept()
+        await lease.packet()
+        await lease.answer(bytes(1000))
+        for _ in range(8):
+            await client.send(frame(WINDOW_UPDATE, 0, 1, pack(1)))
+            await trio.sleep(1.0)
+        assert await client.reset_of(1) == CANCEL
+
+
+async def test_a_body_that_comes_byte_by_byte_is_a_408(hurried_clock: trio.abc.Clock) -> None:
+    async with talking(http_min_rate_grace=5.0, http_body_buffer=65536) as talk:
+        client = talk.client
+        await client.request(1, end=False)
+        for _ in range(8):
+            await client.data(1, b"x")
+            await trio.sleep(1.0)
+        assert (await client.response(1)).status == 408
+        assert await talk.workers.nobody_waits()  # no worker was kept busy by it
 
 
 async def test_a_flood_of_requests_is_bounded_by_the_streams() -> None:
