@@ -177,7 +177,7 @@ async def test_a_source_whose_backend_has_enough_is_closed(backend: Uwsgi) -> No
 
 
 async def test_a_source_that_falls_silent_is_given_up(backend: Uwsgi, hurried_clock: Clock) -> None:
-    options = {"http_manage_source": True, "http_timeout": 2.0}
+    options: dict[str, Any] = {"http_manage_source": True, "http_timeout": 2.0}
     async with running(http_to=(backend.address,), **options) as instance:
         client = await instance.connect()
         await client.send(source(body=b"first"))
