@@ -47,7 +47,7 @@ def encrypted(folder: Path, certificate: Certificate) -> Iterator[Site]:
     where = ("--https", "127.0.0.1:0,site.crt,site.key")
     with running_uwgate(*where, *CODINGS, *APP, folder=folder) as program:
         _, port = program.address
-        yield Site(f"https://localhost:{port}", "http/1.1")
+        yield Site(f"https://localhost:{port}", "h2")
 
 
 SITES = {"http": plain, "https": encrypted}
@@ -230,7 +230,7 @@ def echo(shared_folder: Path, certificate: Certificate) -> Iterator[Site]:
         running_uwgate(*where, folder=folder) as program,
     ):
         _, port = program.address
-        yield Site(f"https://localhost:{port}", "http/1.1")
+        yield Site(f"https://localhost:{port}", "h2")
 
 
 def test_a_websocket_echoes(browser: Browser, echo: Site) -> None:
