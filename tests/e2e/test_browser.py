@@ -217,17 +217,33 @@ def test_where_nobody_listens_there_is_no_page(browser: Browser) -> None:
         browser.page().open(f"http://127.0.0.1:{free_port()}/")
 
 
-@pytest.fixture(scope="module")
-def echo(shared_folder: Path, certificate: Certificate) -> Iterator[Site]:
-    """A page beside a WebSocket, on a real uWSGI behind our TLS."""
-    folder = shared_folder / "echo"
+@contextlib.contextmanager
+def before_workers(folder: Path) -> Iterator[tuple[str, ...]]:
+    yield "--wsgi-file", str(APPS / "echo_socket.py"), "--threads", "4"
+
+
+@contextlib.contextmanager
+def before_uwsgi(folder: Path) -> Iterator[tuple[str, ...]]:
+    backend = f"{folder}/uwsgi.sock"
+    with peers.uwsgi(folder, "--socket", backend, app="echo_socket.py"):
+        yield "--http-to", backend
+
+
+ECHOES = {"before_workers": before_workers, "before_uwsgi": before_uwsgi}
+
+
+@pytest.fixture(scope="module", params=ECHOES)
+def echo(
+    request: pytest.FixtureRequest, shared_folder: Path, certificate: Certificate
+) -> Iterator[Site]:
+    """A page beside a WebSocket that says what it was told, behind our TLS."""
+    folder = shared_folder / request.param
     folder.mkdir()
     certificate.write(folder, "site")
-    backend = f"{folder}/uwsgi.sock"
-    where = ("--https", "127.0.0.1:0,site.crt,site.key", "--http-to", backend)
+    where = ("--https", "127.0.0.1:0,site.crt,site.key")
     with (
-        peers.uwsgi(folder, "--socket", backend, app="echo_socket.py"),
-        running_uwgate(*where, folder=folder) as program,
+        ECHOES[request.param](folder) as backend,
+        running_uwgate(*where, *backend, folder=folder) as program,
     ):
         _, port = program.address
         yield Site(f"https://localhost:{port}", "http/1.1")
