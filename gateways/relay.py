@@ -99,8 +99,8 @@ class ClientBody:
         self._session = session
         self._chunks: ChunkedDecoder | None = None
         self._left = 0  # bytes still to be read, plain framing
-        self._taken = 0  # bytes read, chunked framing
-        self._ended = True  # the client may have more to send, without any framing
+        self._taken = 0  # bytes read, without a length
+        self._endless = False  # the client's end of file is still to come, and ends the body
         self._request = request
 
     def take_buffered(self) -> None:
@@ -114,8 +114,9 @@ class ClientBody:
             return
         buffer, session.buffer = session.buffer, b""
         if request.raw is Raw.ENDLESS:
+            self._endless = True
+            self._count(len(buffer))
             request.body = buffer
-            self._ended = False
         elif request.length is None:
             self._chunks = ChunkedDecoder()
             request.body = self._decode(buffer)
@@ -130,7 +131,7 @@ class ClientBody:
     @property
     def is_read(self) -> bool:
         """All of it has been read."""
-        return self._chunks is None and not self._left and self._ended
+        return self._chunks is None and not self._left and not self._endless
 
     async def read_body(self) -> bytes:
         session = self._session
@@ -141,8 +142,9 @@ class ClientBody:
                 session.buffer = b""
             else:
                 data = await self._receive()
-            if not self._ended:
-                self._ended = not data
+            if self._endless:
+                self._endless = bool(data)
+                self._count(len(data))
                 return data
             if self._chunks is None:
                 piece = data[: self._left]
@@ -162,7 +164,7 @@ class ClientBody:
         data = await streams.receive(session.sock, session.gateway.options.http_buffer_size)
         if session.state is State.BODY:
             session.state = before
-        if not data and self._ended:
+        if not data and not self._endless:
             raise ClientError(400, "request body broke off")
         session.deadline = session.gateway.now + session.gateway.options.http_timeout
         return data
@@ -174,13 +176,16 @@ class ClientBody:
         if chunks.done:
             self._session.buffer = chunks.rest
             self._chunks = None
-        self._taken += len(body)
+        self._count(len(body))
         if self._request.raw is Raw.CHUNKS:
             body = data[: len(data) - len(chunks.rest)] if chunks.done else data
+        return body
+
+    def _count(self, size: int) -> None:
+        self._taken += size
         limit = self._session.gateway.reader.limit_post
         if limit and self._taken > limit:
-            raise ClientError(413, f"chunked body of more than {limit} bytes")
-        return body
+            raise ClientError(413, f"body of more than {limit} bytes")
 
     async def send_continue(self) -> None:
         await streams.send_all(self._session.sock, b"HTTP/1.1 100 Continue\r\n\r\n")
@@ -218,13 +223,13 @@ class _Relay:
         session = self._session
         exchange = self._exchange
         reply = await exchange.begin(self._request, self._body, nursery)
+        if reply.flags & TUNNEL:
+            await self._tunnel(reply.head, exchange.side)
+            return False
         read: Read = exchange.read
         if reply.flags & ENCODING:
             reply, read = session.gateway.compression.begin(self._request, reply, read)
         _enter_response(session)
-        if reply.flags & TUNNEL:
-            await self._tunnel(reply.head, exchange.side)
-            return False
         start, chunked, keep = session.gateway.writer.start(
             self._request,
             reply.flags,
@@ -272,6 +277,7 @@ class _Relay:
     async def _tunnel(self, head: bytes, backend: tunnel.Side) -> None:
         """Open the WebSocket; returns when it has ended."""
         session = self._session
+        _enter_response(session)
         head = b"HTTP/1.1 %bUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n" % head
         await streams.send_all(session.sock, head)
         session.state = State.TUNNEL

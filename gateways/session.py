@@ -182,7 +182,7 @@ class Session:
         self.state = State.BACKEND
         self.deadline = gateway.now + gateway.options.http_timeout
         length = request.length
-        if gateway.leases is not None and length is not None and self._has_body(length):
+        if gateway.leases is not None and length is not None and self._is_simple(request, length):
             block = request.block
             if length:
                 request.body = self.buffer[:length]
@@ -197,9 +197,11 @@ class Session:
         else:
             self._leave_lane(relay.answer, self, request, gateway.exchange())
 
-    def _has_body(self, length: int) -> bool:
+    def _is_simple(self, request: Request, length: int) -> bool:
         """Whether the body is there already, and small enough to be sent without waiting."""
-        return not length or (length <= MAX_QUEUED and len(self.buffer) >= length)
+        if not length:
+            return not request.websocket_key
+        return length <= MAX_QUEUED and len(self.buffer) >= length
 
     # The worker
 

@@ -151,10 +151,10 @@ class Vault:
         if stamp != self._folder_stamp:  # files were replaced, not written over
             self._folder_stamp = stamp
             return names
-        start = self._next_look % len(names)
+        start = self._next_look if self._next_look < len(names) else 0
         self._next_look = start + MAX_LOOKS
-        part = names[start : start + MAX_LOOKS]
-        return dict.fromkeys([*self._fixed, *part])
+        named = [name for name in self._fixed if name in self._entries]
+        return dict.fromkeys([*named, *names[start : self._next_look]])
 
     def _is_changed(self, name: str, entry: _Entry) -> bool:
         return entry.young or entry.stamps != {path: _stamp(path) for path in self._paths(name)}
