@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from uwgate.conf.groups.application import ApplicationOptions
+from uwgate.conf.groups.edge import EdgeOptions
 from uwgate.conf.groups.http import HttpOptions
 from uwgate.conf.groups.https import HttpsOptions
 from uwgate.conf.groups.log import LogOptions
@@ -27,6 +28,7 @@ class Settings:
     sockets: SocketOptions = field(default_factory=SocketOptions)
     http: HttpOptions = field(default_factory=HttpOptions)
     https: HttpsOptions = field(default_factory=HttpsOptions)
+    edge: EdgeOptions = field(default_factory=EdgeOptions)
     master: MasterOptions = field(default_factory=MasterOptions)
     log: LogOptions = field(default_factory=LogOptions)
     pairs: tuple[tuple[str, str | None], ...] = ()
@@ -54,6 +56,7 @@ GROUPS: dict[str, Any] = {
     "sockets": SocketOptions,
     "http": HttpOptions,
     "https": HttpsOptions,
+    "edge": EdgeOptions,
     "master": MasterOptions,
     "log": LogOptions,
 }

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import logging
 import socket
 from typing import NamedTuple
 
 import httptools
 
 from uwgate.conf.errors import ClientError
+from uwgate.conf.groups.edge import EdgeOptions
 from uwgate.conf.groups.http import HttpOptions
+from uwgate.gateways.counters import Counters
 from uwgate.gateways.exchange import Raw, Request
-from uwgate.gateways.wire import cgi, http1, upgrade
+from uwgate.gateways.peer import UNKNOWN, Peer
+from uwgate.gateways.wire import cgi, forwarded, http1, upgrade
 from uwgate.gateways.wire.uwsgi import MAX_BLOCK
+
+log = logging.getLogger("uwgate.http")
 
 ROOM = 64  # bytes of a block that an exchange may still add
 MAX_KNOWN = 1024  # sets of header lines that are remembered, of up to
@@ -21,6 +27,8 @@ _METHOD = cgi.pack_key(b"REQUEST_METHOD")
 _URI = cgi.pack_key(b"REQUEST_URI")
 _PATH = cgi.pack_key(b"PATH_INFO")
 _QUERY = cgi.pack_key(b"QUERY_STRING")
+# spec/uwsgi-protocol.md section 9.6: what a real uWSGI makes of X-Forwarded-Proto itself.
+_SCHEMES = {scheme: cgi.pack((("UWSGI_SCHEME", scheme),)) for scheme in (b"http", b"https")}
 _PROTOCOLS = tuple(
     cgi.pack((("SERVER_PROTOCOL", b"HTTP/1.%d" % minor), ("SCRIPT_NAME", b""))) for minor in (0, 1)
 )
@@ -40,25 +48,33 @@ class _Parsed:
 
 
 class _Known(NamedTuple):
-    """What header lines mean."""
+    """What header lines mean.
+
+    ``fields`` and ``packed`` are without the forwarded fields, which count by who sent them.
+    """
 
     fields: dict[bytes, bytes]
     framing: http1.Framing
     packed: bytes
     websocket_key: bytes
     raw: Raw | None
+    forwarded: dict[bytes, bytes]
 
 
 class RequestReader:
     """Reads heads for all sessions of a gateway, one whole head at a time."""
 
-    def __init__(self, options: HttpOptions, limit_post: int) -> None:
+    def __init__(
+        self, options: HttpOptions, limit_post: int, edge: EdgeOptions, counters: Counters
+    ) -> None:
         self.limits = http1.Limits(
             head=options.http_head_limit,
             line=options.http_line_limit,
             headers=options.http_header_limit,
         )
         self._options = options
+        self._adds_forwarded = edge.http_add_forwarded
+        self._counters = counters
         self.limit_post = limit_post
         self._name_block = cgi.pack((("SERVER_NAME", socket.gethostname().encode()),))
         self._extra_block = cgi.pack(
@@ -68,8 +84,8 @@ class RequestReader:
         )
         self._known: dict[tuple[bytes, int, bytes], _Known] = {}
 
-    def read(self, head: bytes, peer: bytes) -> Request:
-        """The request of a whole head; ``peer`` holds the connection's packed variables.
+    def read(self, head: bytes, peer: Peer) -> Request:
+        """The request of a whole head that ``peer`` has sent.
 
         Raises:
             ClientError: the request is refused.
@@ -86,6 +102,8 @@ class RequestReader:
         name_block = self._name_block
         if host is not None or self._options.http_server_name_as_http_host:
             fields, name_block = self._with_host(known.fields, host)
+        if known.forwarded or self._adds_forwarded:
+            fields += self._forwarded(known.forwarded, peer)
         # The order of spec/uwsgi-protocol.md section 9.2.
         size = cgi.pack_length
         block = b"".join(
@@ -96,7 +114,7 @@ class RequestReader:
                 *(_QUERY, size(len(query)), query),
                 _PROTOCOLS[minor],
                 name_block,
-                peer,
+                peer.block,
                 fields,
                 self._extra_block,
             )
@@ -114,6 +132,7 @@ class RequestReader:
             framing.expects_continue,
             websocket_key=known.websocket_key,
             raw=known.raw,
+            secure=peer.is_secure,
         )
 
     def _read_lines(self, method: bytes, minor: int, lines: bytes) -> _Known:
@@ -136,7 +155,8 @@ class RequestReader:
             fields |= {b"HTTP_UPGRADE": b"websocket", b"HTTP_CONNECTION": b"Upgrade"}
         elif raw is Raw.CHUNKS:
             fields[b"HTTP_TRANSFER_ENCODING"] = b"chunked"
-        known = _Known(fields, framing, cgi.pack_fields(fields), key, raw)
+        claims = forwarded.take(fields)
+        known = _Known(fields, framing, cgi.pack_fields(fields), key, raw, claims)
         if len(lines) <= MAX_KNOWN_SIZE and not key:  # no key comes twice
             if len(self._known) >= MAX_KNOWN:
                 self._known.clear()
@@ -167,6 +187,24 @@ class RequestReader:
         if method != b"SOURCE" or not options.http_manage_source or b"CONTENT_LENGTH" in fields:
             return framing, None
         return http1.Framing(None, False, b"HTTP_EXPECT" in fields), Raw.ENDLESS
+
+    def _forwarded(self, claims: dict[bytes, bytes], peer: Peer) -> bytes:
+        """What a backend gets of the forwarded fields that ``peer`` has sent, and of ours."""
+        if claims and not peer.is_trusted:
+            if not self._counters["forwarded-removed"]:
+                log.warning(
+                    "%s: fields like X-Forwarded-For of clients outside http-trust-forwarded are "
+                    "removed; this is said once",
+                    peer,
+                )
+            self._counters.count("forwarded-removed")
+            claims = {}
+        scheme = forwarded.scheme_of(claims)
+        if self._adds_forwarded:
+            address = None if peer.address == UNKNOWN else peer.address
+            claims = forwarded.added(claims, address, b"https" if peer.is_secure else b"http")
+        packed = cgi.pack_fields(claims)
+        return packed + _SCHEMES[scheme] if scheme else packed
 
     def _with_host(self, fields: dict[bytes, bytes], host: bytes | None) -> tuple[bytes, bytes]:
         """Packed fields and SERVER_NAME, where the Host decides about them."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -11,6 +12,7 @@ import trio
 import trio.testing
 
 from tests.gateways.peers import Client, Workers
+from uwgate.conf.groups.edge import EdgeOptions
 from uwgate.conf.groups.http import HttpOptions
 from uwgate.conf.groups.https import HttpsOptions
 from uwgate.conf.groups.workers import WorkerOptions
@@ -19,6 +21,7 @@ from uwgate.conf.start import Listener, Start
 from uwgate.gateways.http import HttpGateway
 from uwgate.gateways.tls.ring import Ring
 
+EDGE = {field.name for field in dataclasses.fields(EdgeOptions)}
 DRAINED = 20.0  # seconds in which a gateway whose peers are gone must be empty
 
 
@@ -70,12 +73,14 @@ def start_of(
     role: str = "http",
     endpoint: str = "",
     https: HttpsOptions | None = None,
-    **http: Any,
+    **options: Any,
 ) -> Start:
     """What the master would hand over."""
     name = door.getsockname()
+    options.setdefault("http_body_buffer", 0)  # bodies are forwarded as they come
     settings = Settings(
-        http=HttpOptions(**http),
+        http=HttpOptions(**{key: options[key] for key in options.keys() - EDGE}),
+        edge=EdgeOptions(**{key: options[key] for key in options.keys() & EDGE}),
         https=https or HttpsOptions(),
         workers=WorkerOptions(processes=processes, threads=threads, limit_post=limit_post),
     )
