@@ -9,6 +9,7 @@ from typing import Any
 from uwgate.conf.groups.application import ApplicationOptions
 from uwgate.conf.groups.edge import EdgeOptions
 from uwgate.conf.groups.http import HttpOptions
+from uwgate.conf.groups.http2 import Http2Options
 from uwgate.conf.groups.https import HttpsOptions
 from uwgate.conf.groups.log import LogOptions
 from uwgate.conf.groups.master import MasterOptions
@@ -29,6 +30,7 @@ class Settings:
     http: HttpOptions = field(default_factory=HttpOptions)
     https: HttpsOptions = field(default_factory=HttpsOptions)
     edge: EdgeOptions = field(default_factory=EdgeOptions)
+    http2: Http2Options = field(default_factory=Http2Options)
     master: MasterOptions = field(default_factory=MasterOptions)
     log: LogOptions = field(default_factory=LogOptions)
     pairs: tuple[tuple[str, str | None], ...] = ()
@@ -57,6 +59,7 @@ GROUPS: dict[str, Any] = {
     "http": HttpOptions,
     "https": HttpsOptions,
     "edge": EdgeOptions,
+    "http2": Http2Options,
     "master": MasterOptions,
     "log": LogOptions,
 }

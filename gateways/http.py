@@ -25,6 +25,8 @@ from uwgate.gateways.backends import UwsgiBackends
 from uwgate.gateways.compression import Compression
 from uwgate.gateways.counters import Counters
 from uwgate.gateways.exchange import Exchange
+from uwgate.gateways.http2.connection import Connection
+from uwgate.gateways.http2.responses import ResponseHeads
 from uwgate.gateways.lane import Lane
 from uwgate.gateways.lease_exchange import LeaseExchange
 from uwgate.gateways.leases import LeasePool
@@ -34,7 +36,7 @@ from uwgate.gateways.requests import RequestReader
 from uwgate.gateways.responses import ResponseWriter
 from uwgate.gateways.session import Session
 from uwgate.gateways.states import State
-from uwgate.gateways.tls.connection import TlsSocket
+from uwgate.gateways.streams import Socket
 from uwgate.gateways.tls.material import Material
 from uwgate.gateways.tls.ring import Ring
 from uwgate.gateways.tls.session import TlsSession
@@ -67,6 +69,7 @@ class HttpGateway:
         settings = start.settings
         self.options = options = settings.http
         self.https = settings.https
+        self.options2 = settings.http2
         self.edge = settings.edge
         self.failed_handshakes = 0
         self.counters = Counters()
@@ -79,6 +82,7 @@ class HttpGateway:
             options, parse_hsts(settings.edge.https_hsts) if settings.edge.https_hsts else None
         )
         self.compression = Compression(options)
+        self.http2_heads = ResponseHeads(options)
         self.lane = Lane()
         self.leases: LeasePool | None = None
         self.idle_timeout = options.http_keepalive
@@ -86,6 +90,7 @@ class HttpGateway:
         self._start = start
         self._draining = False
         self._sessions: set[Session] = set()
+        self._connections: set[Connection] = set()  # of HTTP/2
         self._empty = trio.Event()  # draining, and the last session has ended
         self._doors: list[Door] = []
         self._backends = UwsgiBackends(
@@ -136,13 +141,6 @@ class HttpGateway:
             return lambda client, peer: TlsSession(self, client, peer, ring.context(key))
         return lambda client, peer: Session(self, client, peer)
 
-    def begin_http2(self, sock: TlsSocket, peer: Peer, received: bytes) -> None:
-        """Serve HTTP/2 on a connection that has agreed on it (ALPN, RFC 9113 section 3.2).
-
-        ``received`` is what was read of it already.
-        """
-        sock.close()
-
     def renew(self, name: str, material: bytes) -> None:
         """The certificates of ``name`` have changed: new handshakes get these."""
         try:
@@ -165,6 +163,18 @@ class HttpGateway:
             session.deadline = min(session.deadline, self.now + self.idle_timeout)
         session.ready(0)
 
+    def begin_http2(self, sock: Socket, peer: Peer, received: bytes = b"") -> None:
+        """Speak HTTP/2 with a client from now on.
+
+        ``sock`` is not in the lane; ``received`` is what has been read from it already.
+        """
+        connection = Connection(self, sock, peer, received)
+        self._connections.add(connection)
+        self.crowd.enter(peer.group)
+        if self._draining:
+            connection.drain(self.idle_timeout)
+        connection.ready(0)
+
     @property
     def is_draining(self) -> bool:
         """Nobody new comes in; who is here may end what he began."""
@@ -173,7 +183,7 @@ class HttpGateway:
     @property
     def is_full(self) -> bool:
         """No more connections may come in for now."""
-        return len(self._sessions) >= self._most
+        return len(self._sessions) + len(self._connections) >= self._most
 
     def lifetime_end(self) -> float:
         """When a connection that begins now is to end; not all that began together at once."""
@@ -181,10 +191,19 @@ class HttpGateway:
         return self.now + lifetime * random.uniform(0.9, 1.1) if lifetime else math.inf
 
     def forget(self, session: Session) -> None:
-        """A session has closed its connection."""
+        """A session has closed its connection, or handed it over."""
         self._sessions.discard(session)
         self.crowd.leave(session.peer.group)
-        if self._draining and not self._sessions:
+        self._look_if_empty()
+
+    def forget_http2(self, connection: Connection) -> None:
+        """An HTTP/2 connection was closed."""
+        self._connections.discard(connection)
+        self.crowd.leave(connection.peer.group)
+        self._look_if_empty()
+
+    def _look_if_empty(self) -> None:
+        if self._draining and not self._sessions and not self._connections:
             self._empty.set()
 
     def drain(self, idle: float) -> None:
@@ -200,8 +219,9 @@ class HttpGateway:
                 session.deadline = min(session.deadline, self.now + idle)
                 if not idle:
                     session.expire()
-        if not self._sessions:
-            self._empty.set()
+        for connection in list(self._connections):
+            connection.drain(idle)
+        self._look_if_empty()
 
     async def drained(self) -> None:
         """Return when the last session has ended."""
@@ -224,6 +244,8 @@ class HttpGateway:
                 elif session.state is State.BACKEND:
                     waiting[session.sock.fileno()] = session
             self._end_abandoned(waiting)
+            for connection in list(self._connections):
+                connection.tick()
             await trio.sleep(TICK)
 
     def _tick(self) -> None:

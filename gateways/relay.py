@@ -267,7 +267,7 @@ class _Relay:
                 keep = await self._respond(nursery)
                 nursery.cancel_scope.cancel()  # the answer is complete; nobody reads the rest
         except* (ClientError, BackendError, NoNodeError, OSError) as group:
-            failure = _first(group)
+            failure = first_error(group)
         if failure is not None:
             raise failure
         return keep and self._body.is_read
@@ -351,7 +351,7 @@ class _Relay:
         await streams.send_all(session.sock, page)
 
 
-def _first(group: BaseExceptionGroup[Exception]) -> Exception:
+def first_error(group: BaseExceptionGroup[Exception]) -> Exception:
     """The error that decides the answer: the client's before a backend's."""
     leaves: list[Exception] = []
     stack: list[BaseException] = [group]

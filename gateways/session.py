@@ -30,6 +30,7 @@ from uwgate.gateways.peer import Peer
 from uwgate.gateways.states import STATUS_OF_TIMEOUT, State
 from uwgate.gateways.streams import Socket
 from uwgate.gateways.wire import http1
+from uwgate.gateways.wire.http2 import PREFACE
 from uwgate.gateways.wire.lease import ENCODING, MAX_QUEUED, MAY_TAKE
 from uwgate.gateways.wire.uwsgi import HEADER
 
@@ -162,6 +163,8 @@ class Session:
         buffer = self.buffer
         gateway = self.gateway
         try:
+            if buffer[:4] == b"PRI " and self._begins_http2(buffer):
+                return
             while buffer[:2] == b"\r\n":  # RFC 9112 section 2.2
                 buffer = buffer[2:]
             end = http1.find_end(buffer, gateway.reader.limits)
@@ -216,6 +219,17 @@ class Session:
         if not length:
             return not request.websocket_key
         return length <= MAX_QUEUED and len(self.buffer) >= length
+
+    def _begins_http2(self, buffer: bytes) -> bool:
+        """The client knows that we speak HTTP/2 here (RFC 9113 section 3.3): hand it over."""
+        gateway = self.gateway
+        if not gateway.options2.http2_prior_knowledge or not PREFACE.startswith(buffer[:24]):
+            return False
+        self.state = State.CLOSED
+        gateway.lane.remove(self.sock.fileno())
+        gateway.begin_http2(self.sock, self.peer, buffer)
+        gateway.forget(self)
+        return True
 
     # The worker
 
