@@ -86,7 +86,7 @@ class Keeper:
         logs.configure(settings.log)
         set_title(process_title(settings.master, "keeper"))
         self._vault = Vault(settings.https, environ=dict(os.environ))
-        self._ring = Ring(settings.https, self._vault.material)
+        self._ring = Ring(settings.https, self._vault.material, http2=settings.http2.http2)
         self._handle_signals()
         watch = self._selector.register
         watch(self._master, selectors.EVENT_READ, self._obey)

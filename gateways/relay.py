@@ -329,10 +329,12 @@ class _Relay:
     async def _tunnel(self, head: bytes, backend: tunnel.Side) -> None:
         """Open the WebSocket; returns when it has ended."""
         session = self._session
+        if session.gateway.closes_tunnels:
+            raise NoNodeError("no tunnel is opened any longer")
         _enter_response(session)
         head = b"HTTP/1.1 %bUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n" % head
-        await streams.send_all(session.sock, head)
         session.state = State.TUNNEL
+        await streams.send_all(session.sock, head)
         session.deadline = math.inf  # the tunnel keeps its own time
         # What the client sent together with its head belongs to the tunnel.
         client = tunnel.SocketSide(session.sock, session.buffer)
