@@ -94,9 +94,15 @@ def check(query: Query, data: bytes, now: datetime.datetime) -> Staple:
         OcspError: it is not.
     """
     try:
-        response = ocsp.load_der_ocsp_response(data)
-    except ValueError as error:
+        return _check(query, ocsp.load_der_ocsp_response(data), data, now)
+    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
+        # Not all of a response is looked at when it is loaded: this may come from any part.
         raise OcspError(f"no OCSP response: {error}") from error
+
+
+def _check(
+    query: Query, response: ocsp.OCSPResponse, data: bytes, now: datetime.datetime
+) -> Staple:
     if response.response_status is not ocsp.OCSPResponseStatus.SUCCESSFUL:
         raise OcspError(f"the responder says {response.response_status.name}")
     single = _single(query, response)

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
+import ssl
+import subprocess
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from OpenSSL import SSL
 
 from tests.certificates import NOW, PASSWORD, Authority, Certificate
@@ -16,6 +21,8 @@ from uwgate.conf.ciphers import set_ciphers
 from uwgate.conf.errors import ConfigError
 from uwgate.conf.loading import load
 from uwgate.conf.pair import Severity
+
+GOOD = Authority().server("a.example")
 
 
 @pytest.fixture(scope="module")
@@ -249,3 +256,36 @@ def test_a_key_and_its_certificate_may_stand_in_one_file(served: Certificate) ->
     both = served.key_pem + served.pem
     checked = check_pair(both, both, password=None, now=NOW)
     assert checked.chain_pem == served.pem
+
+
+def test_a_signature_with_sha1_is_refused(root: Authority, tmp_path: Path) -> None:
+    _, key = root.server("a.example").write(tmp_path, "a")
+    root.write(tmp_path, "root.pem")
+    (tmp_path / "root.key").write_bytes(Certificate((), root.key).key_pem)
+    signed = subprocess.run(
+        f"openssl req -new -key {key} -subj /CN=a.example | openssl x509 -req -sha1 -days 9 "
+        f"-CA {tmp_path}/root.pem -CAkey {tmp_path}/root.key -CAcreateserial",
+        shell=True,
+        check=True,
+        capture_output=True,
+    )
+    assert "CN=a.example: signed with SHA1" in reason_of(signed.stdout, key.read_bytes())
+
+
+# A serial number below one is a warning of cryptography's today, and an error tomorrow.
+@pytest.mark.filterwarnings("ignore::cryptography.utils.CryptographyDeprecationWarning")
+@given(st.data())
+def test_a_damaged_certificate_is_refused_or_taken_and_nothing_else(data: st.DataObject) -> None:
+    damaged = bytearray(GOOD.der)
+    for _ in range(data.draw(st.integers(1, 4))):
+        position = data.draw(st.integers(0, len(damaged) - 1))
+        damaged[position] = data.draw(st.integers(0, 255))
+    pem = ssl.DER_cert_to_PEM_cert(bytes(damaged)).encode()
+    with contextlib.suppress(ConfigError):
+        check(pem, GOOD.key_pem)
+
+
+@given(st.binary(max_size=400))
+def test_noise_is_no_certificate(noise: bytes) -> None:
+    pem = ssl.DER_cert_to_PEM_cert(noise).encode()
+    assert "holds a broken certificate" in reason_of(pem, GOOD.key_pem)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import socket
 import subprocess
@@ -15,6 +16,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509 import ocsp
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tests.certificates import DAY, NOW, Authority, Certificate
 from tests.e2e.peers import program
@@ -263,3 +266,25 @@ def test_the_program_says_what_is_wrong_with_a_responder(
 def test_the_question_is_about_the_certificate(query: Query) -> None:
     asked = ocsp.load_der_ocsp_request(request(query))
     assert asked.serial_number == query.leaf.serial_number
+
+
+@pytest.mark.filterwarnings("ignore::cryptography.utils.CryptographyDeprecationWarning")
+@given(st.data())
+def test_a_damaged_answer_is_refused_or_taken_and_nothing_else(data: st.DataObject) -> None:
+    query, good = DAMAGED
+    damaged = bytearray(good)
+    for _ in range(data.draw(st.integers(1, 4))):
+        position = data.draw(st.integers(0, len(damaged) - 1))
+        damaged[position] = data.draw(st.integers(0, 255))
+    with contextlib.suppress(OcspError):
+        check(query, bytes(damaged), NOW)
+
+
+def _answered() -> tuple[Query, bytes]:
+    issuer = Authority("Issuer", Authority())
+    query = query_of(issuer.server("a.example", responder=NOWHERE).pem)
+    assert query is not None
+    return query, answer(query, issuer, by=issuer.responder("responder"))
+
+
+DAMAGED = _answered()
