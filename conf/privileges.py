@@ -24,9 +24,9 @@ def drop(
     Raises:
         ConfigError: an unknown name, or the process may not do it.
     """
-    user = None if uid is None else resolve_user(uid)
-    group = None if gid is None else resolve_group(gid)
-    extra = [resolve_group(one) for one in add_gid]
+    user = None if uid is None else find_user(uid)
+    group = None if gid is None else find_group(gid)
+    extra = [find_group(one, "add-gid") for one in add_gid]
     if os.geteuid() != 0:
         _refuse_other("uid", uid, user, os.geteuid())
         _refuse_other("gid", gid, group, os.getegid())
@@ -43,8 +43,8 @@ def drop(
     _verify(user, group)
 
 
-def resolve_user(name: str) -> int:
-    """The number of a user, given by name or number.
+def find_user(name: str, option: str = "uid") -> int:
+    """The number of a user, given by name or number; ``option`` is named in the error.
 
     Raises:
         ConfigError: there is no such user.
@@ -54,11 +54,11 @@ def resolve_user(name: str) -> int:
     try:
         return pwd.getpwnam(name).pw_uid
     except KeyError:
-        raise ConfigError(f"uid = {name}: no such user") from None
+        raise ConfigError(f"{option}: there is no user {name!r} on this machine") from None
 
 
-def resolve_group(name: str) -> int:
-    """The number of a group, given by name or number.
+def find_group(name: str, option: str = "gid") -> int:
+    """The number of a group, given by name or number; ``option`` is named in the error.
 
     Raises:
         ConfigError: there is no such group.
@@ -68,7 +68,7 @@ def resolve_group(name: str) -> int:
     try:
         return grp.getgrnam(name).gr_gid
     except KeyError:
-        raise ConfigError(f"gid = {name}: no such group") from None
+        raise ConfigError(f"{option}: there is no group {name!r} on this machine") from None
 
 
 def _groups_of(user: int | None, group: int | None, no_initgroups: bool) -> list[int]:

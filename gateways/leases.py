@@ -227,16 +227,18 @@ class LeasePool:
         self._suspects: set[Lease] = set()
         self._missing: set[int] = set()
 
-    def apply(self, applicant: Applicant) -> None:
-        """Give ``applicant`` a worker, now or later."""
+    def apply(self, applicant: Applicant) -> bool:
+        """Give ``applicant`` a worker, now or later; returns whether it has to wait here."""
         while self._idle:
             lease = self._idle.pop()
             if applicant.granted(lease):
-                return
+                return False
             self.discard(lease)
-        if self._waiters or not self._enqueue(applicant):
+        waits = bool(self._waiters) or not self._enqueue(applicant)
+        if waits:
             self._waiters.append(applicant)
         self._open_more()
+        return waits
 
     def withdraw(self, applicant: Applicant) -> None:
         """The applicant, who still waits, does not want a worker any longer."""
@@ -341,7 +343,7 @@ class LeasePool:
         while True:
             try:
                 message = self._outlet.recv(_MESSAGE_SIZE)
-            except BlockingIOError:
+            except OSError:  # nothing is there, or the pool is closed
                 return None
             applicant = self.claim(message[: NUMBER.size])
             if applicant is not NOBODY:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import faulthandler
+import math
 import os
 import signal
 import socket
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING
 
 import uwgate
 from uwgate.conf.errors import ConfigError
-from uwgate.conf.privileges import resolve_user
+from uwgate.conf.privileges import find_user
 from uwgate.conf.procname import process_title, set_title
 from uwgate.workers.access_log import AccessLog, memory_usage
 from uwgate.workers.application import DynamicApplications, change_directory
@@ -60,6 +61,7 @@ class Worker:
         self.mounts = mounts
         self.api = api
         self.ending = False
+        self.mercy_ends = math.inf  # time.monotonic() at which requests that still run are killed
         self.requests = 0
         self.exceptions = 0
         self.started = time.monotonic()
@@ -127,6 +129,7 @@ class Worker:
     def end(self, reason: str) -> None:
         """Let every slot finish what it does, and then the process end."""
         if not self.ending:
+            self.mercy_ends = time.monotonic() + self.settings.workers.worker_reload_mercy
             self.ending = True
             os.eventfd_write(self.stop_fd, 1)
             say(f"Gracefully ending worker {self.number} (pid: {os.getpid()}): {reason}")
@@ -234,7 +237,7 @@ def _trusted_users(settings: Settings) -> frozenset[int]:
     for name in (settings.http.http_uid, settings.master.uid):
         if name is not None:
             try:
-                users.add(resolve_user(name))
+                users.add(find_user(name))
             except ConfigError:
                 say(f"no leases for user {name}: there is none of that name")
     return frozenset(users)

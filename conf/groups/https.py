@@ -34,6 +34,19 @@ class HttpsOptions:
     https_session_context: str = option(
         "http", kind=Kind.TEXT, help="Sessions resume only where this text is the same."
     )
+    https_handshake_timeout: float = option(
+        10.0,
+        kind=Kind.SECONDS,
+        ours=True,
+        minimum=0.1,
+        help="A TLS handshake must be complete after this long.",
+    )
+    http_to_https_acme: bool = option(
+        False,
+        kind=Kind.BOOL,
+        ours=True,
+        help="Do not redirect /.well-known/acme-challenge/: the application answers there.",
+    )
     sni: tuple[str, ...] = option(
         (),
         kind=Kind.TEXT,

@@ -2,43 +2,14 @@
 
 from __future__ import annotations
 
-import grp
 import os
-import pwd
 
 from uwgate.conf.errors import ConfigError
+from uwgate.conf.privileges import find_group, find_user
 from uwgate.conf.settings import Settings
 
 Owner = tuple[int, int]  # user and group as chown(2) takes them: -1 leaves one as it is
 KEEP_OWNER: Owner = (-1, -1)
-
-
-def find_user(name: str, option: str) -> int:
-    """The number of a user, given by name or number.
-
-    Raises:
-        ConfigError: there is no such user.
-    """
-    if name.isascii() and name.isdigit():
-        return int(name)
-    try:
-        return pwd.getpwnam(name).pw_uid
-    except KeyError:
-        raise ConfigError(f"{option}: there is no user {name!r} on this machine") from None
-
-
-def find_group(name: str, option: str) -> int:
-    """The number of a group, given by name or number.
-
-    Raises:
-        ConfigError: there is no such group.
-    """
-    if name.isascii() and name.isdigit():
-        return int(name)
-    try:
-        return grp.getgrnam(name).gr_gid
-    except KeyError:
-        raise ConfigError(f"{option}: there is no group {name!r} on this machine") from None
 
 
 def find_owner(text: str, option: str) -> Owner:

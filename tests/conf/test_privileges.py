@@ -66,7 +66,10 @@ def test_only_root_can_change() -> None:
 
 @pytest.mark.parametrize(
     ("uid", "gid", "text"),
-    [("no-such", None, "uid = no-such: no such user"), (None, "x-y", "gid = x-y: no such group")],
+    [
+        ("no-such", None, "uid: there is no user 'no-such'"),
+        (None, "x-y", "gid: there is no group 'x-y'"),
+    ],
 )
 def test_unknown_names_are_errors(uid: str | None, gid: str | None, text: str) -> None:
     with pytest.raises(ConfigError, match=text):

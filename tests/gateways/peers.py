@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import socket
 import struct
+import sys
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
@@ -211,11 +212,12 @@ def request(
 
 @dataclass
 class Packet:
-    """A uwsgi request."""
+    """A uwsgi request. ``body``: what came with it through the queue."""
 
     modifier1: int
     modifier2: int
     variables: list[tuple[bytes, bytes]]
+    body: bytes = b""
 
     def __getitem__(self, key: bytes) -> bytes:
         return dict(self.variables)[key]
@@ -234,6 +236,43 @@ class Backend(Stream):
 
 class Lease(Backend):
     """A worker's side of a lease."""
+
+    queue: socket.socket | None = None
+
+    async def attach(self) -> None:
+        """Get the gateway's queue, after a greeting with ``QUEUE``."""
+        with trio.fail_after(PATIENCE):
+            data, ancillary, _, _ = await self.sock.recvmsg(4, socket.CMSG_SPACE(4))
+        assert data == HEADER.pack(wire.ATTACH, 0, 0)
+        ((_, kind, descriptor),) = ancillary
+        assert kind == socket.SCM_RIGHTS
+        self.queue = socket.socket(fileno=int.from_bytes(descriptor, sys.byteorder))
+        self.queue.setblocking(False)
+
+    async def take(self) -> tuple[bytes, Packet] | None:
+        """Number and packet of the next request in the queue; None if it is empty."""
+        assert self.queue is not None
+        try:
+            message = self.queue.recv(65536)
+        except BlockingIOError:
+            return None
+        modifier1, size, modifier2 = HEADER.unpack_from(message, 4)
+        variables = list(decode_block(message[8 : 8 + size]))
+        return message[:4], Packet(modifier1, modifier2, variables, message[8 + size :])
+
+    async def answer_and_take(self, body: bytes = b"ok") -> Packet:
+        """Take a request from the queue, and say so with the answer to the one before."""
+        taken = await self.take()
+        assert taken is not None
+        number, packet = taken
+        frame = wire.encode_frame(wire.HEAD | wire.LAST | wire.QUEUE, b"200 OK\r\n", body)
+        await self.send(frame + number)
+        return packet
+
+    def close(self) -> None:
+        super().close()
+        if self.queue is not None:
+            self.queue.close()
 
     async def frame(self, flags: int, head: bytes = b"", body: bytes = b"") -> None:
         await self.send(wire.encode_frame(flags, head, body))
@@ -303,6 +342,13 @@ class Workers:
         """A new lease, greeted."""
         lease = await self.queued()
         await lease.frame(wire.HELLO)
+        return lease
+
+    async def accept_reader(self) -> Lease:
+        """A new lease, greeted, of a worker that reads the queue."""
+        lease = await self.queued()
+        await lease.frame(wire.HELLO | wire.QUEUE)
+        await lease.attach()
         return lease
 
     async def nobody_waits(self) -> bool:

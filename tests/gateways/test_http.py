@@ -46,7 +46,7 @@ async def test_a_request_is_answered_by_a_worker() -> None:
         response = await client.response()
         port = client.sock.getsockname()[1]
         door_port = client.sock.getpeername()[1]
-    assert (packet.modifier1, packet.modifier2) == (0, 0)
+    assert (packet.modifier1, packet.modifier2) == (0, wire.MAY_TAKE)
     assert packet.variables == [
         (b"REQUEST_METHOD", b"GET"),
         (b"REQUEST_URI", b"/a%20b?c=d"),
@@ -372,13 +372,30 @@ async def test_half_a_head_before_a_half_close_is_no_request() -> None:
 # The client goes
 
 
-async def test_a_reset_while_a_request_runs_closes_the_lease() -> None:
+async def test_a_reset_while_a_request_runs_closes_the_lease_when_a_stream_begins() -> None:
     async with running() as instance:
         client, lease = await both(instance)
         await client.get()
         await lease.packet()
         client.reset()
+        assert await lease.is_silent()
+        await lease.begin(b"for nobody")
         assert await lease.rest() == b""
+
+
+async def test_a_reset_while_a_request_runs_throws_a_whole_answer_away() -> None:
+    async with running() as instance:
+        client, lease = await both(instance)
+        await client.get()
+        await lease.packet()
+        client.reset()
+        assert await lease.is_silent()
+        await lease.answer(b"for nobody")
+        other = await instance.connect()
+        await other.get(b"/other")
+        assert (await lease.packet())[b"PATH_INFO"] == b"/other"
+        await lease.answer(b"other")
+        assert (await other.response()).body == b"other"
 
 
 async def test_a_reset_while_a_request_waits_for_a_lease_takes_it_back() -> None:

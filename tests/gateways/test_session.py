@@ -185,18 +185,32 @@ async def test_an_idle_connection_is_closed_after_the_keep_alive_time(
         assert 3.5 <= trio.current_time() - began < 5
 
 
-@pytest.mark.parametrize(
-    "data", [request(b"GET"), request(b"POST", b"/", b"Content-Length: 1", body=b"x")]
-)
-async def test_a_worker_that_does_not_answer_is_504_and_loses_its_lease(
-    hurried_clock: Clock, data: bytes
+async def test_a_worker_that_does_not_answer_is_504_and_keeps_its_lease_for_later(
+    hurried_clock: Clock,
 ) -> None:
     async with running(http_timeout=3) as instance:
-        client, lease = await begin(instance, data)
+        client, lease = await begin(instance)
         began = trio.current_time()
         response = await client.response()
         assert response.status == 504
         assert 2.5 <= trio.current_time() - began < 5
+        assert await client.is_closed()
+        other = await instance.connect()
+        await other.get(b"/other")
+        assert await lease.is_silent()
+        await lease.answer(b"too late")
+        assert (await lease.packet())[b"PATH_INFO"] == b"/other"
+        await lease.answer(b"in time")
+        assert (await other.response()).body == b"in time"
+
+
+async def test_a_worker_that_does_not_read_a_body_is_504_and_loses_its_lease(
+    hurried_clock: Clock,
+) -> None:
+    async with running(http_timeout=3) as instance:
+        data = request(b"POST", b"/", b"Content-Length: 9999", body=b"x" * 9999)
+        client, lease = await begin(instance, data)
+        assert (await client.response()).status == 504
         assert await client.is_closed()
         await lease.rest()
         other = await instance.connect()

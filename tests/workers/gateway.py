@@ -53,7 +53,7 @@ class Gateway:
         self.buffer = b""
         if not greeted:
             flags, head, body = self.read_frame()
-            assert (flags, head, body) == (wire.HELLO, b"", b"")
+            assert (flags, head, body) == (wire.HELLO | wire.QUEUE, b"", b"")
 
     def __enter__(self) -> Gateway:
         return self
@@ -64,6 +64,22 @@ class Gateway:
     def send(self, *pairs: tuple[bytes, bytes], body: bytes = b"", flags: int = 0) -> None:
         """Send a request."""
         self.sock.sendall(uwsgi.encode(pairs, 0, flags) + body)
+
+    def attach(self) -> socket.socket:
+        """Share a queue with the worker; returns the end that requests go into."""
+        inlet, outlet = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with outlet:
+            socket.send_fds(self.sock, [uwsgi.HEADER.pack(wire.ATTACH, 0, 0)], [outlet.fileno()])
+        return inlet
+
+    def read_number(self) -> int:
+        """What stands behind a frame with ``QUEUE``."""
+        while len(self.buffer) < wire.NUMBER.size:
+            self._more()
+        data = self.buffer
+        self.buffer = data[wire.NUMBER.size :]
+        number: int = wire.NUMBER.unpack_from(data)[0]
+        return number
 
     def read_frame(self) -> tuple[int, bytes, bytes]:
         """The next frame.

@@ -91,7 +91,7 @@ def test_without_need_app_every_request_is_a_500(serve: Serve) -> None:
     [
         ({"chdir": "nowhere"}, "chdir = nowhere: No such file"),
         ({"chdir2": "nowhere"}, "chdir2 = nowhere: No such file"),
-        ({"uid": "no-such-user"}, "uid = no-such-user: no such user"),
+        ({"uid": "no-such-user"}, "uid: there is no user 'no-such-user'"),
         ({"env": ("=x",)}, "env = =x"),
     ],
 )
