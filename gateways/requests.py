@@ -184,6 +184,10 @@ class RequestReader:
     ) -> Request:
         """The request with its block."""
         path, query, host = cgi.split_target(method, target)
+        if peer.admits is not None:
+            authority = host if host is not None else known.fields.get(b"HTTP_HOST", b"")
+            if not peer.admits(authority):
+                raise ClientError(421, "its host wants clients verified, its connection did not")
         fields = known.packed
         name_block = self._name_block
         if host is not None or self._options.http_server_name_as_http_host:
