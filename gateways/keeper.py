@@ -31,6 +31,7 @@ from uwgate.gateways.http import HttpGateway
 from uwgate.gateways.tls import handover
 from uwgate.gateways.tls.inquiry import Inquiry
 from uwgate.gateways.tls.ring import Ring
+from uwgate.gateways.tls.stapler import Stapler
 from uwgate.gateways.tls.vault import Vault
 
 log = logging.getLogger("uwgate.keeper")
@@ -85,7 +86,11 @@ class Keeper:
         settings = self._start.settings
         logs.configure(settings.log)
         set_title(process_title(settings.master, "keeper"))
-        self._vault = Vault(settings.https, environ=dict(os.environ))
+        http = settings.http
+        stapler = Stapler(
+            uid=http.http_uid or settings.master.uid, gid=http.http_gid or settings.master.gid
+        )
+        self._vault = Vault(settings.https, os.environ, stapler=stapler)
         self._ring = Ring(settings.https, self._vault.material)
         self._handle_signals()
         watch = self._selector.register
@@ -102,6 +107,7 @@ class Keeper:
                 if self._selector.get_map().get(key.fd) is key:
                     key.data()
             self._look_at_files()
+        self._vault.close()
         return EXIT_ERROR if self._failed else 0
 
     def tell_failure(self, reason: str) -> None:
