@@ -20,7 +20,7 @@ from .contenders import HERE, NGINX, WORKERS, Contender, find
 from .running import NotStarted, Running, running
 
 CONNECTIONS = 32
-CLIENTS = 2  # of s_time, each with one connection after the other
+CLIENTS = 8  # of s_time, each with one connection after the other
 
 KEPT, FULL, RESUMED = "requests/s", "full handshakes/s", "resumed handshakes/s"
 FIGURES = (KEPT, FULL, RESUMED)

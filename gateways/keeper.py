@@ -86,11 +86,11 @@ class Keeper:
         settings = self._start.settings
         logs.configure(settings.log)
         set_title(process_title(settings.master, "keeper"))
-        http = settings.http
         stapler = Stapler(
-            uid=http.http_uid or settings.master.uid, gid=http.http_gid or settings.master.gid
+            uid=settings.http.http_uid or settings.master.uid,
+            gid=settings.http.http_gid or settings.master.gid,
         )
-        self._vault = Vault(settings.https, os.environ, stapler=stapler)
+        self._vault = Vault(settings.https, environ=os.environ, stapler=stapler)
         self._ring = Ring(settings.https, self._vault.material)
         self._handle_signals()
         watch = self._selector.register

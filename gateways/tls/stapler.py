@@ -31,7 +31,7 @@ from uwgate.gateways.tls.ocsp import (
 
 log = logging.getLogger("uwgate.tls")
 
-PROGRAM = (sys.executable, "-m", "uwgate.gateways.tls.ocsp")
+PROGRAM = (sys.executable, "-P", "-m", "uwgate.gateways.tls.ocsp")
 FIRST_PAUSE = datetime.timedelta(minutes=1)  # after a failure; doubled each time
 LONGEST_PAUSE = datetime.timedelta(hours=1)
 LEEWAY = datetime.timedelta(seconds=5)  # beyond the program's own time-out
@@ -93,6 +93,11 @@ class Stapler:
         if due:
             self._start(min(due, key=lambda key: self._watched[key].due), now)
         return changed
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether the program runs."""
+        return self._running is not None
 
     def close(self) -> None:
         """End the program that runs."""
