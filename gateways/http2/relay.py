@@ -12,10 +12,11 @@ import trio
 from h2.errors import ErrorCodes
 
 from uwgate.conf.errors import BackendError, ClientError, NoNodeError
+from uwgate.gateways.compression import Read
 from uwgate.gateways.exchange import BodySource, Exchange
 from uwgate.gateways.relay import first_error
 from uwgate.gateways.states import State
-from uwgate.gateways.wire.lease import NO_BODY
+from uwgate.gateways.wire.lease import ENCODING, NO_BODY
 
 if TYPE_CHECKING:
     from uwgate.gateways.http2.stream import Stream
@@ -67,6 +68,9 @@ async def _respond(
     stream: Stream, exchange: Exchange, source: BodySource, nursery: trio.Nursery | None
 ) -> None:
     reply = await exchange.begin(stream.request, source, nursery)
+    read: Read = exchange.read
+    if reply.flags & ENCODING:
+        reply, read = stream.connection.gateway.compression.begin(stream.request, reply, read)
     flags, head, body, last = reply
     if stream.has_started:
         return  # it was cancelled, or a time-out was answered, at this very moment
@@ -75,18 +79,20 @@ async def _respond(
     end = no_body or (last and not body)
     if end:
         while not last:  # nothing comes but the end; the worker shall not be asked for it twice
-            body, last = await exchange.read()
+            body, last = await read()
         stream.start_response(flags, head, size, end=True)
         stream.connection.schedule()
         return
     stream.start_response(flags, head, size, end=False)
+    if not body:
+        stream.connection.schedule()  # the client may be waiting for the head
     while True:
         if body or last:
             await stream.send(body, end=last)
         if last:
             return
         stream.touch()
-        body, last = await exchange.read()
+        body, last = await read()
 
 
 class _NoBody:

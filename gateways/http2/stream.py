@@ -20,7 +20,7 @@ from uwgate.gateways.http2.upload import Upload
 from uwgate.gateways.lease_exchange import LeaseExchange
 from uwgate.gateways.pages import error_parts
 from uwgate.gateways.states import STATUS_OF_TIMEOUT, State
-from uwgate.gateways.wire.lease import HEAD, LENGTH, MAX_QUEUED, MAY_TAKE, NO_BODY
+from uwgate.gateways.wire.lease import ENCODING, HEAD, LENGTH, MAX_QUEUED, MAY_TAKE, NO_BODY
 from uwgate.gateways.wire.uwsgi import HEADER
 
 if TYPE_CHECKING:
@@ -117,7 +117,10 @@ class Stream:
         if self._gave_up:
             self.connection.worker_done()
             return
-        self.connection.gateway.lane.expected -= 1
+        gateway = self.connection.gateway
+        gateway.lane.expected -= 1
+        if flags & ENCODING:
+            flags, head, body = gateway.compression.whole(self.request, flags, head, body)
         self.start_response(flags, head, len(body), end=not body or bool(flags & NO_BODY))
         if body and not flags & NO_BODY:
             self._pending = memoryview(body)
