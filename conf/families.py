@@ -131,7 +131,7 @@ NOT_OFFERED: tuple[tuple[re.Pattern[str], str], ...] = tuple(
         (r"forkpty.*|tuntap.*|pty-.*", NO_SUBSTITUTE),
         (
             r"subscri.*|unsubscribe.*|start-unsubscribed|.*-subscription-.*|.*-resubscribe.*|weight|"
-            r"auto-weight|http-use-.*|http-fallback|http-stud-prefix|http-gracetime|st",
+            r"auto-weight|http-use-.*|http-fallback|http-gracetime|st",
             _SUBSCRIBE,
         ),
         (r"legion.*|.*-legion.*|.*multicast.*", "use keepalived for a service address"),
@@ -198,9 +198,8 @@ NOT_OFFERED: tuple[tuple[re.Pattern[str], str], ...] = tuple(
         ),
         (
             r"http-manage-rtsp",
-            "proxy these connections in the web server in front",
+            "RTSP over HTTP is not understood: give the media server an address of its own",
         ),
-        (r".*-proxy-protocol", "pass the client's address in X-Forwarded-For"),
         (
             r"(f?scgi|fastcgi|raw|puwsgi|zeromq|zmq).*|mongrel2|map-socket|http-socket-modifier.|"
             r"cgi.*|php.*|remap-modifier|allowed-modifiers|dumbloop.*",

@@ -28,6 +28,7 @@ class Request:
     it reads 100 Continue. ``minor`` is that of HTTP/1.x; ``keep_alive`` says that the client
     may send another request. ``websocket_key`` is the Sec-WebSocket-Key of a request that asks
     for a WebSocket (wire.upgrade); then there is no body. ``raw`` goes with a ``length`` of None.
+    ``secure``: it came encrypted.
     """
 
     method: bytes
@@ -41,6 +42,7 @@ class Request:
     complete: bool = True
     websocket_key: bytes = b""
     raw: Raw | None = None
+    secure: bool = False
 
     def __str__(self) -> str:
         return f"{self.method.decode()} {self.target[:200].decode('latin-1')}"

@@ -18,6 +18,7 @@ from uwgate.conf.errors import BackendError, ClientError, NoNodeError
 from uwgate.gateways import streams, tunnel
 from uwgate.gateways.compression import Read
 from uwgate.gateways.exchange import Exchange, Raw, Reply, Request
+from uwgate.gateways.pace import Pace, Taking
 from uwgate.gateways.pages import error_page
 from uwgate.gateways.states import State
 from uwgate.gateways.wire.chunked import LAST_CHUNK, ChunkedDecoder, encode_chunk
@@ -39,10 +40,12 @@ async def answer(session: Session, request: Request, exchange: Exchange) -> bool
     status = 0
     try:
         body.take_buffered()
+        await body.collect(session.gateway.edge.http_body_buffer)
         if await relay.run():
             return True
     except ClientError as error:
-        log.info("%s: %d: %s", session.name, error.status, error)
+        counters = session.gateway.counters
+        counters.refuse(f"answer-{error.status}", "%s: %d: %s", session.name, error.status, error)
         status = error.status
     except (BackendError, NoNodeError) as error:
         log.error("%s: %s: %d: %s", session.name, request, error.status, error)
@@ -73,7 +76,7 @@ async def dismiss(session: Session, page: bytes) -> bool:
 async def finish(session: Session, rest: bytes, keep: bool) -> bool:
     """Send the rest of a response to a client that is slow to take it."""
     _enter_response(session)
-    await streams.send_all(session.sock, rest)
+    await _send(session, rest)
     return keep
 
 
@@ -85,6 +88,30 @@ async def linger(session: Session) -> bool:
     while await streams.receive(session.sock):
         pass
     return False
+
+
+async def _send(session: Session, data: bytes) -> None:
+    """Send a piece of a response; the client has to take it at http-min-rate.
+
+    Raises:
+        OSError: the connection broke.
+    """
+    try:
+        sent = session.sock.send(data)
+    except BlockingIOError:
+        sent = 0
+    if sent == len(data):
+        await trio.lowlevel.checkpoint()
+        return
+    gateway = session.gateway
+    pace = Pace(gateway.edge.http_min_rate, gateway.edge.http_min_rate_grace)
+    now = trio.current_time()
+    session.taking = Taking(session.sock.fileno(), pace, gateway.options.http_timeout, now)
+    session.deadline = session.taking.begin(now)
+    try:
+        await streams.send_all(session.sock, data[sent:])
+    finally:
+        session.taking = None
 
 
 def _enter_response(session: Session) -> None:
@@ -102,6 +129,8 @@ class ClientBody:
         self._taken = 0  # bytes read, without a length
         self._endless = False  # the client's end of file is still to come, and ends the body
         self._request = request
+        edge = session.gateway.edge
+        self._pace = Pace(edge.http_min_rate, edge.http_min_rate_grace)
 
     def take_buffered(self) -> None:
         """Give the request what has arrived of its body. To be called once, before anything else.
@@ -127,6 +156,27 @@ class ClientBody:
         request.complete = self.is_read
         if request.body:  # the client did not wait
             request.expects_continue = False
+
+    async def collect(self, size: int) -> None:
+        """Wait until the request has all of its body, or this many bytes of it.
+
+        A worker is busy as long as it has a request: it shall not wait for a slow client. Whom
+        the client itself waits for (Expect) is only found out by asking, and who sends a raw body
+        may want an answer to its beginning.
+
+        Raises:
+            ClientError: as ``read_body``.
+        """
+        request = self._request
+        if request.complete or request.expects_continue or request.raw is not None:
+            return
+        pieces = [request.body]
+        missing = size - len(request.body)
+        while missing > 0 and (piece := await self.read_body()):
+            pieces.append(piece)
+            missing -= len(piece)
+        request.body = b"".join(pieces)
+        request.complete = self.is_read
 
     @property
     def is_read(self) -> bool:
@@ -161,12 +211,16 @@ class ClientBody:
         before = session.state
         if before is State.BACKEND:
             session.state = State.BODY
+        timeout = session.gateway.options.http_timeout
+        now = trio.current_time()
+        session.deadline = min(now + timeout, self._pace.begin(now))
         data = await streams.receive(session.sock, session.gateway.options.http_buffer_size)
+        self._pace.moved(trio.current_time(), len(data))
         if session.state is State.BODY:
             session.state = before
         if not data and not self._endless:
             raise ClientError(400, "request body broke off")
-        session.deadline = session.gateway.now + session.gateway.options.http_timeout
+        session.deadline = session.gateway.now + timeout
         return data
 
     def _decode(self, data: bytes) -> bytes:
@@ -214,7 +268,7 @@ class _Relay:
                 keep = await self._respond(nursery)
                 nursery.cancel_scope.cancel()  # the answer is complete; nobody reads the rest
         except* (ClientError, BackendError, NoNodeError, OSError) as group:
-            failure = _first(group)
+            failure = first_error(group)
         if failure is not None:
             raise failure
         return keep and self._body.is_read
@@ -266,9 +320,8 @@ class _Relay:
             if start:
                 body = start + body
                 start = b""
-            session.deadline = gateway.now + gateway.options.http_timeout
             if body:
-                await streams.send_all(session.sock, body)
+                await _send(session, body)
             if last:
                 return
             session.deadline = gateway.now + gateway.options.http_timeout
@@ -301,7 +354,7 @@ class _Relay:
         await streams.send_all(session.sock, page)
 
 
-def _first(group: BaseExceptionGroup[Exception]) -> Exception:
+def first_error(group: BaseExceptionGroup[Exception]) -> Exception:
     """The error that decides the answer: the client's before a backend's."""
     leaves: list[Exception] = []
     stack: list[BaseException] = [group]

@@ -10,19 +10,23 @@ from uwgate.gateways.exchange import Request
 from uwgate.gateways.wire.lease import DATE, ENCODING, LENGTH, NO_BODY, SERVER
 
 _PLAIN = LENGTH | NO_BODY
+_HSTS = b"\r\nstrict-transport-security:"
 
 
 class ResponseWriter:
     """Writes response heads for all sessions of a gateway.
 
-    ``keeps_alive`` is what the gateway allows; it is taken away when the gateway drains.
+    ``hsts`` is the value of Strict-Transport-Security (RFC 6797) in answers to encrypted requests
+    whose application sends none. ``keeps_alive`` is what the gateway allows; it is
+    taken away when the gateway drains.
     """
 
-    def __init__(self, options: HttpOptions) -> None:
+    def __init__(self, options: HttpOptions, hsts: str | None = None) -> None:
         self.keeps_alive = options.http_keepalive > 0
         self._auto_chunked = options.http_auto_chunked
         name = options.http_server_header
         self._server = f"Server: {name}\r\n".encode() if name else b""
+        self._hsts = f"Strict-Transport-Security: {hsts}\r\n".encode() if hsts else b""
         self._date = b""
         self.tick()
 
@@ -56,6 +60,8 @@ class ResponseWriter:
             framing += b"Connection: close\r\n"
         elif not request.minor:
             framing += b"Connection: keep-alive\r\n"
+        if self._hsts and request.secure and _HSTS not in head.lower():
+            framing += self._hsts
         start = b"HTTP/1.1 %b%b%b%b\r\n" % (
             head,
             b"" if flags & DATE else self._date,

@@ -24,12 +24,15 @@ from uwgate.gateways.exchange import Request
 from uwgate.gateways.lane import ENDED, GONE
 from uwgate.gateways.lease_exchange import LeaseExchange
 from uwgate.gateways.leases import NOBODY
+from uwgate.gateways.pace import Taking
 from uwgate.gateways.pages import error_page
+from uwgate.gateways.peer import Peer
 from uwgate.gateways.states import STATUS_OF_TIMEOUT, State
 from uwgate.gateways.streams import Socket
 from uwgate.gateways.wire import http1
+from uwgate.gateways.wire.http2 import PREFACE
 from uwgate.gateways.wire.lease import ENCODING, MAX_QUEUED, MAY_TAKE
-from uwgate.gateways.wire.uwsgi import HEADER, decode_block
+from uwgate.gateways.wire.uwsgi import HEADER
 
 if TYPE_CHECKING:
     from uwgate.gateways.http import HttpGateway
@@ -37,21 +40,23 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("uwgate.http")
 
+REFUSED = "%s: %d: %s"  # client, status, reason
 RECEIVE_SIZE = 16384  # bytes asked for while a head is awaited
 MAX_QUEUED_BLOCK = MAX_QUEUED - HEADER.size
 
 
 class Session:
-    """A client connection. ``peer`` holds its packed constant variables.
+    """A client connection.
 
     ``deadline`` (trio's clock) is watched by the gateway, which calls ``expire``.
     """
 
     __slots__ = (
+        "_ends",
         "_lease",
         "_more",
         "_packet",
-        "_peer",
+        "_quota",
         "_request",
         "_scope",
         "buffer",
@@ -60,19 +65,25 @@ class Session:
         "gone",
         "is_watched",
         "packet",
+        "peer",
         "sock",
         "state",
+        "taking",
     )
 
-    def __init__(self, gateway: HttpGateway, sock: Socket, peer: bytes) -> None:
+    def __init__(self, gateway: HttpGateway, sock: Socket, peer: Peer) -> None:
         self.gateway = gateway
         self.sock = sock
+        self.peer = peer
         self.state = State.IDLE
         self.deadline = gateway.now + gateway.options.http_headers_timeout
         self.gone = False  # the client has reset the connection
         self.is_watched = False  # registered in the lane; not before something has to be awaited
         self.buffer = b""  # received, but not consumed yet
-        self._peer = peer
+        self.taking: Taking | None = None  # a response that fills the socket
+        # From 0 downwards there is no limit.
+        self._quota = gateway.edge.http_connection_requests
+        self._ends = gateway.lifetime_end()
         self._more = False  # the client may have sent more than was received
         self._request: Request | None = None
         self._packet = b""  # the running request
@@ -83,8 +94,7 @@ class Session:
     @property
     def name(self) -> str:
         """The client's address, for the log."""
-        variables = dict(decode_block(self._peer))
-        return f"{variables[b'REMOTE_ADDR'].decode()}:{variables[b'REMOTE_PORT'].decode()}"
+        return str(self.peer)
 
     @property
     def in_task(self) -> bool:
@@ -153,6 +163,8 @@ class Session:
         buffer = self.buffer
         gateway = self.gateway
         try:
+            if buffer[:4] == b"PRI " and self._begins_http2(buffer):
+                return
             while buffer[:2] == b"\r\n":  # RFC 9112 section 2.2
                 buffer = buffer[2:]
             end = http1.find_end(buffer, gateway.reader.limits)
@@ -169,11 +181,16 @@ class Session:
                     gateway.lane.again(self)
                 return
             self.buffer = buffer[end:]
-            self._request = request = gateway.reader.read(buffer[:end], self._peer)
+            self._request = request = gateway.reader.read(buffer[:end], self.peer)
         except ClientError as error:
-            log.info("%s: %d: %s", self.name, error.status, error)
+            gateway.counters.refuse(
+                f"answer-{error.status}", REFUSED, self.name, error.status, error
+            )
             self._leave_lane(relay.refuse, self, error.status)
             return
+        self._quota -= 1
+        if not self._quota or gateway.now >= self._ends:
+            request.keep_alive = False
         self._begin(request)
 
     def _begin(self, request: Request) -> None:
@@ -202,6 +219,17 @@ class Session:
         if not length:
             return not request.websocket_key
         return length <= MAX_QUEUED and len(self.buffer) >= length
+
+    def _begins_http2(self, buffer: bytes) -> bool:
+        """The client knows that we speak HTTP/2 here (RFC 9113 section 3.3): hand it over."""
+        gateway = self.gateway
+        if not gateway.options2.http2_prior_knowledge or not PREFACE.startswith(buffer[:24]):
+            return False
+        self.state = State.CLOSED
+        gateway.lane.remove(self.sock.fileno())
+        gateway.begin_http2(self.sock, self.peer, buffer)
+        gateway.forget(self)
+        return True
 
     # The worker
 
@@ -319,6 +347,15 @@ class Session:
 
     def expire(self) -> None:
         """End the session: its deadline is over, or nobody is there any longer."""
+        taking = self.taking
+        if taking is not None and not self.gone:
+            now = trio.current_time()
+            if taking.goes_on(now):
+                self.deadline = taking.begin(now)
+                return
+            self.gateway.counters.refuse(
+                "slow-reader", "%s: takes the response too slowly", self.name
+            )
         self.deadline = math.inf
         if self._scope is not None:
             self._scope.cancel()
@@ -330,7 +367,14 @@ class Session:
         """Tell the client, if it waits for something, in one try without waiting."""
         status = STATUS_OF_TIMEOUT.get(self.state)
         if status is not None and not self.gone:
-            log.warning("%s: %d: timed out waiting for %s", self.name, status, self.state.value)
+            self.gateway.counters.refuse(
+                f"answer-{status}",
+                REFUSED,
+                self.name,
+                status,
+                f"timed out waiting for {self.state.value}",
+                level=logging.WARNING,
+            )
             with contextlib.suppress(OSError):
                 for_head = self._request is not None and self._request.method == b"HEAD"
                 self.sock.send(error_page(status, body=not for_head))

@@ -62,11 +62,11 @@ class KeyLog:
 class Held:
     """A context that is served, and how it treats clients."""
 
-    __slots__ = ("context", "material", "verify")
+    __slots__ = ("client_ca", "context", "verify")
 
     def __init__(self, context: SSL.Context, material: Material) -> None:
         self.context = context
-        self.material = material
+        self.client_ca = material.client_ca
         self.verify = SSL.VERIFY_NONE
         if material.verifies:
             self.verify = SSL.VERIFY_PEER
@@ -104,13 +104,17 @@ class Ring:
         self._fixed: dict[str, Held] = {}
         self._begin: dict[str, SSL.Context] = {}
         for endpoint in tls.endpoints(options):
-            self._hold(endpoint.address)
-            self._begin[endpoint.address] = self._first(endpoint.address)
-        self._names = frozenset(self._hold(tls.parse_sni(text)[0]) for text in options.sni)
+            material = self._hold(endpoint.address)
+            self._begin[endpoint.address] = self._first(endpoint.address, material)
+        names = [tls.parse_sni(text)[0] for text in options.sni]
+        self._names = frozenset(names)
         self._regexps = [
-            (re.compile(expression), self._hold(f"~{expression}"))
+            (re.compile(expression), f"~{expression}")
             for expression, _ in map(tls.parse_sni_regexp, options.sni_regexp)
         ]
+        for name in (*names, *(key for _, key in self._regexps)):
+            self._hold(name)
+        self._has_names = bool(options.sni or options.sni_regexp or options.sni_dir)
         self._loaded: OrderedDict[str, Held] = OrderedDict()
         self._absent: OrderedDict[str, float] = OrderedDict()
 
@@ -131,6 +135,19 @@ class Ring:
             if name in table:
                 table[name] = self._build(material)
 
+    def admits(self, server_name: str | None, host: str, address: str) -> bool:
+        """Whether a connection made for ``server_name`` may carry requests for ``host``.
+
+        ``host`` is without a port. False where ``host`` verifies clients and the connection's
+        own name does it otherwise or not at all: the answer is 421 (RFC 9110 section 15.5.20).
+        """
+        if not self._has_names or host == server_name:
+            return True
+        asked, used = self.find(host, address), self.find(server_name, address)
+        if asked is used or not asked.verify:
+            return True
+        return asked.client_ca == used.client_ca and asked.verify & ~used.verify == 0
+
     def find(self, server_name: str | None, address: str) -> Held:
         """Who answers a client that asked ``address`` for ``server_name``; None: no name."""
         name = tls.server_name(server_name) if server_name else None
@@ -150,25 +167,27 @@ class Ring:
                     return held
         return self._fixed[address]
 
-    def _hold(self, name: str) -> str:
+    def _hold(self, name: str) -> Material:
         material = self.fetch(name)
         if material is None:
             raise ConfigError(f"{name}: no certificate")
         self._fixed[name] = self._build(material)
-        return name
+        return material
 
     def _build(self, material: Material) -> Held:
-        context = build(
+        return Held(self._context(material), material)
+
+    def _context(self, material: Material) -> SSL.Context:
+        return build(
             material,
             self._options,
             session_context=self._session_context,
             http2=self._http2,
             keylog=self._keylog,
         )
-        return Held(context, material)
 
-    def _first(self, address: str) -> SSL.Context:
-        context = self._build(self._fixed[address].material).context
+    def _first(self, address: str, material: Material) -> SSL.Context:
+        context = self._context(material)
         context.set_tlsext_servername_callback(lambda connection: self._choose(connection, address))
         return context
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from trio.lowlevel import wait_writable
 
 from uwgate.gateways import relay
+from uwgate.gateways.peer import Peer
 from uwgate.gateways.session import RECEIVE_SIZE, Session
 from uwgate.gateways.states import State
 from uwgate.gateways.streams import SendFirst
@@ -38,7 +39,7 @@ class TlsSession(Session):
     sock: TlsSocket
 
     def __init__(
-        self, gateway: HttpGateway, sock: socket.socket, peer: bytes, context: SSL.Context
+        self, gateway: HttpGateway, sock: socket.socket, peer: Peer, context: SSL.Context
     ) -> None:
         super().__init__(gateway, TlsSocket(context, sock), peer)
         self.state = State.HANDSHAKE
@@ -92,14 +93,15 @@ class TlsSession(Session):
         gateway = self.gateway
         connection = self.sock.connection
         try:
-            self._peer += variables.pack(connection, export=gateway.https.https_export_cert)
+            packed = variables.pack(connection, export=gateway.https.https_export_cert)
         except variables.CertificateTooLarge as error:
             log.error("%s: %s: the application is not told of it", self.name, error)
-            self._peer += variables.pack_plain(connection)
+            packed = variables.pack_plain(connection)
+        self.peer = self.peer.secured(packed)
         if connection.get_alpn_proto_negotiated() == HTTP2:
             gateway.lane.remove(self.sock.fileno())
             self.state = State.CLOSED
-            gateway.begin_http2(self.sock, self._peer, b"")
+            gateway.begin_http2(self.sock, self.peer, b"")
             gateway.forget(self)  # last: a gateway without a client may end
             return False
         self.state = State.IDLE

@@ -11,6 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.certificates import Authority, Certificate
+
+from . import peers
 from .browser import Browser, BrowserError, Page
 from .processes import APPS, free_port, running_uwgate
 
@@ -32,26 +35,42 @@ class Site:
 
 
 @contextlib.contextmanager
-def plain(folder: Path) -> Iterator[Site]:
+def plain(folder: Path, certificate: Certificate) -> Iterator[Site]:
     with running_uwgate("--http", "127.0.0.1:0", *CODINGS, *APP, folder=folder) as program:
         host, port = program.address
         yield Site(f"http://{host}:{port}", "http/1.1")
 
 
-SITES = {"http": plain}
+@contextlib.contextmanager
+def encrypted(folder: Path, certificate: Certificate) -> Iterator[Site]:
+    certificate.write(folder, "site")
+    where = ("--https", "127.0.0.1:0,site.crt,site.key")
+    with running_uwgate(*where, *CODINGS, *APP, folder=folder) as program:
+        _, port = program.address
+        yield Site(f"https://localhost:{port}", "http/1.1")
+
+
+SITES = {"http": plain, "https": encrypted}
 
 
 @pytest.fixture(scope="module")
-def browser(shared_folder: Path) -> Iterator[Browser]:
-    with Browser(shared_folder) as browser:
+def certificate() -> Certificate:
+    return Authority().server("localhost")
+
+
+@pytest.fixture(scope="module")
+def browser(shared_folder: Path, certificate: Certificate) -> Iterator[Browser]:
+    with Browser(shared_folder, [certificate.chain[0]]) as browser:
         yield browser
 
 
 @pytest.fixture(scope="module", params=SITES)
-def site(request: pytest.FixtureRequest, shared_folder: Path) -> Iterator[Site]:
+def site(
+    request: pytest.FixtureRequest, shared_folder: Path, certificate: Certificate
+) -> Iterator[Site]:
     folder = shared_folder / request.param
     folder.mkdir()
-    with SITES[request.param](folder) as site:
+    with SITES[request.param](folder, certificate) as site:
         yield site
 
 
@@ -184,6 +203,55 @@ def test_a_request_that_is_given_up_harms_no_other(page: Page) -> None:
     assert answer == ["AbortError", "GET"]
 
 
-def test_a_server_that_nobody_knows_is_an_error(browser: Browser) -> None:
+def test_a_certificate_of_somebody_else_is_refused(browser: Browser, folder: Path) -> None:
+    stranger = Authority().server("localhost", number=1)
+    with (
+        encrypted(folder, stranger) as site,
+        pytest.raises(BrowserError, match="ERR_CERT_AUTHORITY_INVALID"),
+    ):
+        browser.page().open(site.url)
+
+
+def test_where_nobody_listens_there_is_no_page(browser: Browser) -> None:
     with pytest.raises(BrowserError, match="ERR_CONNECTION_REFUSED"):
         browser.page().open(f"http://127.0.0.1:{free_port()}/")
+
+
+@pytest.fixture(scope="module")
+def echo(shared_folder: Path, certificate: Certificate) -> Iterator[Site]:
+    """A page beside a WebSocket, on a real uWSGI behind our TLS."""
+    folder = shared_folder / "echo"
+    folder.mkdir()
+    certificate.write(folder, "site")
+    backend = f"{folder}/uwsgi.sock"
+    where = ("--https", "127.0.0.1:0,site.crt,site.key", "--http-to", backend)
+    with (
+        peers.uwsgi(folder, "--socket", backend, app="echo_socket.py"),
+        running_uwgate(*where, folder=folder) as program,
+    ):
+        _, port = program.address
+        yield Site(f"https://localhost:{port}", "http/1.1")
+
+
+def test_a_websocket_echoes(browser: Browser, echo: Site) -> None:
+    page = browser.page()
+    page.open(echo.url)
+    answers = page.run(
+        """
+        const messages = ['Grüße', '', 'x'.repeat(70_000), 'end'];
+        const socket = new WebSocket(location.href.replace('http', 'ws') + 'echo');
+        const answers = [];
+        await new Promise((resolve, reject) => {
+            socket.onopen = () => messages.forEach(message => socket.send(message));
+            socket.onerror = () => reject(new Error('after ' + answers.length));
+            socket.onclose = event => reject(new Error('closed with ' + event.code));
+            socket.onmessage = event => {
+                answers.push(event.data);
+                if (event.data == 'end') resolve();
+            };
+        });
+        socket.close();
+        return answers;
+        """
+    )
+    assert answers == ["Grüße", "", "x" * 70_000, "end"]

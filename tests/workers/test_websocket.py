@@ -62,8 +62,9 @@ def test_the_answer_is_made_of_the_arguments(serve: Serve) -> None:
 
 
 def test_of_the_protocols_asked_for_one_is_agreed_to(serve: Serve) -> None:
-    more = {"HTTP_SEC_WEBSOCKET_PROTOCOL": "chat, superchat", "HTTP_ORIGIN": "http://here"}
-    with connect(serve(ECHO), **more) as client:
+    with connect(
+        serve(ECHO), HTTP_SEC_WEBSOCKET_PROTOCOL="chat, superchat", HTTP_ORIGIN="http://here"
+    ) as client:
         assert client.fields[b"sec-websocket-protocol"] == b"chat"
         assert client.fields[b"sec-websocket-origin"] == b"http://here"
 
@@ -80,7 +81,7 @@ def test_of_the_protocols_asked_for_one_is_agreed_to(serve: Serve) -> None:
 )
 def test_a_bad_handshake_gets_400(serve: Serve, more: dict[str, str]) -> None:
     instance = serve(ECHO)
-    sock, data = ask(instance, "http-socket", **more)
+    sock, data = ask(instance, "http-socket", "/", b"", **more)
     with sock:
         answer = parse_http(data)
         assert answer.status == b"HTTP/1.1 400 Bad Request"

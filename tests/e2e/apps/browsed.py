@@ -111,6 +111,11 @@ def events(environ):
         yield b"data: " + piece + b"\n"
 
 
+def text(environ):
+    """A page of some length: 220 kB."""
+    return [b"All work and no play makes Jack a dull boy.\n" * 5000]
+
+
 def let_go_on(environ):
     more.put(None)
     return [b"ok"]
@@ -126,5 +131,6 @@ SITE = {
     "/receive": ("application/json", receive),
     "/stream": ("text/plain", stream),
     "/events": ("text/event-stream", events),
+    "/text": ("text/plain", text),
     "/more": ("text/plain", let_go_on),
 }

@@ -6,10 +6,11 @@ import ssl
 from pathlib import Path
 
 import pytest
+from OpenSSL import SSL
 
 from tests.certificates import Authority, Certificate
 from tests.gateways.tls.conftest import ADDRESS, MakeRing, Write, material
-from tests.gateways.tls.conversation import client_context, serves, talk
+from tests.gateways.tls.conversation import client_context, handshake, serves, talk
 from uwgate.conf.errors import ConfigError
 from uwgate.conf.groups.https import HttpsOptions
 from uwgate.gateways.tls.material import Material, Pair
@@ -300,3 +301,114 @@ def test_the_keys_of_sessions_are_written_where_the_option_says(
     talk(ring(ssl_keylog_file=str(path)).context(ADDRESS), None)
     assert "CLIENT_TRAFFIC_SECRET_0 " in path.read_text()
     assert path.stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_tickets_last_as_long_as_the_option_says(ring: MakeRing, version: ssl.TLSVersion) -> None:
+    made = ring(ssl_sessions_timeout=77)
+    session = talk(made.context(ADDRESS), None, client_context(maximum=version)).session
+    assert session is not None
+    assert session.ticket_lifetime_hint == 77
+
+
+def test_sessions_of_another_context_text_are_not_resumed(
+    write: Write, default: Certificate
+) -> None:
+    files = write(default, "default")
+    options = HttpsOptions(https=(f":1,{files}", f":2,{files}"))
+    made = Ring(options, Vault(options).material)
+    client = client_context()
+    first = talk(made.context(":1"), None, client)
+    assert not talk(made.context(":2"), None, client, session=first.session).resumed
+
+
+@pytest.mark.parametrize("ciphers", ["AES128-SHA256", "ECDHE-ECDSA-AES128-SHA", "DHE"])
+def test_old_ciphers_are_not_spoken(ring: MakeRing, ciphers: str) -> None:
+    client = client_context(maximum=ssl.TLSVersion.TLSv1_2, ciphers=ciphers)
+    with pytest.raises(ssl.SSLError, match="alert handshake failure"):
+        talk(ring().context(ADDRESS), None, client)
+
+
+@pytest.mark.parametrize(
+    ("first", "chosen"),
+    [("CHACHA20", "ECDHE-ECDSA-CHACHA20-POLY1305"), ("AES256", "ECDHE-ECDSA-AES128-GCM-SHA256")],
+)
+def test_a_client_that_prefers_chacha_gets_it(ring: MakeRing, first: str, chosen: str) -> None:
+    client = client_context(
+        maximum=ssl.TLSVersion.TLSv1_2, ciphers=f"ECDHE+{first}:ECDHE+AESGCM:ECDHE+CHACHA20"
+    )
+    assert talk(ring().context(ADDRESS), None, client).cipher == chosen
+
+
+def test_a_client_may_not_renegotiate(ring: MakeRing) -> None:
+    context = SSL.Context(SSL.TLS_CLIENT_METHOD)
+    context.set_max_proto_version(SSL.TLS1_2_VERSION)
+    client, server = SSL.Connection(context), SSL.Connection(ring().context(ADDRESS))
+    client.set_connect_state()
+    server.set_accept_state()
+    handshake(client, server)
+    client.renegotiate()
+    with pytest.raises(SSL.WantReadError):
+        client.do_handshake()
+    server.bio_write(client.bio_read(65536))
+    with pytest.raises(SSL.WantReadError):
+        server.recv(100)
+    client.bio_write(server.bio_read(65536))
+    with pytest.raises(SSL.Error, match="no renegotiation"):
+        client.do_handshake()
+
+
+@pytest.mark.skipif(SSL.OPENSSL_VERSION_NUMBER < 0x30500000, reason="this OpenSSL knows no ML-KEM")
+def test_keys_are_exchanged_in_a_way_that_quantum_computers_do_not_break(ring: MakeRing) -> None:
+    client = SSL.Connection(SSL.Context(SSL.TLS_CLIENT_METHOD))
+    server = SSL.Connection(ring().context(ADDRESS))
+    client.set_connect_state()
+    server.set_accept_state()
+    handshake(client, server)
+    assert server.get_group_name() == "X25519MLKEM768"
+
+
+@pytest.fixture
+def guarded(
+    ring: MakeRing, write: Write, root: Authority, people: Authority, tmp_path: Path
+) -> Ring:
+    """Names with different ideas of clients."""
+    files = write(root.server("a.example"), "a")
+    ours, theirs = people.write(tmp_path, "ours"), Authority("X").write(tmp_path, "theirs")
+    return ring(
+        sni=(
+            f"open.example {files}",
+            f"ask.example {files},,{ours}",
+            f"must.example {files},,!{ours}",
+            f"other.example {files},,!{theirs}",
+        )
+    )
+
+
+@pytest.mark.parametrize(
+    ("server_name", "host", "admitted"),
+    [
+        ("open.example", "open.example", True),
+        ("must.example", "must.example", True),
+        ("must.example", "MUST.example", True),
+        ("must.example", "open.example", True),
+        ("must.example", "ask.example", True),
+        (None, "open.example", True),
+        (None, "unknown.example", True),
+        ("must.example", "not a name", True),
+        ("open.example", "must.example", False),
+        ("open.example", "ask.example", False),
+        ("ask.example", "must.example", False),
+        ("must.example", "other.example", False),
+        (None, "must.example", False),
+        ("unknown.example", "MUST.example.", False),
+    ],
+)
+def test_a_host_that_verifies_clients_is_not_reached_under_another_name(
+    guarded: Ring, server_name: str | None, host: str, admitted: bool
+) -> None:
+    assert guarded.admits(server_name, host, ADDRESS) is admitted
+
+
+def test_without_names_every_host_is_admitted(ring: MakeRing) -> None:
+    assert ring().admits(None, "a.example", ADDRESS)
