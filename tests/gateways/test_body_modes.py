@@ -177,8 +177,8 @@ async def test_a_source_whose_backend_has_enough_is_closed(backend: Uwsgi) -> No
 
 
 async def test_a_source_that_falls_silent_is_given_up(backend: Uwsgi, hurried_clock: Clock) -> None:
-    options = {"http_manage_source": True, "http_timeout": 2.0}
-    async with running(http_to=(backend.address,), **options) as instance:
+    to = (backend.address,)
+    async with running(http_to=to, http_manage_source=True, http_timeout=2) as instance:
         client = await instance.connect()
         await client.send(source(body=b"first"))
         connection = await backend.accept()
