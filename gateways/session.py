@@ -153,11 +153,9 @@ class Session:
 
         ``ended``: the client sends nothing that is not in the buffer.
         """
-        buffer = self.buffer
+        buffer = http1.without_empty_lines(self.buffer)
         gateway = self.gateway
         try:
-            while buffer[:2] == b"\r\n":  # RFC 9112 section 2.2
-                buffer = buffer[2:]
             end = http1.find_end(buffer, gateway.reader.limits)
             if end < 0 and ended:
                 log.info("%s: closed in the middle of a request head", self.name)

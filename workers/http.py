@@ -17,6 +17,7 @@ from uwgate.gateways.wire.http1 import (
     find_end,
     framing_of,
     parse_head,
+    without_empty_lines,
 )
 from uwgate.gateways.wire.lease import DATE, LENGTH, NO_BODY
 from uwgate.workers.body import EMPTY, ChunkedBody, LengthBody
@@ -152,7 +153,7 @@ class HttpConnection(RawConnection):
         )
         total = settings.http.http_headers_timeout
         deadline = time.monotonic() + total if total else None
-        data = self.buffer.lstrip(b"\r\n")  # RFC 9112 section 2.2
+        data = without_empty_lines(self.buffer)
         while (end := find_end(data, limits)) < 0:
             if deadline is not None and time.monotonic() > deadline:
                 raise ClientError(408, f"no whole request head within {total:g} s")
@@ -166,7 +167,7 @@ class HttpConnection(RawConnection):
                 if data:
                     raise ClientError(400, "request head cut short")
                 return None
-            data = (data + more).lstrip(b"\r\n") if not data else data + more
+            data = without_empty_lines(data + more)
         self.buffer = data[end:]
         return parse_head(data[:end], limits)
 
