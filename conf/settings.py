@@ -9,6 +9,8 @@ from typing import Any
 from uwgate.conf.groups.application import ApplicationOptions
 from uwgate.conf.groups.edge import EdgeOptions
 from uwgate.conf.groups.http import HttpOptions
+from uwgate.conf.groups.http2 import Http2Options
+from uwgate.conf.groups.https import HttpsOptions
 from uwgate.conf.groups.log import LogOptions
 from uwgate.conf.groups.master import MasterOptions
 from uwgate.conf.groups.sockets import SocketOptions
@@ -26,10 +28,17 @@ class Settings:
     workers: WorkerOptions = field(default_factory=WorkerOptions)
     sockets: SocketOptions = field(default_factory=SocketOptions)
     http: HttpOptions = field(default_factory=HttpOptions)
+    https: HttpsOptions = field(default_factory=HttpsOptions)
     edge: EdgeOptions = field(default_factory=EdgeOptions)
+    http2: Http2Options = field(default_factory=Http2Options)
     master: MasterOptions = field(default_factory=MasterOptions)
     log: LogOptions = field(default_factory=LogOptions)
     pairs: tuple[tuple[str, str | None], ...] = ()
+
+    @property
+    def speaks_tls(self) -> bool:
+        """Whether any address of the HTTP gateway does."""
+        return bool(self.https.https or self.https.https2)
 
     def to_json(self) -> dict[str, Any]:
         """The settings as JSON values; ``from_json`` reads them back."""
@@ -48,7 +57,9 @@ GROUPS: dict[str, Any] = {
     "workers": WorkerOptions,
     "sockets": SocketOptions,
     "http": HttpOptions,
+    "https": HttpsOptions,
     "edge": EdgeOptions,
+    "http2": Http2Options,
     "master": MasterOptions,
     "log": LogOptions,
 }

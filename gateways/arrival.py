@@ -155,7 +155,9 @@ class Arrival(Session):
         self.sock.recv(found.size)  # all of it is there: it was seen
         self.gateway.lane.remove(self.sock.fileno())
         self.state = State.CLOSED
-        self._gate.admit(self.sock, found.peer)
+        sock = self.sock
+        assert isinstance(sock, socket.socket)  # TLS comes behind the prefix
+        self._gate.admit(sock, found.peer)
         self.gateway.forget(self)  # last: a gateway without a client may end
 
     def _refuse(self, reason: str) -> None:

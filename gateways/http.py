@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import functools
 import logging
 import math
 import os
@@ -17,27 +16,37 @@ import sys
 import trio
 
 from uwgate.conf.address import parse_backend
+from uwgate.conf.errors import ConfigError
 from uwgate.conf.hsts import parse_hsts
 from uwgate.conf.start import Listener, Start
 from uwgate.gateways import service
-from uwgate.gateways.arrival import Gate
+from uwgate.gateways.arrival import Gate, Welcome
 from uwgate.gateways.backends import UwsgiBackends
+from uwgate.gateways.compression import Compression
 from uwgate.gateways.counters import Counters
 from uwgate.gateways.exchange import Exchange
+from uwgate.gateways.http2.connection import Connection
+from uwgate.gateways.http2.responses import ResponseHeads
 from uwgate.gateways.lane import Lane
 from uwgate.gateways.lease_exchange import LeaseExchange
 from uwgate.gateways.leases import LeasePool
-from uwgate.gateways.peer import Crowd, Peers
+from uwgate.gateways.peer import Crowd, Peer, Peers
+from uwgate.gateways.redirect import RedirectSession
 from uwgate.gateways.requests import RequestReader
 from uwgate.gateways.responses import ResponseWriter
 from uwgate.gateways.session import Session
 from uwgate.gateways.states import State
+from uwgate.gateways.streams import Socket
+from uwgate.gateways.tls.material import Material
+from uwgate.gateways.tls.ring import Ring
+from uwgate.gateways.tls.session import TlsSession
 from uwgate.gateways.wire import cgi
 
 log = logging.getLogger("uwgate.http")
 
 TICK = 0.5  # seconds between two looks at the sessions' deadlines
 RESERVED_DESCRIPTORS = 64  # for everything that is not a client
+ROLES = ("http", "https", "http-to-https")
 ACCEPT_BURST = 32  # connections taken before others get their turn
 EXHAUSTED_PAUSE = 0.1  # seconds without accepting when descriptors or memory have run out
 
@@ -45,26 +54,35 @@ EXHAUSTED_PAUSE = 0.1  # seconds without accepting when descriptors or memory ha
 class HttpGateway:
     """One HTTP gateway process.
 
-    Sessions use its attributes: ``options`` and ``edge`` (options), ``reader`` and ``writer``,
-    ``counters`` of what was refused, ``peers`` and ``crowd`` (who they are), the ``lane``,
+    ``ring`` holds the certificates; None where nothing speaks TLS. Sessions use its
+    attributes: ``options``, ``https`` and ``edge`` (options), ``reader``, ``writer`` and
+    ``compression``, ``counters`` of what was refused, ``peers`` and ``crowd`` (who they are), the
+    ``lane``,
     ``leases`` (None with ``http-to`` or without workers), the ``nursery`` of their tasks,
-    ``now`` (trio's clock, at most ``TICK`` old) and ``idle_timeout`` (seconds).
+    ``now`` (trio's clock, at most ``TICK`` old), ``idle_timeout`` (seconds) and
+    ``failed_handshakes`` (a count).
     """
 
     nursery: trio.Nursery
 
-    def __init__(self, start: Start) -> None:
+    def __init__(self, start: Start, ring: Ring | None = None) -> None:
         settings = start.settings
         self.options = options = settings.http
+        self.https = settings.https
+        self.options2 = settings.http2
         self.edge = settings.edge
+        self.failed_handshakes = 0
         self.counters = Counters()
         self.peers = Peers(settings.edge)
+        self._ring = ring
         self.reader = RequestReader(
             options, settings.workers.limit_post, settings.edge, self.counters
         )
         self.writer = ResponseWriter(
             options, parse_hsts(settings.edge.https_hsts) if settings.edge.https_hsts else None
         )
+        self.compression = Compression(options)
+        self.http2_heads = ResponseHeads(options)
         self.lane = Lane()
         self.leases: LeasePool | None = None
         self.idle_timeout = options.http_keepalive
@@ -72,6 +90,7 @@ class HttpGateway:
         self._start = start
         self._draining = False
         self._sessions: set[Session] = set()
+        self._connections: set[Connection] = set()  # of HTTP/2
         self._empty = trio.Event()  # draining, and the last session has ended
         self._doors: list[Door] = []
         self._backends = UwsgiBackends(
@@ -98,7 +117,9 @@ class HttpGateway:
         nursery.start_soon(self.lane.run)
         nursery.start_soon(self._clock)
         self._doors = [
-            Door(self, listener) for listener in self._start.listeners if listener.role == "http"
+            Door(self, listener, self._welcome(listener))
+            for listener in self._start.listeners
+            if listener.role in ROLES
         ]
         try:
             for door in self._doors:
@@ -107,6 +128,26 @@ class HttpGateway:
         finally:
             for door in self._doors:
                 door.close()
+
+    def _welcome(self, listener: Listener) -> Welcome:
+        """How clients of a listener are received."""
+        if listener.role == "http-to-https":
+            port = int(listener.endpoint) if listener.endpoint else None
+            return lambda client, peer: RedirectSession(self, client, peer, port)
+        if listener.role == "https":
+            ring = self._ring
+            assert ring is not None
+            key = listener.endpoint
+            return lambda client, peer: TlsSession(self, client, peer, ring.context(key))
+        return lambda client, peer: Session(self, client, peer)
+
+    def renew(self, name: str, material: bytes) -> None:
+        """The certificates of ``name`` have changed: new handshakes get these."""
+        try:
+            if self._ring is not None:
+                self._ring.renew(name, Material.from_bytes(material))
+        except ConfigError as error:
+            log.error("%s: %s; what was served before stays", name, error)
 
     def exchange(self) -> Exchange:
         """An exchange for a request that does not take the lane."""
@@ -122,10 +163,27 @@ class HttpGateway:
             session.deadline = min(session.deadline, self.now + self.idle_timeout)
         session.ready(0)
 
+    def begin_http2(self, sock: Socket, peer: Peer, received: bytes = b"") -> None:
+        """Speak HTTP/2 with a client from now on.
+
+        ``sock`` is not in the lane; ``received`` is what has been read from it already.
+        """
+        connection = Connection(self, sock, peer, received)
+        self._connections.add(connection)
+        self.crowd.enter(peer.group)
+        if self._draining:
+            connection.drain(self.idle_timeout)
+        connection.ready(0)
+
+    @property
+    def is_draining(self) -> bool:
+        """Nobody new comes in; who is here may end what he began."""
+        return self._draining
+
     @property
     def is_full(self) -> bool:
         """No more connections may come in for now."""
-        return len(self._sessions) >= self._most
+        return len(self._sessions) + len(self._connections) >= self._most
 
     def lifetime_end(self) -> float:
         """When a connection that begins now is to end; not all that began together at once."""
@@ -133,10 +191,19 @@ class HttpGateway:
         return self.now + lifetime * random.uniform(0.9, 1.1) if lifetime else math.inf
 
     def forget(self, session: Session) -> None:
-        """A session has closed its connection."""
+        """A session has closed its connection, or handed it over."""
         self._sessions.discard(session)
         self.crowd.leave(session.peer.group)
-        if self._draining and not self._sessions:
+        self._look_if_empty()
+
+    def forget_http2(self, connection: Connection) -> None:
+        """An HTTP/2 connection was closed."""
+        self._connections.discard(connection)
+        self.crowd.leave(connection.peer.group)
+        self._look_if_empty()
+
+    def _look_if_empty(self) -> None:
+        if self._draining and not self._sessions and not self._connections:
             self._empty.set()
 
     def drain(self, idle: float) -> None:
@@ -148,12 +215,13 @@ class HttpGateway:
         self.writer.keeps_alive = False
         self.idle_timeout = idle
         for session in list(self._sessions):
-            if session.state in (State.PROXY, State.IDLE):
+            if session.state in (State.PROXY, State.HANDSHAKE, State.IDLE):
                 session.deadline = min(session.deadline, self.now + idle)
                 if not idle:
                     session.expire()
-        if not self._sessions:
-            self._empty.set()
+        for connection in list(self._connections):
+            connection.drain(idle)
+        self._look_if_empty()
 
     async def drained(self) -> None:
         """Return when the last session has ended."""
@@ -176,6 +244,8 @@ class HttpGateway:
                 elif session.state is State.BACKEND:
                     waiting[session.sock.fileno()] = session
             self._end_abandoned(waiting)
+            for connection in list(self._connections):
+                connection.tick()
             await trio.sleep(TICK)
 
     def _tick(self) -> None:
@@ -201,14 +271,14 @@ class HttpGateway:
 class Door:
     """A listening socket, in the lane."""
 
-    def __init__(self, gateway: HttpGateway, listener: Listener) -> None:
+    def __init__(self, gateway: HttpGateway, listener: Listener, welcome: Welcome) -> None:
         self._gateway = gateway
         self._name = listener.name
         self._sock = socket.socket(fileno=os.dup(listener.fd))
         self._full = False
         port = listener.name.rpartition(":")[2] if ":" in listener.name else ""
         block = cgi.pack((("SERVER_PORT", port.encode()), ("UWSGI_ROUTER", b"http")))
-        self._gate = Gate(gateway, block, functools.partial(Session, gateway))
+        self._gate = Gate(gateway, block, welcome)
         with contextlib.suppress(OSError):  # a UNIX socket has no such option
             # Accepted sockets inherit it.
             self._sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

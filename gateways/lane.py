@@ -65,10 +65,14 @@ class Lane:
         # to a new member, which the old one's event must not reach.
         self._removed: set[int] = set()
 
-    def add(self, fd: int, member: Member, *, level: bool = False) -> None:
-        """Watch ``fd``; what is there already counts as new. ``level``: tell again and again."""
+    def add(self, fd: int, member: Member, *, level: bool = False, writable: bool = False) -> None:
+        """Watch ``fd``; what is there already counts as new. ``level``: tell again and again.
+
+        ``writable``: tell also when the peer takes more after it had taken nothing.
+        """
         self._members[fd] = member
-        self._epoll.register(fd, select.EPOLLIN if level else EVENTS)
+        events = EVENTS | select.EPOLLOUT if writable else EVENTS
+        self._epoll.register(fd, select.EPOLLIN if level else events)
 
     def remove(self, fd: int) -> None:
         """Do not watch ``fd`` any longer. Must come before it is closed."""

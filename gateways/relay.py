@@ -7,6 +7,7 @@ session may go back there and wait for the next request.
 from __future__ import annotations
 
 import logging
+import math
 import socket
 import struct
 from typing import TYPE_CHECKING
@@ -14,13 +15,14 @@ from typing import TYPE_CHECKING
 import trio
 
 from uwgate.conf.errors import BackendError, ClientError, NoNodeError
-from uwgate.gateways import streams
-from uwgate.gateways.exchange import Exchange, Reply, Request
+from uwgate.gateways import streams, tunnel
+from uwgate.gateways.compression import Read
+from uwgate.gateways.exchange import Exchange, Raw, Reply, Request
 from uwgate.gateways.pace import Pace, Taking
 from uwgate.gateways.pages import error_page
 from uwgate.gateways.states import State
 from uwgate.gateways.wire.chunked import LAST_CHUNK, ChunkedDecoder, encode_chunk
-from uwgate.gateways.wire.lease import LENGTH, NO_BODY
+from uwgate.gateways.wire.lease import ENCODING, LENGTH, NO_BODY, TUNNEL
 
 if TYPE_CHECKING:
     from uwgate.gateways.session import Session
@@ -52,15 +54,22 @@ async def answer(session: Session, request: Request, exchange: Exchange) -> bool
         exchange.end()  # now: a client that takes its time must not hold a worker
     if status:
         await relay.fail(status)
-    if relay.broken or (body.is_read and not session.buffer):
+    if relay.broken:
+        return False
+    if body.is_read and not session.buffer and session.state is not State.TUNNEL:
         return False
     return await linger(session)
 
 
 async def refuse(session: Session, status: int) -> bool:
     """Answer a request that was not understood, and close."""
+    return await dismiss(session, error_page(status))
+
+
+async def dismiss(session: Session, page: bytes) -> bool:
+    """Send a last response, and close; more of the request may be on its way."""
     _enter_response(session)
-    await streams.send_all(session.sock, error_page(status))
+    await streams.send_all(session.sock, page)
     return await linger(session)
 
 
@@ -117,7 +126,8 @@ class ClientBody:
         self._session = session
         self._chunks: ChunkedDecoder | None = None
         self._left = 0  # bytes still to be read, plain framing
-        self._taken = 0  # bytes read, chunked framing
+        self._taken = 0  # bytes read, without a length
+        self._endless = False  # the client's end of file is still to come, and ends the body
         self._request = request
         edge = session.gateway.edge
         self._pace = Pace(edge.http_min_rate, edge.http_min_rate_grace)
@@ -132,7 +142,11 @@ class ClientBody:
         if request.body:  # in the lane already
             return
         buffer, session.buffer = session.buffer, b""
-        if request.length is None:
+        if request.raw is Raw.ENDLESS:
+            self._endless = True
+            self._count(len(buffer))
+            request.body = buffer
+        elif request.length is None:
             self._chunks = ChunkedDecoder()
             request.body = self._decode(buffer)
         else:
@@ -166,7 +180,7 @@ class ClientBody:
     @property
     def is_read(self) -> bool:
         """All of it has been read."""
-        return self._chunks is None and not self._left
+        return self._chunks is None and not self._left and not self._endless
 
     async def read_body(self) -> bytes:
         session = self._session
@@ -177,6 +191,10 @@ class ClientBody:
                 session.buffer = b""
             else:
                 data = await self._receive()
+            if self._endless:
+                self._endless = bool(data)
+                self._count(len(data))
+                return data
             if self._chunks is None:
                 piece = data[: self._left]
                 session.buffer = data[len(piece) :]
@@ -199,7 +217,7 @@ class ClientBody:
         self._pace.moved(trio.current_time(), len(data))
         if session.state is State.BODY:
             session.state = before
-        if not data:
+        if not data and not self._endless:
             raise ClientError(400, "request body broke off")
         session.deadline = session.gateway.now + timeout
         return data
@@ -211,11 +229,16 @@ class ClientBody:
         if chunks.done:
             self._session.buffer = chunks.rest
             self._chunks = None
-        self._taken += len(body)
+        self._count(len(body))
+        if self._request.raw is Raw.CHUNKS:
+            body = data[: len(data) - len(chunks.rest)] if chunks.done else data
+        return body
+
+    def _count(self, size: int) -> None:
+        self._taken += size
         limit = self._session.gateway.reader.limit_post
         if limit and self._taken > limit:
-            raise ClientError(413, f"chunked body of more than {limit} bytes")
-        return body
+            raise ClientError(413, f"body of more than {limit} bytes")
 
     async def send_continue(self) -> None:
         await streams.send_all(self._session.sock, b"HTTP/1.1 100 Continue\r\n\r\n")
@@ -244,7 +267,7 @@ class _Relay:
                 keep = await self._respond(nursery)
                 nursery.cancel_scope.cancel()  # the answer is complete; nobody reads the rest
         except* (ClientError, BackendError, NoNodeError, OSError) as group:
-            failure = _first(group)
+            failure = first_error(group)
         if failure is not None:
             raise failure
         return keep and self._body.is_read
@@ -253,6 +276,12 @@ class _Relay:
         session = self._session
         exchange = self._exchange
         reply = await exchange.begin(self._request, self._body, nursery)
+        if reply.flags & TUNNEL:
+            await self._tunnel(reply.head, exchange.side)
+            return False
+        read: Read = exchange.read
+        if reply.flags & ENCODING:
+            reply, read = session.gateway.compression.begin(self._request, reply, read)
         _enter_response(session)
         start, chunked, keep = session.gateway.writer.start(
             self._request,
@@ -264,10 +293,10 @@ class _Relay:
         if reply.flags & NO_BODY:
             await streams.send_all(session.sock, start)
             while not reply.last:  # nothing comes but the end
-                reply = Reply(reply.flags, b"", *await exchange.read())
+                reply = Reply(reply.flags, b"", *await read())
             return keep
         try:
-            await self._stream(start, reply, chunked)
+            await self._stream(start, reply, chunked, read)
         except BackendError as error:
             log.error("%s: %s: response broke off: %s", session.name, self._request, error)
             if not chunked and not reply.flags & LENGTH:
@@ -277,7 +306,7 @@ class _Relay:
             return False
         return keep
 
-    async def _stream(self, start: bytes, reply: Reply, chunked: bool) -> None:
+    async def _stream(self, start: bytes, reply: Reply, chunked: bool, read: Read) -> None:
         session = self._session
         gateway = session.gateway
         body, last = reply.body, reply.last
@@ -295,7 +324,22 @@ class _Relay:
             if last:
                 return
             session.deadline = gateway.now + gateway.options.http_timeout
-            body, last = await self._exchange.read()
+            body, last = await read()
+
+    async def _tunnel(self, head: bytes, backend: tunnel.Side) -> None:
+        """Open the WebSocket; returns when it has ended."""
+        session = self._session
+        _enter_response(session)
+        head = b"HTTP/1.1 %bUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n" % head
+        await streams.send_all(session.sock, head)
+        session.state = State.TUNNEL
+        session.deadline = math.inf  # the tunnel keeps its own time
+        # What the client sent together with its head belongs to the tunnel.
+        client = tunnel.SocketSide(session.sock, session.buffer)
+        session.buffer = b""
+        idle = session.gateway.options.http_tunnel_timeout
+        if not await tunnel.relay(client, backend, idle):
+            log.info("%s: %s: nothing moved for %g s", session.name, self._request, idle)
 
     async def fail(self, status: int) -> None:
         """Tell the client what went wrong, if no response has begun."""
@@ -307,7 +351,7 @@ class _Relay:
         await streams.send_all(session.sock, page)
 
 
-def _first(group: BaseExceptionGroup[Exception]) -> Exception:
+def first_error(group: BaseExceptionGroup[Exception]) -> Exception:
     """The error that decides the answer: the client's before a backend's."""
     leaves: list[Exception] = []
     stack: list[BaseException] = [group]

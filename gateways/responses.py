@@ -7,7 +7,7 @@ from email.utils import formatdate
 
 from uwgate.conf.groups.http import HttpOptions
 from uwgate.gateways.exchange import Request
-from uwgate.gateways.wire.lease import DATE, LENGTH, NO_BODY, SERVER
+from uwgate.gateways.wire.lease import DATE, ENCODING, LENGTH, NO_BODY, SERVER
 
 _PLAIN = LENGTH | NO_BODY
 _HSTS = b"\r\nstrict-transport-security:"
@@ -42,7 +42,8 @@ class ResponseWriter:
 
         ``flags`` and ``head`` are those of ``wire.lease``; ``size`` is the body's in bytes
         where all of it is at hand, else None; ``keep`` says that nothing on our side is
-        against keeping the connection.
+        against keeping the connection. A body that we encode ourselves (ENCODING) goes chunked
+        even without http-auto-chunked: its end must be seen.
         """
         keep = keep and request.keep_alive and self.keeps_alive
         chunked = False
@@ -50,7 +51,7 @@ class ResponseWriter:
         if not flags & _PLAIN:
             if size is not None:
                 framing = b"Content-Length: %d\r\n" % size
-            elif request.minor and self._auto_chunked:
+            elif request.minor and (self._auto_chunked or flags & ENCODING):
                 chunked = True
                 framing = b"Transfer-Encoding: chunked\r\n"
             else:

@@ -28,8 +28,10 @@ from uwgate.gateways.pace import Taking
 from uwgate.gateways.pages import error_page
 from uwgate.gateways.peer import Peer
 from uwgate.gateways.states import STATUS_OF_TIMEOUT, State
+from uwgate.gateways.streams import Socket
 from uwgate.gateways.wire import http1
-from uwgate.gateways.wire.lease import MAX_QUEUED, MAY_TAKE
+from uwgate.gateways.wire.http2 import PREFACE
+from uwgate.gateways.wire.lease import ENCODING, MAX_QUEUED, MAY_TAKE
 from uwgate.gateways.wire.uwsgi import HEADER
 
 if TYPE_CHECKING:
@@ -69,7 +71,7 @@ class Session:
         "taking",
     )
 
-    def __init__(self, gateway: HttpGateway, sock: socket.socket, peer: Peer) -> None:
+    def __init__(self, gateway: HttpGateway, sock: Socket, peer: Peer) -> None:
         self.gateway = gateway
         self.sock = sock
         self.peer = peer
@@ -110,25 +112,8 @@ class Session:
             return
         if self.state is State.CLOSED or self._scope is not None:
             return
-        limit = self.gateway.reader.limits.head
-        ended = False
         try:
-            # No more than one head is held, whatever a client sends ahead.
-            while len(self.buffer) <= limit:
-                self._more = False
-                try:
-                    data = self.sock.recv(RECEIVE_SIZE)
-                except BlockingIOError:
-                    break
-                if not data:
-                    ended = True
-                    break
-                self.buffer = self.buffer + data if self.buffer else data
-                if len(data) < RECEIVE_SIZE:
-                    # Without an event of its own, what an earlier one told may be still to come.
-                    self._more = not mask and self.is_watched
-                    break
-                self._more = True
+            ended = self._receive(mask)
         except OSError:
             self.close()
             return
@@ -142,6 +127,28 @@ class Session:
         if not self.is_watched and self.state in (State.IDLE, State.HEAD):
             self.watch()
 
+    def _receive(self, mask: int) -> bool:
+        """Put what is there into the buffer; True at the end of what the client sends.
+
+        No more than one head is held, whatever a client sends ahead.
+        """
+        limit = self.gateway.reader.limits.head
+        while len(self.buffer) <= limit:
+            self._more = False
+            try:
+                data = self.sock.recv(RECEIVE_SIZE)
+            except BlockingIOError:
+                return False
+            if not data:
+                return True
+            self.buffer = self.buffer + data if self.buffer else data
+            if len(data) < RECEIVE_SIZE:
+                # Without an event of its own, what an earlier one told may be still to come.
+                self._more = not mask and self.is_watched
+                return False
+            self._more = True
+        return False
+
     def watch(self) -> None:
         """Have the lane tell what the client does; what it has done already counts."""
         if not self.is_watched and self._scope is None:
@@ -153,9 +160,12 @@ class Session:
 
         ``ended``: the client sends nothing that is not in the buffer.
         """
-        buffer = http1.without_empty_lines(self.buffer)
+        buffer = self.buffer
         gateway = self.gateway
         try:
+            if buffer[:4] == b"PRI " and self._begins_http2(buffer):
+                return
+            buffer = http1.without_empty_lines(buffer)
             end = http1.find_end(buffer, gateway.reader.limits)
             if end < 0 and ended:
                 log.info("%s: closed in the middle of a request head", self.name)
@@ -180,10 +190,15 @@ class Session:
         self._quota -= 1
         if not self._quota or gateway.now >= self._ends:
             request.keep_alive = False
+        self._begin(request)
+
+    def _begin(self, request: Request) -> None:
+        """Have a request answered."""
+        gateway = self.gateway
         self.state = State.BACKEND
         self.deadline = gateway.now + gateway.options.http_timeout
         length = request.length
-        if gateway.leases is not None and length is not None and self._has_body(length):
+        if gateway.leases is not None and length is not None and self._is_simple(request, length):
             block = request.block
             if length:
                 request.body = self.buffer[:length]
@@ -198,9 +213,22 @@ class Session:
         else:
             self._leave_lane(relay.answer, self, request, gateway.exchange())
 
-    def _has_body(self, length: int) -> bool:
+    def _is_simple(self, request: Request, length: int) -> bool:
         """Whether the body is there already, and small enough to be sent without waiting."""
-        return not length or (length <= MAX_QUEUED and len(self.buffer) >= length)
+        if not length:
+            return not request.websocket_key
+        return length <= MAX_QUEUED and len(self.buffer) >= length
+
+    def _begins_http2(self, buffer: bytes) -> bool:
+        """The client knows that we speak HTTP/2 here (RFC 9113 section 3.3): hand it over."""
+        gateway = self.gateway
+        if not gateway.options2.http2_prior_knowledge or not PREFACE.startswith(buffer[:24]):
+            return False
+        self.state = State.CLOSED
+        gateway.lane.remove(self.sock.fileno())
+        gateway.begin_http2(self.sock, self.peer, buffer)
+        gateway.forget(self)
+        return True
 
     # The worker
 
@@ -224,6 +252,8 @@ class Session:
         self.gateway.lane.expected -= 1
         request = self._request
         assert request is not None
+        if flags & ENCODING:
+            flags, head, body = self.gateway.compression.whole(request, flags, head, body)
         start, _, keep = self.gateway.writer.start(request, flags, head, len(body), True)
         self._send(start + body, keep)
 

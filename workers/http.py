@@ -8,6 +8,7 @@ import time
 from typing import TYPE_CHECKING
 
 from uwgate.conf.errors import ClientError
+from uwgate.gateways.wire import upgrade
 from uwgate.gateways.wire.cgi import fields_of, split_target
 from uwgate.gateways.wire.chunked import LAST_CHUNK, encode_chunk
 from uwgate.gateways.wire.http1 import (
@@ -33,7 +34,7 @@ CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 class HttpConnection(RawConnection):
     """A client that speaks HTTP with us; ``keep`` allows more than one request."""
 
-    __slots__ = ("_chunked", "_close", "_keep", "_minor", "_name", "_peer")
+    __slots__ = ("_chunked", "_close", "_keep", "_may_tunnel", "_minor", "_name", "_peer")
 
     def __init__(
         self,
@@ -52,6 +53,7 @@ class HttpConnection(RawConnection):
         self._close = False
         self._chunked = False
         self._minor = 1
+        self._may_tunnel = False
 
     def serve(self) -> bool:
         """Serve one request; returns whether the connection goes on.
@@ -78,6 +80,7 @@ class HttpConnection(RawConnection):
         self._minor = head.minor
         self._protocol = b"HTTP/1.%d" % head.minor
         self._close = not (self._keep and framing.keep_alive)
+        self._may_tunnel = upgrade.is_wanted(head.minor, fields)
         self._open_body(framing, worker.settings.workers.limit_post)
         _, size = block_size(environ)
         response = self._slot.respond(self, environ, self._body, "http", size)
@@ -88,6 +91,15 @@ class HttpConnection(RawConnection):
         if self.timeout is not None:
             self.deadline = time.monotonic() + self.timeout
         return True
+
+    def may_tunnel(self) -> bool:
+        """See ``websocket.Carrier``."""
+        return self._may_tunnel
+
+    def open_tunnel(self, head: bytes) -> None:
+        """See ``websocket.Carrier``."""
+        self._close = True
+        super().open_tunnel(head)
 
     def send_body(self, body: bytes, last: bool) -> None:
         """See ``wsgi.Output``."""

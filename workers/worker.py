@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import faulthandler
+import math
 import os
 import signal
 import socket
@@ -60,6 +61,7 @@ class Worker:
         self.mounts = mounts
         self.api = api
         self.ending = False
+        self.mercy_ends = math.inf  # time.monotonic() at which requests that still run are killed
         self.requests = 0
         self.exceptions = 0
         self.started = time.monotonic()
@@ -127,6 +129,7 @@ class Worker:
     def end(self, reason: str) -> None:
         """Let every slot finish what it does, and then the process end."""
         if not self.ending:
+            self.mercy_ends = time.monotonic() + self.settings.workers.worker_reload_mercy
             self.ending = True
             os.eventfd_write(self.stop_fd, 1)
             say(f"Gracefully ending worker {self.number} (pid: {os.getpid()}): {reason}")

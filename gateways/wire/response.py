@@ -31,7 +31,12 @@ HOP_BY_HOP = frozenset(
 )
 # Fields that a Connection field cannot take away: they frame or describe the body.
 _KEPT = frozenset((b"content-length", b"content-type", b"content-encoding", b"set-cookie"))
-_FLAGS = {b"date": lease.DATE, b"server": lease.SERVER, b"content-length": lease.LENGTH}
+_FLAGS = {
+    b"date": lease.DATE,
+    b"server": lease.SERVER,
+    b"content-length": lease.LENGTH,
+    b"uwsgi-encoding": lease.ENCODING,
+}
 
 
 class ResponseError(ValueError):

@@ -148,13 +148,13 @@ def uwsgi(
     folder: Path,
     *arguments: str,
     name: str = "uwsgi",
-    app: Path = APPS / "mirror.py",
+    app: str = "mirror.py",
     env: Mapping[str, str] | None = None,
 ) -> Iterator[Process]:
-    """The real uWSGI with an application; ``arguments`` say where it listens."""
+    """The real uWSGI with one of the applications; ``arguments`` say where it listens."""
     argv = [program("uwsgi"), "--master", "--die-on-term", "--processes", "2"]
     argv += ["--buffer-size", "65535", "--max-vars", "1024", "--need-app"]
-    argv += ["--wsgi-file", str(app), "--disable-logging", *arguments]
+    argv += ["--wsgi-file", str(APPS / app), "--disable-logging", *arguments]
     with running(Process(argv, folder=folder, name=name, env=env), stop=signal.SIGINT) as process:
         process.wait_for_log(r"spawned uWSGI worker 2")
         yield process

@@ -51,7 +51,7 @@ class Entrance:
 def through(way: str, folder: Path, env: dict[str, str]) -> Iterator[Address]:
     """The address of an instance that is reached in this way."""
     if way == "http-to":
-        with uwsgi(folder, "--socket", str(folder / "uwsgi"), app=WITNESS, env=env):
+        with uwsgi(folder, "--socket", str(folder / "uwsgi"), app=WITNESS.name, env=env):
             arguments = ["--http", "127.0.0.1:0", "--http-to", str(folder / "uwsgi"), "-p0"]
             with running_uwgate(*arguments, folder=folder) as program:
                 yield program.address

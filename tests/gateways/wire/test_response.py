@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from uwgate.gateways.wire.lease import DATE, HEAD, LENGTH, NO_BODY, SERVER
+from uwgate.gateways.wire.lease import DATE, ENCODING, HEAD, LENGTH, NO_BODY, SERVER
 from uwgate.gateways.wire.response import ResponseError, ResponseHead, parse_response
 
 
@@ -168,8 +168,11 @@ def test_repeated_fields_stay_apart() -> None:
     assert kept(*cookies) == cookies
 
 
-@pytest.mark.parametrize(("line", "flag"), [(b"Date: x", DATE), (b"SERVER: x", SERVER)])
-def test_date_and_server_are_noticed(line: bytes, flag: int) -> None:
+@pytest.mark.parametrize(
+    ("line", "flag"),
+    [(b"Date: x", DATE), (b"SERVER: x", SERVER), (b"uWSGI-Encoding: gzip", ENCODING)],
+)
+def test_fields_that_we_may_have_to_touch_are_noticed(line: bytes, flag: int) -> None:
     assert parse(b"HTTP/1.1 200 OK", line).flags == HEAD | flag
 
 

@@ -1,0 +1,99 @@
+"""Requests on streams that take waiting: bodies, large responses, plain backends.
+
+The counterpart of gateways/relay.py: each function is part of one stream's task.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+import trio
+from h2.errors import ErrorCodes
+
+from uwgate.conf.errors import BackendError, ClientError, NoNodeError
+from uwgate.gateways.exchange import BodySource, Exchange
+from uwgate.gateways.relay import first_error
+from uwgate.gateways.states import State
+from uwgate.gateways.wire.lease import NO_BODY
+
+if TYPE_CHECKING:
+    from uwgate.gateways.http2.stream import Stream
+
+log = logging.getLogger("uwgate.http")
+
+
+async def answer(stream: Stream, exchange: Exchange) -> None:
+    """Serve one request from its head on."""
+    status = 0
+    try:
+        if stream.upload is not None and not stream.request.complete:
+            stream.upload.take_buffered(stream.request)
+        if stream.request.complete:
+            await _respond(stream, exchange, _NoBody(), None)
+        else:
+            await _respond_while_reading(stream, exchange)
+    except ClientError as error:
+        log.info("%s: %d: %s", stream, error.status, error)
+        status = error.status
+    except (BackendError, NoNodeError) as error:
+        log.error("%s: %d: %s", stream, error.status, error)
+        status = error.status
+    finally:
+        exchange.end()  # now: a client that takes its time must not hold a worker
+    if not status or stream.state is State.CLOSED:
+        return
+    if stream.has_started:
+        stream.abort(ErrorCodes.INTERNAL_ERROR)  # the client must not take it for complete
+    else:
+        stream.refuse(status)
+
+
+async def _respond_while_reading(stream: Stream, exchange: Exchange) -> None:
+    """Answer while the rest of the request's body is forwarded."""
+    failure: Exception | None = None
+    assert stream.upload is not None
+    try:
+        async with trio.open_nursery() as nursery:
+            await _respond(stream, exchange, stream.upload, nursery)
+            nursery.cancel_scope.cancel()  # the answer is complete; nobody reads the rest
+    except* (ClientError, BackendError, NoNodeError, OSError) as group:
+        failure = first_error(group)
+    if failure is not None:
+        raise failure
+
+
+async def _respond(
+    stream: Stream, exchange: Exchange, source: BodySource, nursery: trio.Nursery | None
+) -> None:
+    reply = await exchange.begin(stream.request, source, nursery)
+    flags, head, body, last = reply
+    if stream.has_started:
+        return  # it was cancelled, or a time-out was answered, at this very moment
+    no_body = bool(flags & NO_BODY)
+    size = len(body) if last else None
+    end = no_body or (last and not body)
+    if end:
+        while not last:  # nothing comes but the end; the worker shall not be asked for it twice
+            body, last = await exchange.read()
+        stream.start_response(flags, head, size, end=True)
+        stream.connection.schedule()
+        return
+    stream.start_response(flags, head, size, end=False)
+    while True:
+        if body or last:
+            await stream.send(body, end=last)
+        if last:
+            return
+        stream.touch()
+        body, last = await exchange.read()
+
+
+class _NoBody:
+    """The source of a body that is complete already."""
+
+    async def read_body(self) -> bytes:
+        return b""
+
+    async def send_continue(self) -> None:
+        pass

@@ -1,0 +1,55 @@
+"""How a response goes to an HTTP/2 client: its fields as a header block."""
+
+from __future__ import annotations
+
+import time
+from email.utils import formatdate
+
+from uwgate.conf.groups.http import HttpOptions
+from uwgate.gateways.wire.hpack import encode_field, encode_fields, encode_status
+from uwgate.gateways.wire.lease import DATE, LENGTH, NO_BODY, SERVER
+
+MAX_KNOWN = 1024  # heads that are remembered, of up to
+MAX_KNOWN_SIZE = 2048  # bytes each
+CONTINUE = encode_status(100)
+
+
+class ResponseHeads:
+    """Writes response heads for all HTTP/2 connections of a gateway."""
+
+    def __init__(self, options: HttpOptions) -> None:
+        name = options.http_server_header
+        self._server = encode_field(b"server", name.encode()) if name else b""
+        self._second = 0  # of the Date
+        self._date = b""
+        self._known: dict[bytes, bytes] = {}
+
+    def block(self, flags: int, head: bytes, size: int | None) -> bytes:
+        """A header block. ``flags`` and ``head`` are those of ``wire.lease``; ``size`` is the
+        body's in bytes where all of it is at hand, else None."""
+        block = self._known.get(head)
+        if block is None:
+            block = _encode(head)
+            if len(head) <= MAX_KNOWN_SIZE:
+                if len(self._known) >= MAX_KNOWN:
+                    self._known.clear()
+                self._known[head] = block
+        if not flags & DATE:
+            second = int(time.time())
+            if second != self._second:
+                self._second = second
+                self._date = encode_field(b"date", formatdate(second, usegmt=True).encode())
+            block += self._date
+        if not flags & SERVER:
+            block += self._server
+        if size is not None and not flags & (LENGTH | NO_BODY):
+            block += encode_field(b"content-length", b"%d" % size)
+        return block
+
+
+def _encode(head: bytes) -> bytes:
+    status, *lines = head.split(b"\r\n")
+    fields = [line.partition(b":") for line in lines if line]
+    return encode_status(int(status[:3])) + encode_fields(
+        (name.lower(), value.strip(b" \t")) for name, _, value in fields
+    )
