@@ -80,6 +80,9 @@ class Connection:
         self._owed = 0  # answers of workers that nobody wants any longer
         self._growth = GROWTH  # bytes by which windows may still grow
         self._progress = (-1, math.inf)  # frames received, and when there must be one more
+        # From 0 downwards there is no limit.
+        self._quota = gateway.edge.http_connection_requests
+        self._ends = gateway.lifetime_end()
         self._draining = False
         self._final = math.inf  # when streams are refused
         self._last = ALL_STREAMS  # the highest stream that is served
@@ -178,10 +181,20 @@ class Connection:
             return
         self.streams[number] = stream = Stream(self, number, request)
         stream.begin(event.ended)
+        self._quota -= 1
+        if (not self._quota or gateway.now >= self._ends) and not self._draining:
+            self.drain(NOTICE)
 
     def _refuse(self, event: Opened, error: ClientError) -> None:
         """Answer a request that is not to be served."""
-        log.info("%s: stream %d: %d: %s", self.name, event.stream, error.status, error)
+        self.gateway.counters.refuse(
+            f"answer-{error.status}",
+            "%s: stream %d: %d: %s",
+            self.name,
+            event.stream,
+            error.status,
+            error,
+        )
         if isinstance(error, MalformedRequest):
             self._break_off(event.stream)
             return

@@ -6,6 +6,7 @@ import time
 from email.utils import formatdate
 
 from uwgate.conf.groups.http import HttpOptions
+from uwgate.gateways.responses import HSTS_LINE
 from uwgate.gateways.wire.hpack import encode_field, encode_fields, encode_status
 from uwgate.gateways.wire.lease import DATE, LENGTH, NO_BODY, SERVER
 
@@ -17,16 +18,17 @@ CONTINUE = encode_status(100)
 class ResponseHeads:
     """Writes response heads for all HTTP/2 connections of a gateway."""
 
-    def __init__(self, options: HttpOptions) -> None:
+    def __init__(self, options: HttpOptions, hsts: str | None = None) -> None:
         name = options.http_server_header
         self._server = encode_field(b"server", name.encode()) if name else b""
+        self._hsts = encode_field(b"strict-transport-security", hsts.encode()) if hsts else b""
         self._second = 0  # of the Date
         self._date = b""
         self._known: dict[bytes, bytes] = {}
 
-    def block(self, flags: int, head: bytes, size: int | None) -> bytes:
+    def block(self, flags: int, head: bytes, size: int | None, *, secure: bool = False) -> bytes:
         """A header block. ``flags`` and ``head`` are those of ``wire.lease``; ``size`` is the
-        body's in bytes where all of it is at hand, else None."""
+        body's in bytes where all of it is at hand, else None; ``secure``: over TLS."""
         block = self._known.get(head)
         if block is None:
             block = _encode(head)
@@ -44,6 +46,8 @@ class ResponseHeads:
             block += self._server
         if size is not None and not flags & (LENGTH | NO_BODY):
             block += encode_field(b"content-length", b"%d" % size)
+        if secure and self._hsts and HSTS_LINE not in head.lower():
+            block += self._hsts
         return block
 
 

@@ -151,7 +151,9 @@ class Stream:
         self.state = State.RESPONSE
         self.touch()
         connection = self.connection
-        block = connection.gateway.http2_heads.block(flags, head, size)
+        block = connection.gateway.http2_heads.block(
+            flags, head, size, secure=connection.peer.is_secure
+        )
         connection.protocol.send_head(self.number, block, end=end)
         if end:
             self.finish()
