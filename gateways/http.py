@@ -78,11 +78,10 @@ class HttpGateway:
         self.reader = RequestReader(
             options, settings.workers.limit_post, settings.edge, self.counters
         )
-        self.writer = ResponseWriter(
-            options, parse_hsts(settings.edge.https_hsts) if settings.edge.https_hsts else None
-        )
+        hsts = parse_hsts(settings.edge.https_hsts) if settings.edge.https_hsts else None
+        self.writer = ResponseWriter(options, hsts)
         self.compression = Compression(options)
-        self.http2_heads = ResponseHeads(options, settings.edge.https_hsts)
+        self.http2_heads = ResponseHeads(options, hsts)
         self.lane = Lane()
         self.leases: LeasePool | None = None
         self.idle_timeout = options.http_keepalive
