@@ -91,7 +91,7 @@ def test_of_two_expressions_the_first_that_matches_answers(
     ring: MakeRing, write: Write, root: Authority
 ) -> None:
     first, second = root.server("first.example"), root.server("second.example")
-    made = ring(sni_regexp=(f"a {write(first, 'first')}", f"ab {write(second, 'second')}"))
+    made = ring(sni_regexp=(f"A {write(first, 'first')}", f"ab {write(second, 'second')}"))
     assert serves(talk(made.context(ADDRESS), "ab.example"), first)
 
 
@@ -311,7 +311,7 @@ def test_tickets_last_as_long_as_the_option_says(ring: MakeRing, version: ssl.TL
     assert session.ticket_lifetime_hint == 77
 
 
-def test_sessions_of_another_context_text_are_not_resumed(
+def test_a_ticket_of_one_address_does_not_resume_at_another(
     write: Write, default: Certificate
 ) -> None:
     files = write(default, "default")
