@@ -146,7 +146,7 @@ class TlsSession(Session):
             super()._rest()
 
     def _time_out(self) -> None:
-        if self.state is State.HANDSHAKE:
+        if self.state is State.HANDSHAKE and not self.gateway.is_draining:
             self.gateway.failed_handshakes += 1
             log.info("%s: TLS handshake timed out", self.name)
         super()._time_out()
