@@ -14,7 +14,7 @@ from tests.gateways.tls.conversation import client_context, handshake, serves, t
 from uwgate.conf.errors import ConfigError
 from uwgate.conf.groups.https import HttpsOptions
 from uwgate.gateways.tls.material import Material, Pair
-from uwgate.gateways.tls.ring import ABSENT_SECONDS, Ring
+from uwgate.gateways.tls.ring import ABSENT_SECONDS, Ring, admission
 from uwgate.gateways.tls.vault import Vault
 
 VERSIONS = [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3]
@@ -408,6 +408,49 @@ def test_a_host_that_verifies_clients_is_not_reached_under_another_name(
     guarded: Ring, server_name: str | None, host: str, admitted: bool
 ) -> None:
     assert guarded.admits(server_name, host, ADDRESS) is admitted
+
+
+def shaken(ring: Ring, name: bytes | None) -> SSL.Connection:
+    """The server's side of a connection after the handshake."""
+    client = SSL.Connection(SSL.Context(SSL.TLS_CLIENT_METHOD))
+    server = SSL.Connection(ring.context(ADDRESS))
+    client.set_connect_state()
+    server.set_accept_state()
+    if name is not None:
+        client.set_tlsext_host_name(name)
+    handshake(client, server)
+    return server
+
+
+@pytest.mark.parametrize(
+    ("authority", "admitted"),
+    [
+        (b"open.example", True),
+        (b"open.example:8443", True),
+        (b"", True),
+        (b"[::1]:443", True),
+        (b"[::1]", True),
+        (b"\xff", True),
+        (b"must.example", False),
+        (b"must.example:443", False),
+        (b"must.example:", False),
+        (b"MUST.example.:443", False),
+    ],
+)
+@pytest.mark.parametrize("name", [b"open.example", None])
+def test_a_connection_says_which_authorities_its_requests_may_name(
+    guarded: Ring, name: bytes | None, authority: bytes, admitted: bool
+) -> None:
+    admits = admission(shaken(guarded, name))
+    assert admits is not None
+    assert admits(authority) is admitted
+
+
+def test_where_no_client_is_verified_a_connection_may_name_anything(
+    ring: MakeRing, write: Write, root: Authority
+) -> None:
+    made = ring(sni=(f"www.example {write(root.server('www.example'), 'www')}",))
+    assert admission(shaken(made, b"www.example")) is None
 
 
 def test_without_names_every_host_is_admitted(ring: MakeRing) -> None:
