@@ -10,6 +10,7 @@ import pytest
 from .client import Connection, ask, request
 from .peers import program, uwsgi
 from .processes import APPS
+from .tls import curl, make_site
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -24,12 +25,24 @@ DIFFERENCES = ("--wsgi-file", str(APPS / "differences.py"))
 def test_curl_as_a_proxy_says_who_it_is(uwgate: Start) -> None:
     server = uwgate("--http=127.0.0.1:0", "--http-enable-proxy-protocol", *DIFFERENCES)
     host, port = server.address
-    curl = [program("curl"), "-sS", "--haproxy-protocol", "--local-port", "41000-41999"]
+    argv = [program("curl"), "-sS", "--haproxy-protocol", "--local-port", "41000-41999"]
     done = subprocess.run(
-        [*curl, f"http://{host}:{port}/show"], check=True, capture_output=True, timeout=20
+        [*argv, f"http://{host}:{port}/show"], check=True, capture_output=True, timeout=20
     )
     assert b"REMOTE_ADDR='127.0.0.1'" in done.stdout
     assert b"REMOTE_PORT='41" in done.stdout
+
+
+@pytest.mark.parametrize("version", ["--http1.1", "--http2"])
+def test_the_header_stands_before_tls(uwgate: Start, folder: Path, version: str) -> None:
+    site = make_site(folder)
+    server = uwgate(site.https(), "--http-enable-proxy-protocol", "--https-hsts=600", *DIFFERENCES)
+    host, port = server.address
+    options = [version, "--haproxy-protocol", "--local-port", "41000-41999", "-D-"]
+    done = curl(*options, f"https://{host}:{port}/show", site=site)
+    assert b"REMOTE_PORT='41" in done
+    assert b"wsgi.url_scheme='https'" in done
+    assert done.lower().count(b"strict-transport-security: max-age=600") == 1
 
 
 @pytest.mark.parametrize("way", ["http", "http-socket"])
