@@ -91,7 +91,7 @@ class Keeper:
             gid=settings.http.http_gid or settings.master.gid,
         )
         self._vault = Vault(settings.https, environ=os.environ, stapler=stapler)
-        self._ring = Ring(settings.https, self._vault.material)
+        self._ring = Ring(settings.https, self._vault.material, http2=settings.http2.http2)
         self._handle_signals()
         watch = self._selector.register
         watch(self._master, selectors.EVENT_READ, self._obey)

@@ -270,7 +270,7 @@ async def test_plain_http_is_told_where_it_is(
         assert response.fields[b"content-type"] == b"text/plain"
         assert b"HTTPS" in response.body
         assert await client.is_closed()
-        assert instance.gateway.failed_handshakes == 1
+        assert instance.gateway.counters["tls-handshake"] == 1
         assert "TLS handshake failed: http request" in caplog.text
 
 
@@ -282,7 +282,7 @@ async def test_noise_is_one_line_in_the_log(
         client = await instance.connect()
         await client.send(bytes(1000))
         await client.rest()
-        assert instance.gateway.failed_handshakes == 1
+        assert instance.gateway.counters["tls-handshake"] == 1
     assert len(caplog.records) == 1
     assert "Traceback" not in caplog.text
 
@@ -296,7 +296,7 @@ async def test_a_silent_client_is_closed_after_the_handshake_timeout(
         began = trio.current_time()
         assert await client.is_closed()
         assert 3 <= trio.current_time() - began <= 4
-        assert instance.gateway.failed_handshakes == 1
+        assert instance.gateway.counters["tls-handshake"] == 1
         assert "TLS handshake timed out" in caplog.text
 
 
