@@ -80,10 +80,11 @@ class HttpGateway:
             options, parse_hsts(settings.edge.https_hsts) if settings.edge.https_hsts else None
         )
         self.compression = Compression(options)
-        self.http2_heads = ResponseHeads(options)
+        self.http2_heads = ResponseHeads(options, settings.edge.https_hsts)
         self.lane = Lane()
         self.leases: LeasePool | None = None
         self.idle_timeout = options.http_keepalive
+        self.closes_tunnels = False  # tunnels would have to be closed as soon as they are open
         self.now = 0.0
         self._start = start
         self._draining = False
@@ -212,11 +213,16 @@ class HttpGateway:
         self._draining = True
         self.writer.keeps_alive = False
         self.idle_timeout = idle
+        # When nobody comes after us, clients had better go and look for somebody else now. After
+        # a reload they may stay until reload-mercy is over (service.py).
+        self.closes_tunnels = not idle
         for session in list(self._sessions):
             if session.state in (State.PROXY, State.HANDSHAKE, State.IDLE):
                 session.deadline = min(session.deadline, self.now + idle)
                 if not idle:
                     session.expire()
+            elif session.state is State.TUNNEL and self.closes_tunnels:
+                session.expire()
         for connection in list(self._connections):
             connection.drain(idle)
         self._look_if_empty()

@@ -161,13 +161,14 @@ class ClientBody:
         """Wait until the request has all of its body, or this many bytes of it.
 
         A worker is busy as long as it has a request: it shall not wait for a slow client. Whom
-        the client itself waits for (Expect) is only found out by asking.
+        the client itself waits for (Expect) is only found out by asking, and who sends a raw body
+        may want an answer to its beginning.
 
         Raises:
             ClientError: as ``read_body``.
         """
         request = self._request
-        if request.complete or request.expects_continue:
+        if request.complete or request.expects_continue or request.raw is not None:
             return
         pieces = [request.body]
         missing = size - len(request.body)
@@ -329,10 +330,12 @@ class _Relay:
     async def _tunnel(self, head: bytes, backend: tunnel.Side) -> None:
         """Open the WebSocket; returns when it has ended."""
         session = self._session
+        if session.gateway.closes_tunnels:
+            raise NoNodeError("no tunnel is opened any longer")
         _enter_response(session)
         head = b"HTTP/1.1 %bUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n" % head
-        await streams.send_all(session.sock, head)
         session.state = State.TUNNEL
+        await streams.send_all(session.sock, head)
         session.deadline = math.inf  # the tunnel keeps its own time
         # What the client sent together with its head belongs to the tunnel.
         client = tunnel.SocketSide(session.sock, session.buffer)

@@ -223,7 +223,7 @@ class Session:
     def _begins_http2(self, buffer: bytes) -> bool:
         """The client knows that we speak HTTP/2 here (RFC 9113 section 3.3): hand it over."""
         gateway = self.gateway
-        if not gateway.options2.http2_prior_knowledge or not PREFACE.startswith(buffer[:24]):
+        if not gateway.options2.http2_prior_knowledge or not PREFACE.startswith(buffer[:18]):
             return False
         self.state = State.CLOSED
         gateway.lane.remove(self.sock.fileno())
