@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from uwgate.gateways.http import HttpGateway
 
+RECORDS = 16  # read before others get their turn: a record may hold a single byte
 HTTP2 = b"h2"  # RFC 9113 section 3.2
 PLAIN_HTTP_PAGE = b"This port speaks HTTPS, but the request came as plain HTTP.\n"
 PLAIN_HTTP_ANSWER = (
@@ -95,7 +96,7 @@ class TlsSession(Session):
         connection = self.sock.connection
         try:
             packed = variables.pack(connection, export=gateway.https.https_export_cert)
-        except variables.CertificateTooLarge as error:
+        except variables.CertificateError as error:
             text = "%s: %s: the application is not told of it"
             counters = gateway.counters
             counters.refuse("client-certificate", text, self.name, error, level=logging.ERROR)
@@ -121,7 +122,9 @@ class TlsSession(Session):
         What is decrypted, and what stands behind the last record, raises no event.
         """
         limit = self.gateway.reader.limits.head
-        while len(self.buffer) <= limit:
+        for _ in range(RECORDS):
+            if len(self.buffer) > limit:
+                break
             try:
                 data = self.sock.recv(RECEIVE_SIZE)
             except SendFirst:

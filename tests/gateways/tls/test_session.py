@@ -142,6 +142,34 @@ async def test_a_request_in_many_records_that_arrive_at_once_is_read(ring: MakeR
         assert (await client.response()).status == 200
 
 
+async def test_a_subject_that_cannot_be_read_is_left_out(
+    ring: MakeRing,
+    people: Authority,
+    tmp_path: Any,
+    write: Any,
+    default: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def fail(name: object) -> bytes:
+        raise ValueError("bad string")
+
+    monkeypatch.setattr(variables, "one_line", fail)
+    authority = people.write(tmp_path, "people.crt")
+    made = ring(https=(f"{ADDRESS},{write(default, 'default')},,{authority}",))
+    crt, key = people.client("alice").write(tmp_path, "alice")
+    async with serving(made) as instance:
+        client = await connect(instance, client_context(certificate=(str(crt), str(key))))
+        await client.get()
+        lease = await instance.workers.accept()
+        packet = await lease.packet()
+        assert packet[b"HTTPS"] == b"on"
+        assert b"HTTPS_CLIENT_CERTIFICATE" not in packet
+        assert "bad string" in caplog.text
+        await lease.answer()
+        await client.response()
+
+
 async def test_a_large_head_across_records_is_read(ring: MakeRing) -> None:
     async with serving(ring(), http_line_limit=30000) as instance:
         client, lease = await begin(instance, request(b"GET", b"/", b"X: " + b"x" * 20000))
