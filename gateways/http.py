@@ -60,8 +60,7 @@ class HttpGateway:
     ``compression``, ``counters`` of what was refused, ``peers`` and ``crowd`` (who they are), the
     ``lane``,
     ``leases`` (None with ``http-to`` or without workers), the ``nursery`` of their tasks,
-    ``now`` (trio's clock, at most ``TICK`` old), ``idle_timeout`` (seconds) and
-    ``failed_handshakes`` (a count).
+    ``now`` (trio's clock, at most ``TICK`` old) and ``idle_timeout`` (seconds).
     """
 
     nursery: trio.Nursery
@@ -72,7 +71,6 @@ class HttpGateway:
         self.https = settings.https
         self.options2 = settings.http2
         self.edge = settings.edge
-        self.failed_handshakes = 0
         self.counters = Counters()
         self.peers = Peers(settings.edge)
         self._ring = ring
