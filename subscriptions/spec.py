@@ -213,6 +213,14 @@ def _scheme_path(option: str, text: str, value: str) -> SchemePath:
         raise _wrong(option, text, str(error)) from error
 
 
+def _server(option: str, text: str, _: str, value: str) -> Address:
+    return _address(option, text, value, parse_backend)
+
+
+def _sign(option: str, text: str, _: str, value: str) -> SchemePath:
+    return _scheme_path(option, text, value)
+
+
 def _up_to(limit: int) -> Callable[[str, str, str, str], int]:
     return lambda option, text, what, value: _number(option, text, what, value, limit)
 
@@ -229,7 +237,7 @@ READERS: dict[str, tuple[str, Callable[[str, str, str, str], object]]] = {
     "modifier1": ("modifier1", _up_to(255)),
     "modifier2": ("modifier2", _up_to(255)),
     "backup": ("backup", _up_to(MAX_BACKUP)),
-    "sign": ("sign", lambda option, text, _, value: _scheme_path(option, text, value)),
+    "sign": ("sign", _sign),
     "check": ("check", _name),
     "sni_key": ("sni_key", _name),
     "sni_crt": ("sni_crt", _name),

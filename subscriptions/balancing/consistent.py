@@ -2,8 +2,8 @@
 
 Every node has points on a ring, in proportion to its weight; a request goes to the first point
 behind the hash of its affinity. A node that comes or goes moves only its own share. A node
-that would run more than ``BOUND`` times its part of all requests passes the request on along the
-ring (V. Mirrokni, M. Thorup, M. Zadimoghaddam, "Consistent Hashing with Bounded Loads", 2018).
+that would run more than ``FREE`` requests and ``BOUND`` times its part of all passes them on along
+the ring (V. Mirrokni, M. Thorup, M. Zadimoghaddam, "Consistent Hashing with Bounded Loads", 2018).
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from uwgate.subscriptions.node import Node
 POINTS = 64  # of a node of average weight; its share is then right within an eighth
 MOST_POINTS = 1024  # of one node, whatever its weight
 BOUND = 1.25
+FREE = 4  # requests that a node may always run: with few under way the bound would say 1
 POINTS_OF_A_DIGEST = 8
 POINT_BYTES = 8
 DIGEST = struct.Struct(">8Q")  # the 64 bytes of a digest
@@ -52,7 +53,7 @@ class ConsistentHash:
         count = len(owners)
         for step in range(at, at + count):
             node = nodes[owners[step % count]]
-            if node.reference < math.ceil(part * node.weight):
+            if node.reference < FREE or node.reference < math.ceil(part * node.weight):
                 return node
         return nodes[owners[at % count]]  # only if ``busy`` was not the sum of all references
 
