@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+EXACT = 1e-6  # ten times 0.2 is a little less than 2 when it is added up
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EjectionPolicy:
@@ -125,10 +127,10 @@ class RetryBudget:
         if self._at is not None and now > self._at:
             self.savings = min(self.limit, self.savings + (now - self._at) * self.least)
         self._at = now if self._at is None else max(now, self._at)
-        if self.savings < 1.0:
+        if self.savings < 1.0 - EXACT:
             self.refused += 1
             return False
-        self.savings -= 1.0
+        self.savings = max(0.0, self.savings - 1.0)
         self.spent += 1
         return True
 
