@@ -158,7 +158,9 @@ def _split_server(option: str, text: str, rest: str) -> tuple[str, str]:
     """A path or name ends at the first ``:``, ``host:port`` at the second, ``[v6]:port`` too."""
     begin = 0
     if rest.startswith("["):
-        begin = rest.find("]") + 2  # behind the ':' of the port
+        begin = rest.find("]:") + 2  # behind the ':' of the port
+        if begin == 1:
+            raise _wrong(option, text, "an IPv6 address stands in brackets, as in [::1]:4040:KEY")
     elif not rest.startswith(("/", "@")):
         begin = rest.find(":") + 1
     end = rest.find(":", begin)
