@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from uwgate.subscriptions.health import Health
+
+if TYPE_CHECKING:
+    from uwgate.subscriptions.slot import Slot
 
 
 @dataclass(slots=True, eq=False, kw_only=True)
@@ -16,7 +20,8 @@ class Node:
     announcements stopped; it stays until its last request has ended. ``wrr`` is what is left
     of its share of the current cycle. ``warm_at`` is when it gets its full share, after
     ``warming`` seconds of slow start. ``latency`` is a moving mean in seconds, taken at
-    ``latency_at``; 0 means that nothing was measured.
+    ``latency_at``; 0 means that nothing was measured. ``slot`` is None before it comes and
+    after it went.
     """
 
     key: str
@@ -49,6 +54,7 @@ class Node:
     latency: float = 0.0
     latency_at: float = 0.0
     health: Health = field(default_factory=Health)
+    slot: Slot | None = field(default=None, repr=False)
 
     @property
     def name(self) -> str:

@@ -45,6 +45,16 @@ class Slot:
         """Vassals that have to be started before they have an address (section 13)."""
         return [node for node in self.members.values() if not node.address and not node.death_mark]
 
+    def add(self, node: Node) -> None:
+        """One more member, the last; ``refresh`` makes it count."""
+        self.members[node.name] = node
+        node.slot = self
+
+    def remove(self, node: Node) -> None:
+        """It is no member any more."""
+        del self.members[node.name]
+        node.slot = None
+
     def refresh(self) -> None:
         """A node has come, gone, changed its weight or its level, went out or came back."""
         members = self.members.values()
@@ -72,7 +82,7 @@ class Slot:
         """
         if not self.nodes:
             return None
-        if wanted is not None and wanted.is_live and self.members.get(wanted.name) is wanted:
+        if wanted is not None and wanted.slot is self and wanted.is_live:
             node = wanted
         else:
             node = self._algorithm.choose(Asked(now, client, affinity, self.reference))

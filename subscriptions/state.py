@@ -15,7 +15,7 @@ from uwgate.subscriptions.node import Node
 from uwgate.subscriptions.table import Table
 
 VERSION = 1
-OF_THE_PROCESS = frozenset({"reference", "wrr", "death_mark", "health"})
+OF_THE_PROCESS = frozenset({"reference", "wrr", "death_mark", "health", "slot"})
 NODE_FIELDS = tuple(field.name for field in fields(Node) if field.name not in OF_THE_PROCESS)
 
 

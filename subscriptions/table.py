@@ -94,8 +94,8 @@ class Table:
         if slot is None or node is None:
             self._check_bounds(key, slot)
             slot = slot or self._open(key, packet.algo)
-            node = Node(key=key, address=packet.address, vassal=packet.vassal)
-            slot.members[node.name] = node
+            node = Node(key=slot.key, address=packet.address, vassal=packet.vassal)
+            slot.add(node)
             self.node_count += 1
             self._warm(node, now)
             changes.append(Joined(node))
@@ -170,7 +170,7 @@ class Table:
 
     def answered_badly(self, node: Node, now: float) -> list[Change]:
         """A node broke off, took too long, or answered with an error of its own (5xx)."""
-        slot = self.slots.get(node.key)
+        slot = node.slot
         if slot is None or node.death_mark or not node.health.bad(self.options.ejection):
             return []
         count = len(slot.live) + slot.out
@@ -185,7 +185,7 @@ class Table:
         without a good answer in between.
         """
         node.failcnt += 1
-        slot = self.slots.get(node.key)
+        slot = node.slot
         if slot is None or node.death_mark or node.health.is_out:
             return []
         return self._put_out(slot, node, Cause.UNREACHABLE, now)
@@ -194,13 +194,15 @@ class Table:
         """A request that was given to a node has ended, whatever became of it.
 
         ``tx`` and ``rx`` are bytes; as in uWSGI those from the node, and those to it.
+
+        Raises:
+            ValueError: nothing runs on it; that is a bug of the caller.
         """
         node.tx += tx
         node.rx += rx
-        slot = self.slots.get(node.key)
-        if slot is None or slot.members.get(node.name) is not node:
-            node.reference -= 1
-            return []
+        slot = node.slot
+        if slot is None:
+            raise ValueError(f"{node.key}: {node.address} has no request to release")
         return self._remove(slot, node) if slot.release(node) else []
 
     # What time does.
@@ -220,7 +222,7 @@ class Table:
                 changes += self._let_go(node, Cause.EXPIRED)
         while self._returns and self._returns[0][0] <= now:
             node = heapq.heappop(self._returns)[2]
-            slot = self.slots.get(node.key)
+            slot = node.slot
             if slot is not None and not node.death_mark and node.health.tick(now):
                 node.wrr = 0
                 slot.refresh()
@@ -234,10 +236,9 @@ class Table:
 
     def set_weight(self, node: Node, weight: int) -> None:
         """Change a weight at run time; the node's next announcement changes it again."""
-        slot = self.slots.get(node.key)
         node.weight = max(1, weight)
-        if slot is not None:
-            slot.refresh()
+        if node.slot is not None:
+            node.slot.refresh()
 
     def take_over(self, rows: Iterable[tuple[Node, str]]) -> None:
         """Put in nodes of another process as they are, each with the algorithm of its slot."""
@@ -245,7 +246,7 @@ class Table:
         for node, algo in rows:
             slot = self.slots.get(node.key) or self._open(node.key, algo)
             if node.name not in slot.members:
-                slot.members[node.name] = node
+                slot.add(node)
                 nodes.append(node)
         self.node_count += len(nodes)
         for node in sorted(nodes, key=lambda node: node.last_check):
@@ -290,9 +291,9 @@ class Table:
         """Take over what a packet says; returns whether the choice is another one now."""
         before = (node.weight, node.backup, node.address)
         if node.address != packet.address and packet.address:
-            del slot.members[node.name]
+            slot.remove(node)
             node.address = packet.address
-            slot.members[node.name] = node
+            slot.add(node)
             self._inactive_ages.pop(node, None)
         node.weight = packet.weight or 1
         node.backup = packet.backup
@@ -321,9 +322,9 @@ class Table:
         return [Out(node, cause, until)]
 
     def _put_to_sleep(self, slot: Slot, node: Node, now: float) -> list[Change]:
-        del slot.members[node.name]
+        slot.remove(node)
         node.address = ""
-        slot.members[node.name] = node
+        slot.add(node)
         self._ages.pop(node, None)
         self._inactive_ages[node] = None
         node.last_check = now
@@ -343,7 +344,7 @@ class Table:
         return changes
 
     def _remove(self, slot: Slot, node: Node) -> list[Change]:
-        del slot.members[node.name]
+        slot.remove(node)
         self.node_count -= 1
         if slot.members:
             self.sni.leave(slot.key, node.name)

@@ -30,6 +30,8 @@ DIGEST = struct.Struct(">8Q")  # the 64 bytes of a digest
 class ConsistentHash:
     """The ring of one key; it is made when the first request needs it."""
 
+    __slots__ = ("_hashes", "_made", "_nodes", "_owners", "_weight")
+
     def __init__(self) -> None:
         self._nodes: Sequence[Node] = ()
         self._weight = 0

@@ -16,6 +16,8 @@ from uwgate.subscriptions.node import Node
 class IpHash:
     """The address of the client, modulo the number of live nodes."""
 
+    __slots__ = ("_live",)
+
     def __init__(self) -> None:
         self._live: Sequence[Node] = ()
 

@@ -18,6 +18,8 @@ from uwgate.subscriptions.node import Node
 class LeastReferences:
     """``lrc``: all nodes are equal."""
 
+    __slots__ = ("_nodes",)
+
     def __init__(self) -> None:
         self._nodes: Sequence[Node] = ()
 
@@ -50,6 +52,8 @@ class LeastReferences:
 
 class WeightedLeastReferences(LeastReferences):
     """``wlrc``: requests are divided by the weight."""
+
+    __slots__ = ()
 
     def choose(self, asked: Asked) -> Node:
         now = asked.now

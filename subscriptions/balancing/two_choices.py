@@ -19,18 +19,24 @@ from uwgate.subscriptions.node import Node
 
 MEMORY = 10.0  # seconds until a measured latency counts for a third
 
+DICE = Random()  # one for all: its state has 2500 bytes
+
 
 class PowerOfTwo:
     """``p2c``: the one with fewer running requests for its weight; the first, if equal."""
 
+    __slots__ = ("_nodes", "_random", "_sums", "_warm_at")
+
     def __init__(self, random: Random | None = None) -> None:
-        self._random = (random or Random()).random
+        self._random = (random or DICE).random
         self._nodes: Sequence[Node] = ()
         self._sums: list[int] = []
+        self._warm_at = 0.0  # from then on all weights are whole
 
     def change(self, nodes: Sequence[Node], live: Sequence[Node]) -> None:
         self._nodes = nodes
         self._sums = list(accumulate(node.weight for node in nodes))
+        self._warm_at = max(node.warm_at for node in nodes)
 
     def choose(self, asked: Asked) -> Node:
         nodes = self._nodes
@@ -42,13 +48,19 @@ class PowerOfTwo:
         if other == one:
             other = one - 1  # any other will do; -1 is the last one
         first, second = nodes[one], nodes[other]
-        if first.warm_at > now and self._random() * first.weight > weight_of(first, now):
+        if now >= self._warm_at:
+            better = self.is_better(second, second.weight, first, first.weight, now)
+            return second if better else first
+        if self._random() * first.weight > weight_of(first, now):
             first, second = second, first
-        return second if self.is_better(second, first, now) else first
+        better = self.is_better(second, weight_of(second, now), first, weight_of(first, now), now)
+        return second if better else first
 
-    def is_better(self, node: Node, other: Node, now: float) -> bool:
+    def is_better(
+        self, node: Node, weight: float, other: Node, other_weight: float, now: float
+    ) -> bool:
         """Whether ``node`` gets the request though ``other`` was drawn first."""
-        return node.reference * weight_of(other, now) < other.reference * weight_of(node, now)
+        return node.reference * other_weight < other.reference * weight
 
     def _draw(self) -> int:
         return bisect_right(self._sums, self._random() * self._sums[-1])
@@ -60,13 +72,17 @@ class LeastTime(PowerOfTwo):
     A node that was not measured yet is compared by its requests alone.
     """
 
-    def is_better(self, node: Node, other: Node, now: float) -> bool:
+    __slots__ = ()
+
+    def is_better(
+        self, node: Node, weight: float, other: Node, other_weight: float, now: float
+    ) -> bool:
         mine, theirs = latency_of(node, now), latency_of(other, now)
         if not mine or not theirs:
-            return super().is_better(node, other, now)
-        return mine * (node.reference + 1) * weight_of(other, now) < (
-            theirs * (other.reference + 1) * weight_of(node, now)
-        )
+            return super().is_better(node, weight, other, other_weight, now)
+        mine *= node.reference + 1
+        theirs *= other.reference + 1
+        return mine * other_weight < theirs * weight
 
 
 def latency_of(node: Node, now: float) -> float:

@@ -19,6 +19,8 @@ EXACT = 1e-9  # a share of 3 may come out of a division as 2.9999999999
 class WeightedRoundRobin:
     """Shares are kept in the nodes, so they survive when others come and go."""
 
+    __slots__ = ("_at", "_live", "_nodes")
+
     def __init__(self) -> None:
         self._nodes: Sequence[Node] = ()
         self._live: Sequence[Node] = ()

@@ -27,7 +27,7 @@ def slot() -> MakeSlot:
         name, algorithm = balancing.make(algo)
         made = Slot("shop.example", name, algorithm, circuit or Circuit())
         for address, weight in weights.items():
-            made.members[address] = Node(key="shop.example", address=address, weight=weight)
+            made.add(Node(key=made.key, address=address, weight=weight))
         made.refresh()
         return made
 

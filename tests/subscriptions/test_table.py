@@ -275,11 +275,13 @@ def test_a_node_that_went_meanwhile_changes_nothing(table: Table) -> None:
     assert table.unreachable(node, 3.0) == []
 
 
-def test_a_request_of_a_node_that_was_replaced_ends_quietly(table: Table) -> None:
-    stranger = Node(key=KEY, address=A.address, reference=1)
-    assert table.release(stranger) == []
-    assert stranger.reference == 0
-    assert table.slots[KEY].reference == 0
+def test_nothing_is_released_twice(table: Table) -> None:
+    node = ask(table)
+    packet = A if node.address == A.address else B
+    table.follow(gone(packet), 1.0)
+    table.release(node)
+    with pytest.raises(ValueError, match="has no request to release"):
+        table.release(node)
 
 
 def test_the_end_of_a_period_means_nothing_to_a_node_that_went(table: Table) -> None:
