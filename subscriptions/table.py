@@ -9,7 +9,7 @@ processes of the machine share and that does not jump (``time.monotonic``).
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from itertools import count
 
@@ -34,10 +34,12 @@ class TableOptions:
     """What an operator decides about a table. Times are in seconds.
 
     ``tolerance`` 0 lets nodes stay for ever. ``slow_start`` 0 gives new nodes their full
-    share at once. A packet may name another algorithm than ``algo`` for the key it creates.
+    share at once. ``algo`` is for keys that are not in ``algos`` and whose first packet names
+    no algorithm.
     """
 
     algo: str = DEFAULT
+    algos: Mapping[str, str] = field(default_factory=dict)
     tolerance: float = TOLERANCE
     tolerance_inactive: float = TOLERANCE  # of vassals without an address
     slow_start: float = 0.0
@@ -249,10 +251,12 @@ class Table:
                 slot.add(node)
                 nodes.append(node)
         self.node_count += len(nodes)
-        for node in sorted(nodes, key=lambda node: node.last_check):
+        for node in nodes:
             (self._ages if node.address else self._inactive_ages)[node] = None
             if node.health.out_until is not None:
                 heapq.heappush(self._returns, (node.health.out_until, next(self._order), node))
+        self._ages = dict.fromkeys(sorted(self._ages, key=_last_check))
+        self._inactive_ages = dict.fromkeys(sorted(self._inactive_ages, key=_last_check))
         for key in {node.key for node in nodes}:
             self.slots[key].refresh()
 
@@ -277,7 +281,8 @@ class Table:
             raise Refused(Refusal.FULL, f"{key}: it has {options.max_nodes_of_key} nodes already")
 
     def _open(self, key: str, algo: str) -> Slot:
-        name, algorithm = balancing.make(algo, self.options.algo)
+        wanted = self.options.algos.get(key) or algo
+        name, algorithm = balancing.make(wanted, self.options.algo)
         slot = self.slots[key] = Slot(key, name, algorithm, self.options.circuit)
         return slot
 
@@ -351,3 +356,7 @@ class Table:
             return []
         del self.slots[slot.key]
         return self.sni.drop(slot.key)
+
+
+def _last_check(node: Node) -> float:
+    return node.last_check

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from uwgate.subscriptions import keyring
 from uwgate.subscriptions.admission import Admission, Credentials, owner_of_file
 from uwgate.subscriptions.keyring import KeyFolder, file_name
 from uwgate.subscriptions.packet import Packet, decode, encode
@@ -114,6 +115,14 @@ def test_a_key_file_that_changed_is_read_again(keys: Path) -> None:
     assert folder("foo.com") is first
     (keys / "foo.com.pem").write_bytes((FOLDER / "ec.pub.pem").read_bytes())
     assert folder("foo.com") is not first
+
+
+def test_keys_that_are_remembered_have_a_bound(
+    keys: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(keyring, "MAX_CACHED", 0)
+    folder = KeyFolder(str(keys), SCHEMES["SHA256"])
+    assert folder("foo.com") is not folder("foo.com")
 
 
 def test_some_users_need_no_signature(keys: Path) -> None:

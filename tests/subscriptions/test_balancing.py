@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from uwgate.subscriptions.balancing import ALGORITHMS, Algorithm, Asked, make
+from uwgate.subscriptions.balancing import ALGORITHMS, Algorithm, Asked, make, sticky
 from uwgate.subscriptions.balancing.consistent import BOUND, FREE, ConsistentHash, points_of
 from uwgate.subscriptions.balancing.iphash import IpHash
 from uwgate.subscriptions.balancing.lrc import LeastReferences, WeightedLeastReferences
@@ -385,12 +385,24 @@ def test_a_cookie_that_was_made_up_leads_nowhere(value: str) -> None:
     assert StickyCookies(b"s" * 16).find(value, nodes(1, 1)) is None
 
 
+def test_values_that_are_remembered_have_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sticky, "MAX_KNOWN", 2)
+    cookies = StickyCookies(b"s" * 16)
+    members = nodes(1, 1, 1, 1)
+    values = [cookies.value(node) for node in members]
+    assert [cookies.find(value, members) for value in values] == members
+
+
 def test_a_short_secret_is_refused() -> None:
     with pytest.raises(ValueError, match="15 bytes, expected at least 16"):
         StickyCookies(b"s" * 15)
 
 
 # the slot
+
+
+def test_a_slot_without_nodes_chooses_none(slot: MakeSlot) -> None:
+    assert slot("wrr").choose(0.0) is None
 
 
 def test_a_request_that_a_node_refused_goes_to_another(slot: MakeSlot) -> None:

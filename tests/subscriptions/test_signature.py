@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed25519, rsa
 
 from uwgate.conf.errors import ConfigError
 from uwgate.subscriptions.packet import Command, Packet, decode
@@ -146,6 +146,26 @@ def test_what_we_sign_is_accepted(scheme: str) -> None:
     assert accepts(verifier(scheme), signed(SUBSCRIBE, NOW, scheme)) is None
 
 
+def test_a_dsa_key_signs_with_a_digest() -> None:
+    key = dsa.generate_private_key(1024)
+    datagram = Signer(SCHEMES["SHA256"], key).sign(SUBSCRIBE, NOW)
+    door = Verifier(SCHEMES["SHA256"], lambda _: key.public_key())
+    assert accepts(door, datagram) is None
+
+
+def test_a_key_of_the_wrong_type_verifies_nothing() -> None:
+    door = Verifier(SCHEMES["ED25519"], lambda _: dsa.generate_private_key(1024).public_key())
+    assert accepts(door, signed(SUBSCRIBE)) is Refusal.BAD_SIGNATURE
+
+
+def test_a_digest_that_does_not_fit_into_the_key_is_an_error() -> None:
+    class Huge(hashes.SHA512):
+        name = "sha3-no-such"
+
+    with pytest.raises(ConfigError, match="cannot sign with HUGE and this key"):
+        Signer(Scheme("HUGE", Huge()), RSA).sign(SUBSCRIBE, NOW)
+
+
 @pytest.mark.parametrize("scheme", KEYS)
 def test_a_changed_byte_of_what_is_signed_is_noticed(scheme: str) -> None:
     datagram = signed(SUBSCRIBE, NOW, scheme).replace(b"10.0.0.1:99", b"10.0.0.9:99")
@@ -274,6 +294,12 @@ def test_who_takes_over_knows_what_was_used() -> None:
     accepts(old, datagram)
     new.take_over(old.marks())
     assert accepts(new, datagram) is Refusal.REPLAYED
+
+
+def test_marks_that_are_taken_over_are_bounded_too() -> None:
+    door = verifier("ED25519", max_marks=1)
+    door.take_over([("a", "1", 5), ("b", "1", 5), ("a", "1", 6)])
+    assert door.marks() == [("a", "1", 6)]
 
 
 def test_a_newer_mark_is_not_replaced_by_an_older_one() -> None:

@@ -104,6 +104,7 @@ def test_a_weight_may_be_changed_at_run_time(table: Table) -> None:
         table.release(ask(table))
     table.set_weight(node_of(table, B), 0)
     assert node_of(table, B).weight == 1
+    table.set_weight(Node(key="gone", address="x"), 5)
     assert [ask(table).address for _ in range(3)].count(A.address) == 2
 
 
@@ -118,6 +119,12 @@ def test_the_packet_that_makes_a_key_chooses_its_algorithm() -> None:
     table.follow(replace(A, key="other", algo="chash"), 0.0)
     table.follow(replace(B, key="other", algo="wrr"), 0.0)
     assert [slot.algo for slot in table.slots.values()] == ["lrc", "chash"]
+
+
+def test_the_operator_goes_before_the_packet() -> None:
+    table = Table(TableOptions(algos={KEY: "p2c"}))
+    table.follow(replace(A, algo="lrc"), 0.0)
+    assert table.slots[KEY].algo == "p2c"
 
 
 # leaving
@@ -430,6 +437,19 @@ def test_bounds_refuse_what_is_new_and_keep_what_is_known(
 # handing over, statistics
 
 
+def test_certificates_of_nodes_that_were_not_handed_over_are_left_out() -> None:
+    table = Table()
+    brings = replace(A, sni_key="/k", sni_crt="/c")
+    table.follow(brings, 0.0, sni=True)
+    node = ask(table)
+    table.follow(gone(A), 1.0)
+    new = Table()
+    from_json(new, to_json(table))
+    assert new.is_empty
+    assert new.sni.find(KEY) is None
+    table.release(node)
+
+
 def test_another_process_goes_on_with_the_same_table() -> None:
     options = TableOptions(ejection=EjectionPolicy(base=50.0))
     old = Table(options)
@@ -464,6 +484,14 @@ def test_what_the_new_process_has_heard_itself_stays(table: Table) -> None:
     from_json(new, to_json(table))
     assert node_of(new).weight == 7
     assert new.node_count == 2
+
+
+def test_what_was_handed_over_expires_before_what_is_newer(table: Table) -> None:
+    new = Table()
+    new.follow(replace(A, key="new"), 10.0)
+    from_json(new, to_json(table))
+    assert kinds(new.advance(17.5)) == [Left, Left]
+    assert list(new.slots) == ["new"]
 
 
 def test_a_node_that_was_put_out_comes_back_in_the_new_process(table: Table) -> None:
