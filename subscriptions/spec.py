@@ -13,6 +13,8 @@ from uwgate.conf.errors import ConfigError
 from uwgate.subscriptions.packet import MAX_BACKUP, MAX_NAME, MAX_WEIGHT
 from uwgate.subscriptions.signature import Scheme, scheme_named
 
+MAX_PATH = 1024  # bytes; several have to fit into one packet
+
 
 @dataclass(frozen=True, slots=True)
 class SchemePath:
@@ -191,9 +193,17 @@ def _address(option: str, text: str, part: str, parse: Callable[[str], Address])
 
 
 def _name(option: str, text: str, what: str, value: str) -> str:
+    return _text(option, text, what, value, MAX_NAME)
+
+
+def _path(option: str, text: str, what: str, value: str) -> str:
+    return _text(option, text, what, value, MAX_PATH)
+
+
+def _text(option: str, text: str, what: str, value: str, limit: int) -> str:
     size = len(value.encode(errors="surrogateescape"))
-    if not 1 <= size <= MAX_NAME:
-        raise _wrong(option, text, f"{what} of {size} bytes, expected 1 to {MAX_NAME}")
+    if not 1 <= size <= limit:
+        raise _wrong(option, text, f"{what} of {size} bytes, expected 1 to {limit}")
     if not value.isprintable():
         raise _wrong(option, text, f"{what} has characters that cannot be shown")
     return value
@@ -228,10 +238,7 @@ def _up_to(limit: int) -> Callable[[str, str, str, str], int]:
 
 
 READERS: dict[str, tuple[str, Callable[[str, str, str, str], object]]] = {
-    "server": (
-        "server",
-        lambda option, text, _, value: _address(option, text, value, parse_backend),
-    ),
+    "server": ("server", _server),
     "key": ("key", _name),
     "addr": ("address", _name),
     "socket": ("socket", _up_to(1 << 16)),
@@ -240,10 +247,10 @@ READERS: dict[str, tuple[str, Callable[[str, str, str, str], object]]] = {
     "modifier2": ("modifier2", _up_to(255)),
     "backup": ("backup", _up_to(MAX_BACKUP)),
     "sign": ("sign", _sign),
-    "check": ("check", _name),
-    "sni_key": ("sni_key", _name),
-    "sni_crt": ("sni_crt", _name),
-    "sni_ca": ("sni_ca", _name),
+    "check": ("check", _path),
+    "sni_key": ("sni_key", _path),
+    "sni_crt": ("sni_crt", _path),
+    "sni_ca": ("sni_ca", _path),
     "proto": ("proto", _name),
     "algo": ("algo", _name),
     "vassal": ("vassal", _name),

@@ -1,5 +1,6 @@
 """A table as plain data: what an old gateway process hands over to the new one.
 
+The old process may be an older release: fields that one side does not know are left out.
 Running requests stay with the process that sent them, so references begin at 0 and nodes that
 are leaving are left out. Times go over as they are: both processes use the machine's clock.
 """
@@ -17,6 +18,8 @@ from uwgate.subscriptions.table import Table
 VERSION = 1
 OF_THE_PROCESS = frozenset({"reference", "wrr", "death_mark", "health", "slot"})
 NODE_FIELDS = tuple(field.name for field in fields(Node) if field.name not in OF_THE_PROCESS)
+
+HEALTH_FIELDS = frozenset(field.name for field in fields(Health))
 
 
 def to_json(table: Table) -> dict[str, Any]:
@@ -54,9 +57,7 @@ def from_json(table: Table, state: dict[str, Any]) -> None:
         raise ValueError(f"state of version {state.get('version')!r}, expected {VERSION}")
     try:
         table.take_over(
-            (Node(**{**row, "health": Health(**row["health"])}), slot["algo"])
-            for slot in state["slots"]
-            for row in slot["nodes"]
+            (_node(row), slot["algo"]) for slot in state["slots"] for row in slot["nodes"]
         )
         for slot in state["slots"]:
             if slot["key"] in table.slots:
@@ -66,3 +67,9 @@ def from_json(table: Table, state: dict[str, Any]) -> None:
                 table.sni.bring(row["key"], row["node"], SniPaths(**row["paths"]))
     except (KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"damaged state: {error!r}") from error
+
+
+def _node(row: dict[str, Any]) -> Node:
+    health = {name: value for name, value in row["health"].items() if name in HEALTH_FIELDS}
+    known = {name: row[name] for name in NODE_FIELDS if name in row}
+    return Node(**known, health=Health(**health))

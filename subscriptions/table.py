@@ -99,15 +99,15 @@ class Table:
             node = Node(key=slot.key, address=packet.address, vassal=packet.vassal)
             slot.add(node)
             self.node_count += 1
-            self._warm(node, now)
+            self._begin(node, now)
             changes.append(Joined(node))
         elif node.death_mark:  # it was leaving, or its announcements had stopped
             node.death_mark = False
-            node.wrr = 0
-            self._warm(node, now)
+            node.health.announced(now)
+            self._begin(node, now)
             changes.append(Joined(node))
         elif node.health.announced(now):
-            node.wrr = 0
+            self._begin(node, now)
             changes.append(Back(node, Cause.ANNOUNCED))
         if self._update(slot, node, packet, sender, now) or changes:
             slot.refresh()
@@ -225,8 +225,8 @@ class Table:
         while self._returns and self._returns[0][0] <= now:
             node = heapq.heappop(self._returns)[2]
             slot = node.slot
-            if slot is not None and not node.death_mark and node.health.tick(now):
-                node.wrr = 0
+            if slot is not None and node.health.tick(now) and not node.death_mark:
+                self._begin(node, now)
                 slot.refresh()
                 changes.append(Back(node, Cause.PERIOD_OVER))
         return changes
@@ -286,7 +286,9 @@ class Table:
         slot = self.slots[key] = Slot(key, name, algorithm, self.options.circuit)
         return slot
 
-    def _warm(self, node: Node, now: float) -> None:
+    def _begin(self, node: Node, now: float) -> None:
+        """It is about to get requests, for the first time or again."""
+        node.wrr = 0
         node.warming = self.options.slow_start
         node.warm_at = now + node.warming
 

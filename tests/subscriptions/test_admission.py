@@ -117,9 +117,7 @@ def test_a_key_file_that_changed_is_read_again(keys: Path) -> None:
     assert folder("foo.com") is not first
 
 
-def test_keys_that_are_remembered_have_a_bound(
-    keys: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_keys_that_are_remembered_have_a_bound(keys: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(keyring, "MAX_CACHED", 0)
     folder = KeyFolder(str(keys), SCHEMES["SHA256"])
     assert folder("foo.com") is not folder("foo.com")

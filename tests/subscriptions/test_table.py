@@ -247,6 +247,27 @@ def test_one_that_fails_again_waits_for_the_end_of_its_period(table: Table) -> N
     assert table.advance(13.0) == [Back(node, Cause.PERIOD_OVER)]
 
 
+def test_a_period_that_ends_while_a_node_is_leaving_does_not_keep_it_out(table: Table) -> None:
+    table.follow(gone(B), 0.0)
+    node = ask(table)
+    table.unreachable(node, 0.0)
+    table.follow(A, 1.0)
+    table.unreachable(node, 2.0)  # until 12
+    table.follow(gone(A), 3.0)
+    table.advance(12.0)
+    table.follow(A, 13.0)
+    assert ask(table) is node
+
+
+def test_a_node_that_comes_back_starts_slowly_again() -> None:
+    table = Table(TableOptions(slow_start=10.0))
+    table.follow(A, 0.0)
+    node = node_of(table)
+    table.unreachable(node, 10.0)
+    table.follow(A, 12.0)
+    assert node.warm_at == 22.0
+
+
 def test_all_nodes_may_be_unreachable(table: Table) -> None:
     table.unreachable(node_of(table, A), 1.0)
     table.unreachable(node_of(table, B), 1.0)
@@ -501,6 +522,16 @@ def test_a_node_that_was_put_out_comes_back_in_the_new_process(table: Table) -> 
     assert kinds(new.advance(6.0)) == [Back]
 
 
+def test_the_state_of_another_release_is_understood(table: Table) -> None:
+    state = to_json(table)
+    row = state["slots"][0]["nodes"][0]
+    row["colour"] = row["health"]["colour"] = "red"
+    del row["notify"], row["health"]["trial"]
+    new = Table()
+    from_json(new, state)
+    assert new.node_count == 2
+
+
 @pytest.mark.parametrize(
     "state", [{}, {"version": 2}, {"version": 1}, {"version": 1, "slots": [1]}]
 )
@@ -553,6 +584,11 @@ def test_the_counts_are_right_whatever_happens(seed: int) -> None:
                 node = slot.choose(now, client=dice.randbytes(4)) if slot else None
                 running += [node] if node else []
         table.advance(now)
+        assert not any(
+            node.health.is_out and not node.death_mark and (node.health.out_until or 0.0) <= now
+            for slot in table.slots.values()
+            for node in slot.members.values()
+        )
         members = [node for slot in table.slots.values() for node in slot.members.values()]
         assert table.node_count == len(members)
         assert sum(node.reference for node in members) == len(running)
