@@ -39,7 +39,7 @@ class TableOptions:
     """
 
     algo: str = DEFAULT
-    algos: Mapping[str, str] = field(default_factory=dict)
+    algos: Mapping[str, str] = field(default_factory=dict[str, str])
     tolerance: float = TOLERANCE
     tolerance_inactive: float = TOLERANCE  # of vassals without an address
     slow_start: float = 0.0

@@ -34,3 +34,4 @@ class Algorithm(Protocol):
 
     def choose(self, asked: Asked) -> Node:
         """The node for a request."""
+        ...

@@ -55,8 +55,8 @@ class Pair:
     announcements: str
     stats: str
     table: Table
-    listeners: dict[str, socket.socket] = field(default_factory=dict)
-    requests: list[Running] = field(default_factory=list)
+    listeners: dict[str, socket.socket] = field(default_factory=dict[str, socket.socket])
+    requests: list[Running] = field(default_factory=list[Running])
 
     def __enter__(self) -> Self:
         return self
@@ -123,8 +123,7 @@ class Pair:
         with socket.socket(socket.AF_UNIX) as sock:
             sock.settimeout(PATIENCE)
             sock.connect(self.stats)
-            slots = json.loads(sock.makefile("rb").read())["subscriptions"]
-        assert isinstance(slots, list)
+            slots: list[dict[str, Any]] = json.loads(sock.makefile("rb").read())["subscriptions"]
         return slots
 
 
@@ -157,7 +156,7 @@ def test_the_same_nodes_are_chosen_whatever_happens(pair: Pair, seed: int) -> No
     known = [pair.open() for _ in range(3)]
     for address in known:
         pair.say(announcement(dice, address))
-    chosen = []
+    chosen: list[str] = []
     for _ in range(STEPS):
         step = dice.choices(["begin", "whole", "end", "new", "again", "leave"], [8, 6, 6, 1, 2, 1])
         match step[0]:

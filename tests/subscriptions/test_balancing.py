@@ -303,7 +303,7 @@ def test_no_node_runs_more_than_its_bound(weights: list[int], requests: int) -> 
 def test_few_requests_stay_where_they_belong() -> None:
     members = nodes(1, 1, 1)
     algorithm = ready(ConsistentHash(), members)
-    chosen = []
+    chosen: list[str] = []
     for busy in range(FREE):
         node = algorithm.choose(Asked(0.0, affinity=b"alice", busy=busy))
         node.reference += 1

@@ -21,6 +21,8 @@ def imports_of(path: Path) -> set[str]:
                 found |= {alias.name for alias in node.names}
             case ast.ImportFrom():
                 found.add(node.module or ".")
+            case _:
+                pass
     return found
 
 
