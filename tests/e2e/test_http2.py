@@ -61,9 +61,9 @@ def site(request: pytest.FixtureRequest, uwgate: Start, folder: Path) -> Site:
     certificate, key = authority.server("localhost").write(folder, "site")
     started = uwgate("--https", f"127.0.0.1:0,{certificate},{key}", *app)
     _, port = started.address
-    trust = ("--cacert", str(authority.write(folder, "authority")))
-    trust += ("--resolve", f"localhost:{port}:127.0.0.1")
-    return Site(started, f"https://localhost:{port}", ("--http2", *trust))
+    trust = str(authority.write(folder, "authority"))
+    how = ("--http2", "--cacert", trust, "--resolve", f"localhost:{port}:127.0.0.1")
+    return Site(started, f"https://localhost:{port}", how)
 
 
 def test_the_application_sees_http_2(site: Site) -> None:
