@@ -161,13 +161,14 @@ class ClientBody:
         """Wait until the request has all of its body, or this many bytes of it.
 
         A worker is busy as long as it has a request: it shall not wait for a slow client. Whom
-        the client itself waits for (Expect) is only found out by asking.
+        the client itself waits for (Expect) is only found out by asking, and who sends a raw body
+        may want an answer to its beginning.
 
         Raises:
             ClientError: as ``read_body``.
         """
         request = self._request
-        if request.complete or request.expects_continue:
+        if request.complete or request.expects_continue or request.raw is not None:
             return
         pieces = [request.body]
         missing = size - len(request.body)

@@ -186,6 +186,10 @@ class RequestReader:
     ) -> Request:
         """The request with its block."""
         path, query, host = cgi.split_target(method, target)
+        if peer.admits is not None:
+            authority = host if host is not None else known.fields.get(b"HTTP_HOST", b"")
+            if not peer.admits(authority):
+                raise ClientError(421, "its host wants clients verified, its connection did not")
         fields = known.packed
         name_block = self._name_block
         if host is not None or self._options.http_server_name_as_http_host:
@@ -285,6 +289,8 @@ class RequestReader:
     ) -> tuple[http1.Framing, Raw | None]:
         """The framing, and whether it is left to the backend."""
         options = self._options
+        if options.http_backend_http:  # who gets framing of ours alone
+            return framing, None
         if framing.length is None:
             return framing, Raw.CHUNKS if options.http_raw_body and options.http_to else None
         if method != b"SOURCE" or not options.http_manage_source or b"CONTENT_LENGTH" in fields:

@@ -165,8 +165,7 @@ class Session:
         try:
             if buffer[:4] == b"PRI " and self._begins_http2(buffer):
                 return
-            while buffer[:2] == b"\r\n":  # RFC 9112 section 2.2
-                buffer = buffer[2:]
+            buffer = http1.without_empty_lines(buffer)
             end = http1.find_end(buffer, gateway.reader.limits)
             if end < 0 and ended:
                 log.info("%s: closed in the middle of a request head", self.name)

@@ -196,7 +196,7 @@ class Connection:
         self.streams[number] = stream = Stream(self, number, request)
         stream.begin(event.ended)
         self._quota -= 1
-        if not self._quota or gateway.is_draining:
+        if not self._quota or gateway.now >= self._ends or gateway.is_draining:
             self.drain(NOTICE)
 
     def _refuse(self, event: Opened, error: ClientError) -> None:

@@ -93,6 +93,8 @@ async def _respond(
         stream.connection.schedule()
         return
     stream.start_response(flags, head, size, end=False)
+    if not body:
+        stream.connection.schedule()  # the client may be waiting for the head
     while True:
         if body or last:
             await stream.send(body, end=last)
