@@ -72,6 +72,7 @@ format: venv-is-usable
 bench: venv-is-usable  ## side by side with the peers
 	@$(MAKE) -s --no-print-directory $(VENV)/installed-for-tests
 	$(BIN)/python -m benchmarks $(ARGS)
+	@[ -n "$(ARGS)" ] || $(BIN)/python -m benchmarks.https
 
 clean:
 	rm -rf $(VENV) build dist src/*.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -153,9 +153,15 @@ class Keeper:
         """Give the order to all children, and replace none from now on."""
         self._last_order = packet
         for place in self._places:
-            if place.orders is not None:
-                with contextlib.suppress(OSError):
-                    place.orders.send(packet)
+            if place.orders is None:
+                continue
+            try:
+                place.orders.send(packet)
+            except BlockingIOError:
+                # It is full of renewals. Behind them the child will read end of file: drain.
+                place.orders.shutdown(socket.SHUT_WR)
+            except OSError:  # it is dying
+                continue
 
     def _is_over(self) -> bool:
         return self._last_order is not None and not any(place.pid for place in self._places)

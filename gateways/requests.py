@@ -287,6 +287,8 @@ class RequestReader:
     ) -> tuple[http1.Framing, Raw | None]:
         """The framing, and whether it is left to the backend."""
         options = self._options
+        if options.http_backend_http:  # who gets framing of ours alone
+            return framing, None
         if framing.length is None:
             return framing, Raw.CHUNKS if options.http_raw_body and options.http_to else None
         if method != b"SOURCE" or not options.http_manage_source or b"CONTENT_LENGTH" in fields:

@@ -7,14 +7,13 @@ from collections.abc import Iterator
 from email.utils import formatdate
 
 from uwgate.conf.groups.http import HttpOptions
-from uwgate.conf.hsts import parse_hsts
+from uwgate.gateways.responses import HSTS_LINE
 from uwgate.gateways.wire.hpack import encode_field, encode_fields, encode_status
 from uwgate.gateways.wire.lease import DATE, LENGTH, NO_BODY, SERVER
 
 MAX_KNOWN = 1024  # heads that are remembered, of up to
 MAX_KNOWN_SIZE = 2048  # bytes each
 CONTINUE = encode_status(100)
-_HSTS = b"strict-transport-security"
 # What only HTTP/1.1 needs of the answer to a WebSocket handshake (RFC 8441 section 5).
 _HTTP_1_ONLY = frozenset((b"sec-websocket-accept", b"upgrade", b"connection"))
 
@@ -25,15 +24,14 @@ class ResponseHeads:
     def __init__(self, options: HttpOptions, hsts: str | None = None) -> None:
         name = options.http_server_header
         self._server = encode_field(b"server", name.encode()) if name else b""
-        # As in ``responses.ResponseWriter``.
-        self._hsts = encode_field(_HSTS, parse_hsts(hsts).encode()) if hsts else b""
+        self._hsts = encode_field(b"strict-transport-security", hsts.encode()) if hsts else b""
         self._second = 0  # of the Date
         self._date = b""
         self._known: dict[bytes, bytes] = {}
 
     def block(self, flags: int, head: bytes, size: int | None, *, secure: bool = False) -> bytes:
         """A header block. ``flags`` and ``head`` are those of ``wire.lease``; ``size`` is the
-        body's in bytes where all of it is at hand, else None; ``secure``: it goes encrypted."""
+        body's in bytes where all of it is at hand, else None; ``secure``: over TLS."""
         block = self._known.get(head)
         if block is None:
             block = _encode(head)
@@ -49,10 +47,10 @@ class ResponseHeads:
             block += self._date
         if not flags & SERVER:
             block += self._server
-        if self._hsts and secure and b"\r\n%b:" % _HSTS not in head.lower():
-            block += self._hsts
         if size is not None and not flags & (LENGTH | NO_BODY):
             block += encode_field(b"content-length", b"%d" % size)
+        if secure and self._hsts and HSTS_LINE not in head.lower():
+            block += self._hsts
         return block
 
     def opened(self, head: bytes) -> bytes:

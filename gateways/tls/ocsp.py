@@ -42,6 +42,10 @@ class OcspError(UwgateError):
     """There is no answer, or none to be stapled."""
 
 
+class RevokedError(OcspError):
+    """The certificate is revoked: the operator has to act."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Query:
     """A certificate that has a responder, and who signed it."""
@@ -109,7 +113,7 @@ def _check(
         raise OcspError(f"the responder says {response.response_status.name}")
     single = _single(query, response)
     if single.certificate_status is ocsp.OCSPCertStatus.REVOKED:
-        raise OcspError(f"the certificate is revoked since {single.revocation_time_utc}")
+        raise RevokedError(f"the certificate is revoked since {single.revocation_time_utc}")
     if single.certificate_status is not ocsp.OCSPCertStatus.GOOD:
         raise OcspError("the responder does not know the certificate")
     begin, end = single.this_update_utc, single.next_update_utc or now + WITHOUT_END

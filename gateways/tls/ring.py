@@ -110,7 +110,7 @@ class Ring:
         names = [tls.parse_sni(text)[0] for text in options.sni]
         self._names = frozenset(names)
         self._regexps = [
-            (re.compile(expression), f"~{expression}")
+            (re.compile(expression, re.IGNORECASE), f"~{expression}")
             for expression, _ in map(tls.parse_sni_regexp, options.sni_regexp)
         ]
         for name in (*names, *(key for _, key in self._regexps)):

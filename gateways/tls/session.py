@@ -22,8 +22,7 @@ if TYPE_CHECKING:
 
     from uwgate.gateways.http import HttpGateway
 
-log = logging.getLogger("uwgate.https")
-
+RECORDS = 16  # read before others get their turn: a record may hold a single byte
 HTTP2 = b"h2"  # RFC 9113 section 3.2
 PLAIN_HTTP_PAGE = b"This port speaks HTTPS, but the request came as plain HTTP.\n"
 PLAIN_HTTP_ANSWER = (
@@ -71,23 +70,25 @@ class TlsSession(Session):
         except TlsError as error:
             self._refuse(error)
         except OSError as error:
-            self.gateway.failed_handshakes += 1
-            log.info("%s: TLS handshake broke off: %s", self.name, error.strerror)
+            self._fail("broke off: %s", error.strerror or error)
             self.close()
         else:
             return self._begin_http()
         return False
 
     def _refuse(self, error: TlsError) -> None:
-        gateway = self.gateway
-        gateway.failed_handshakes += 1
         reasons = error.reasons or ["unknown error"]
-        shown = " < ".join(reasons) if gateway.https.ssl_verbose else reasons[-1]
-        log.info("%s: TLS handshake failed: %s", self.name, shown)
+        verbose = self.gateway.https.ssl_verbose
+        self._fail("failed: %s", " < ".join(reasons) if verbose else reasons[-1])
         if error.is_plain_http:
             self.sock.send_plain(PLAIN_HTTP_ANSWER)
         # A reset would overtake the alert that says why.
         self._leave_lane(relay.linger, self)
+
+    def _fail(self, how: str, *arguments: object) -> None:
+        """Count a failed handshake, and log how."""
+        text = f"%s: TLS handshake {how}"
+        self.gateway.counters.refuse("tls-handshake", text, self.name, *arguments)
 
     def _begin_http(self) -> bool:
         """The peer is known: begin with HTTP. False if another protocol was agreed on."""
@@ -95,8 +96,10 @@ class TlsSession(Session):
         connection = self.sock.connection
         try:
             packed = variables.pack(connection, export=gateway.https.https_export_cert)
-        except variables.CertificateTooLarge as error:
-            log.error("%s: %s: the application is not told of it", self.name, error)
+        except variables.CertificateError as error:
+            text = "%s: %s: the application is not told of it"
+            counters = gateway.counters
+            counters.refuse("client-certificate", text, self.name, error, level=logging.ERROR)
             packed = variables.pack_plain(connection)
         self.peer = self.peer.secured(packed)
         self.peer.admits = admission(connection)
@@ -119,7 +122,9 @@ class TlsSession(Session):
         What is decrypted, and what stands behind the last record, raises no event.
         """
         limit = self.gateway.reader.limits.head
-        while len(self.buffer) <= limit:
+        for _ in range(RECORDS):
+            if len(self.buffer) > limit:
+                break
             try:
                 data = self.sock.recv(RECEIVE_SIZE)
             except SendFirst:
@@ -147,8 +152,7 @@ class TlsSession(Session):
 
     def _time_out(self) -> None:
         if self.state is State.HANDSHAKE and not self.gateway.is_draining:
-            self.gateway.failed_handshakes += 1
-            log.info("%s: TLS handshake timed out", self.name)
+            self._fail("timed out")
         super()._time_out()
         if self.state is State.RESPONSE:
             self.sock.truncated = True

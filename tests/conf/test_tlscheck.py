@@ -98,6 +98,7 @@ def test_a_good_configuration_says_nothing(configure: Configure, good: str, line
         ("ssl-enable3 = true", "SSLv3, TLS 1.0 and 1.1 are broken"),
         ("ssl-enable-tlsv1 = true", "SSLv3, TLS 1.0 and 1.1 are broken"),
         ("ssl-sessions-use-cache = mine", "session tickets resume in all processes"),
+        ("https = :443,{good}\nsni-dir = /nowhere", "sni-dir = /nowhere: there is no such folder"),
         ("https-socket = :443,{good}", "use https, which listens in a gateway"),
         ("ssl-key-password-env = NO\nhttps = :443,{good}", "ssl-key-password-env = NO: not set"),
         ("ssl-key-password-file = /nowhere/p\nhttps = :443,{good}", "/nowhere/p: cannot be"),
@@ -163,6 +164,17 @@ def test_what_needs_no_certificate_or_is_broken_is_in_no_list(ciphers: str) -> N
     names = SSL.Connection(context).get_cipher_list()
     assert names
     assert not [n for n in names if re.search("ADH|AECDH|PSK|SRP|NULL|RC4|DES-|^DHE|SEED", n)]
+
+
+def test_names_without_an_address_are_a_warning(configure: Configure, good: str) -> None:
+    assert warnings(configure, f"sni = a.example {good}") == ["sni has no effect without https"]
+
+
+def test_spdy_is_noted(configure: Configure, good: str) -> None:
+    crt, _, key = good.partition(",")
+    line = f"https2 = addr=:443,cert={crt},key={key},spdy=1"
+    (note,) = configure(f"[uwsgi]\n{line}\n").notes
+    assert note.text == "https2: spdy= has no effect, SPDY became HTTP/2"
 
 
 def test_a_key_log_is_a_loud_warning(configure: Configure, good: str, tmp_path: Path) -> None:

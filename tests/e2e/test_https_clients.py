@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import ssl
 import subprocess
 import threading
@@ -15,7 +16,7 @@ from tests.certificates import Authority
 
 from . import peers
 from .client import request
-from .processes import APPS
+from .processes import APPS, Process, free_port
 from .tls import Secure, Site, client_context, curl, program, site
 
 if TYPE_CHECKING:
@@ -39,13 +40,15 @@ def show(uwgate: Start, *arguments: str) -> Uwgate:
 
 def environ(program: Uwgate, site: Site, *options: str) -> dict[str, str]:
     """What the application sees of curl's connection."""
-    text = curl(*options, f"https://127.0.0.1:{program.address[1]}/show", site=site).decode()
+    text = curl(*options, f"https://127.0.0.1:{program.address[1]}/show", site=site).decode(
+        "latin-1"
+    )
     return dict(line.partition("=")[::2] for line in text.splitlines())
 
 
-def pem(folder: Path, authority: Authority, name: str) -> Path:
+def pem(folder: Path, authority: Authority, name: str, file: str = "client.pem") -> Path:
     """A client's certificate and key in one file, as curl takes it."""
-    path = folder / f"{name}.pem"
+    path = folder / file
     client = authority.client(name)
     path.write_bytes(client.pem + client.key_pem)
     return path
@@ -79,6 +82,25 @@ def test_an_optional_certificate_reaches_the_application(
     assert "HTTPS_CC" not in without
 
 
+def test_the_variables_are_those_of_uwsgi(
+    uwgate: Start, site: Site, people: Authority, folder: Path
+) -> None:
+    names = ("HTTPS", "HTTPS_DN", "HTTPS_CC", "HTTPS_CLIENT_CERTIFICATE", "wsgi.url_scheme")
+    program = show(uwgate, site.https("", "people.crt"), "--https-export-cert")
+    alice = pem(folder, people, "al/ice + caf\u00e9")
+    ours = environ(program, site, "--cert", str(alice))
+    port = free_port()
+    argv = [peers.program("uwsgi"), "--https-export-cert", "--master", "--die-on-term", "--https"]
+    argv += [f"127.0.0.1:{port},{site.pair},,{folder}/people.crt"]
+    argv += ["--wsgi-file", str(APPS / "differences.py"), "--need-app"]
+    with peers.running(Process(argv, folder=folder, name="uwsgi"), stop=signal.SIGINT) as process:
+        process.wait_for_socket(("127.0.0.1", port))
+        url = f"https://127.0.0.1:{port}/show"
+        text = curl("--cert", str(alice), url, site=site).decode("latin-1")
+    theirs = dict(line.partition("=")[::2] for line in text.splitlines())
+    assert {name: ours[name] for name in names} == {name: theirs[name] for name in names}
+
+
 @pytest.mark.parametrize("version", ["1.2", "1.3"])
 def test_a_required_certificate_is_required(
     uwgate: Start, site: Site, people: Authority, folder: Path, version: str
@@ -86,7 +108,7 @@ def test_a_required_certificate_is_required(
     program = show(uwgate, site.https("", "!people.crt"))
     url = f"https://127.0.0.1:{program.address[1]}/show"
     alice = str(pem(folder, people, "alice"))
-    stranger = str(pem(folder, Authority("Strangers"), "mallory"))
+    stranger = str(pem(folder, Authority("Strangers"), "mallory", "stranger.pem"))
     known = ("--tls-max", version)
     assert environ(program, site, "--cert", alice, *known)["HTTPS_DN"] == "'/CN=alice'"
     refusals = {35, 56}  # in TLS 1.3 curl has begun to read before it hears of it
@@ -102,7 +124,7 @@ def test_a_stranger_with_an_optional_certificate_is_refused(
     uwgate: Start, site: Site, people: Authority, folder: Path
 ) -> None:
     program = show(uwgate, site.https("", "people.crt"))
-    stranger = str(pem(folder, Authority("Strangers"), "mallory"))
+    stranger = str(pem(folder, Authority("Strangers"), "mallory", "stranger.pem"))
     url = f"https://127.0.0.1:{program.address[1]}/show"
     argv = ["curl", "-sS", "--cacert", str(site.authority), "--cert", stranger, url]
     assert subprocess.run(argv, capture_output=True, timeout=30, check=False).returncode != 0

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from . import peers
-from .client import request
-from .processes import APPS, command, free_port, tree
+from . import client, peers
+from .client import Connection, request
+from .processes import APPS, accepts, command, free_port, tree
 from .test_https_clients import visits
 from .tls import Secure, Site, client_context, gateway_of, program, site
 
@@ -220,6 +220,43 @@ def test_a_terminals_signals_are_the_masters_business(program: Uwgate, site: Sit
     assert program.processes("http") == before
 
 
+def test_a_silent_keeper_holds_nobody_up_for_long(uwgate: Start, site: Site, folder: Path) -> None:
+    (folder / "names").mkdir()
+    witness = str(APPS / "witness.py")
+    program = uwgate(site.https(), "--sni-dir=names", "--wsgi-file", witness, "-p1")
+    program.wait_for_log("generation 1 serves")
+    context = client_context(site)
+    context.check_hostname = False
+    keeper = program.processes("keeper")[0]
+    os.kill(keeper, signal.SIGSTOP)
+    try:
+        began = time.monotonic()
+        for number in range(20):
+            with Secure(program.address, context, name=f"name-{number}.example") as connection:
+                connection.send(request())
+                assert connection.answer().status == 200
+        assert time.monotonic() - began < 4
+    finally:
+        os.kill(keeper, signal.SIGCONT)
+    assert program.log.count("no certificates within 1 s") == 1
+
+
+def test_unfinished_handshakes_end_and_hold_nobody_up(uwgate: Start, site: Site) -> None:
+    witness = str(APPS / "witness.py")
+    program = uwgate(site.https(), "--wsgi-file", witness, "-p1", "--https-handshake-timeout=2")
+    program.wait_for_log("generation 1 serves")
+    with contextlib.ExitStack() as stack:
+        silent = [stack.enter_context(Connection(program.address)) for _ in range(150)]
+        for connection in silent[::2]:
+            connection.send(b"\x16\x03\x01\x02\x00\x01")
+        began = time.monotonic()
+        while time.monotonic() - began < 1:
+            assert ask(program, site) == b"ok\n"
+        assert all(connection.ended() for connection in silent)
+        assert time.monotonic() - began < 5
+    assert "TLS handshake timed out" in program.log
+
+
 # Reloads
 
 
@@ -238,6 +275,34 @@ def test_a_reload_with_a_broken_certificate_leaves_the_old_generation(
     program.popen.send_signal(signal.SIGHUP)
     program.wait_for_log("reload failed, generation 1 keeps serving|generation 1 keeps serving")
     assert ask(program, site) == b"ok\n"
+
+
+def test_a_reload_can_begin_and_end_to_speak_tls(uwgate: Start, site: Site, folder: Path) -> None:
+    port, other = free_port(), free_port()
+    options = folder / "uwgate.ini"
+    plain = f"[uwsgi]\nwsgi-file = {APPS}/witness.py\nhttp = 127.0.0.1:{port}\n"
+    options.write_text(plain)
+    program = uwgate("--ini", str(options))
+    program.wait_for_log("generation 1 serves")
+    options.write_text(f"{plain}https = 127.0.0.1:{other},{site.pair}\n")
+    reload(program, 2)
+    with Secure(("127.0.0.1", other), client_context(site)) as connection:
+        connection.send(request())
+        assert connection.answer().status == 200
+    assert len(program.processes("keeper")) == 1
+    assert client.ask(("127.0.0.1", port), request()).body == b"ok\n"
+    options.write_text(plain)
+    reload(program, 3)
+    assert program.processes("keeper") == []
+    assert not accepts(("127.0.0.1", other))
+    assert client.ask(("127.0.0.1", port), request()).body == b"ok\n"
+
+
+def reload(program: Uwgate, generation: int) -> None:
+    """Reload, and wait until nothing is left of the generation before."""
+    program.popen.send_signal(signal.SIGHUP)
+    program.wait_for_log(f"generation {generation} serves")
+    program.wait_for_log(f"generation {generation - 1} is gone")
 
 
 # Privileges

@@ -71,5 +71,5 @@ async def test_a_body_that_breaks_off_resets_the_stream() -> None:
         lease = await ask(talk)
         await lease.begin(b"half", ASKING, wire.ENCODING)
         await lease.frame(wire.LAST | wire.ABORTED)
-        await talk.client.reset(1)
+        await talk.client.reset_of(1)
         assert not talk.client.responses[1].ended

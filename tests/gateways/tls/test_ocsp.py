@@ -197,8 +197,11 @@ def saying() -> Iterator[Callable[[bytes], int]]:
         def serve() -> None:
             client, _ = listener.accept()
             with client:
-                client.recv(65536)
                 client.sendall(data)
+                client.shutdown(socket.SHUT_WR)
+                with contextlib.suppress(ConnectionError):
+                    while client.recv(65536):  # to the end: else a reset overtakes the data
+                        pass
 
         thread = threading.Thread(target=serve)
         thread.start()

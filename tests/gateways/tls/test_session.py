@@ -14,12 +14,13 @@ import pytest
 import trio
 from trio.abc import Clock
 
-from tests.certificates import Authority
+from tests.certificates import Authority, Certificate
 from tests.gateways.instance import Instance, running
 from tests.gateways.peers import Client, Lease, request
 from uwgate.conf.groups.https import HttpsOptions
 from uwgate.gateways.states import State
 from uwgate.gateways.tls import variables
+from uwgate.gateways.tls.material import Material, Pair
 from uwgate.gateways.tls.ring import Ring
 from uwgate.gateways.tls.session import TlsSession
 from uwgate.gateways.wire import lease as wire
@@ -139,6 +140,34 @@ async def test_a_request_in_many_records_that_arrive_at_once_is_read(ring: MakeR
         await lease.packet()
         await lease.answer()
         assert (await client.response()).status == 200
+
+
+async def test_a_subject_that_cannot_be_read_is_left_out(
+    ring: MakeRing,
+    people: Authority,
+    tmp_path: Any,
+    write: Any,
+    default: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def fail(name: object) -> bytes:
+        raise ValueError("bad string")
+
+    monkeypatch.setattr(variables, "one_line", fail)
+    authority = people.write(tmp_path, "people.crt")
+    made = ring(https=(f"{ADDRESS},{write(default, 'default')},,{authority}",))
+    crt, key = people.client("alice").write(tmp_path, "alice")
+    async with serving(made) as instance:
+        client = await connect(instance, client_context(certificate=(str(crt), str(key))))
+        await client.get()
+        lease = await instance.workers.accept()
+        packet = await lease.packet()
+        assert packet[b"HTTPS"] == b"on"
+        assert b"HTTPS_CLIENT_CERTIFICATE" not in packet
+        assert "bad string" in caplog.text
+        await lease.answer()
+        await client.response()
 
 
 async def test_a_large_head_across_records_is_read(ring: MakeRing) -> None:
@@ -270,7 +299,7 @@ async def test_plain_http_is_told_where_it_is(
         assert response.fields[b"content-type"] == b"text/plain"
         assert b"HTTPS" in response.body
         assert await client.is_closed()
-        assert instance.gateway.failed_handshakes == 1
+        assert instance.gateway.counters["tls-handshake"] == 1
         assert "TLS handshake failed: http request" in caplog.text
 
 
@@ -282,7 +311,7 @@ async def test_noise_is_one_line_in_the_log(
         client = await instance.connect()
         await client.send(bytes(1000))
         await client.rest()
-        assert instance.gateway.failed_handshakes == 1
+        assert instance.gateway.counters["tls-handshake"] == 1
     assert len(caplog.records) == 1
     assert "Traceback" not in caplog.text
 
@@ -296,7 +325,7 @@ async def test_a_silent_client_is_closed_after_the_handshake_timeout(
         began = trio.current_time()
         assert await client.is_closed()
         assert 3 <= trio.current_time() - began <= 4
-        assert instance.gateway.failed_handshakes == 1
+        assert instance.gateway.counters["tls-handshake"] == 1
         assert "TLS handshake timed out" in caplog.text
 
 
@@ -321,6 +350,55 @@ async def test_after_the_handshake_a_head_has_its_own_time(
         await client.send(b"GET / HT")
         assert (await client.response()).status == 408
         assert 4 <= trio.current_time() - began <= 5
+
+
+async def test_a_client_that_is_slow_to_take_the_certificates_gets_through(
+    ring: MakeRing, default: Certificate, root: Authority
+) -> None:
+    pair = Pair(chain=default.pem + root.pem * 100, key=default.key_pem)
+    made = ring()
+    made.renew(ADDRESS, Material(pairs=(pair,)))
+    async with serving(made) as instance:
+        instance.door.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+        raw = trio.socket.socket()
+        raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        await raw.connect(instance.door.getsockname())
+        end = TlsEnd(raw, client_context(), "default.example")
+        client = Client(cast("trio.socket.SocketType", end))
+        instance.clients.append(client)
+        seen: list[tuple[State, bool]] = []
+
+        async def watch() -> None:
+            while not seen:
+                await trio.sleep(0.01)
+                seen.extend(
+                    (one.state, one.in_task) for one in instance.gateway._sessions if one.in_task
+                )
+
+        hello = await wire_bytes_of_hello(end)
+        await raw.send(hello)
+        with trio.fail_after(5):
+            await watch()
+        assert seen == [(State.HANDSHAKE, True)]
+        await resume(end)
+        await client.get()
+        lease = await instance.workers.accept()
+        await lease.packet()
+        await lease.answer()
+        assert (await client.response()).status == 200
+
+
+async def wire_bytes_of_hello(end: TlsEnd) -> bytes:
+    """The client's first flight, which its stream takes for sent."""
+    with pytest.raises(ssl.SSLWantReadError):
+        end.stream._ssl_object.do_handshake()
+    return end.stream._outgoing.read()
+
+
+async def resume(end: TlsEnd) -> None:
+    """Let the client read, and finish its handshake."""
+    with trio.fail_after(5):
+        await end.stream.do_handshake()
 
 
 async def test_a_client_that_leaves_in_its_handshake_is_forgotten(ring: MakeRing) -> None:
