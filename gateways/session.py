@@ -24,7 +24,7 @@ from uwgate.gateways.exchange import Request
 from uwgate.gateways.lane import ENDED, GONE
 from uwgate.gateways.lease_exchange import LeaseExchange
 from uwgate.gateways.leases import NOBODY
-from uwgate.gateways.pace import Taking
+from uwgate.gateways.pace import Pace, Taking
 from uwgate.gateways.pages import error_page
 from uwgate.gateways.peer import Peer
 from uwgate.gateways.states import STATUS_OF_TIMEOUT, State
@@ -41,6 +41,8 @@ if TYPE_CHECKING:
 log = logging.getLogger("uwgate.http")
 
 REFUSED = "%s: %d: %s"  # client, status, reason
+# States in which the lane has to tell what the client sends.
+AWAITING = frozenset((State.IDLE, State.HEAD, State.BODY))
 RECEIVE_SIZE = 16384  # bytes asked for while a head is awaited
 MAX_QUEUED_BLOCK = MAX_QUEUED - HEADER.size
 
@@ -53,8 +55,10 @@ class Session:
 
     __slots__ = (
         "_ends",
+        "_held",
         "_lease",
         "_more",
+        "_pace",
         "_packet",
         "_quota",
         "_request",
@@ -89,6 +93,8 @@ class Session:
         self._packet = b""  # the running request
         self.packet = b""  # the same, if it may go into the queue
         self._lease: Lease | None = None
+        self._pace: Pace | None = None  # of a body that is awaited in the lane
+        self._held = 0  # bytes of it
         self._scope: trio.CancelScope | None = None  # of the task, outside the lane
 
     @property
@@ -119,12 +125,14 @@ class Session:
             return
         if ended or mask & ENDED:
             self._more = True  # nothing will tell again that there is an end of file to read
-        if self.buffer:
+        if self.state is State.BODY:
+            self._await_body(ended)
+        elif self.buffer:
             self._advance(ended)
         elif ended:
             self.close()
             return
-        if not self.is_watched and self.state in (State.IDLE, State.HEAD):
+        if not self.is_watched and self.state in AWAITING:
             self.watch()
 
     def _receive(self, mask: int) -> bool:
@@ -190,7 +198,35 @@ class Session:
         self._quota -= 1
         if not self._quota or gateway.now >= self._ends:
             request.keep_alive = False
-        self._begin(request)
+        self._await_body(ended)
+
+    def _await_body(self, ended: bool) -> None:
+        """Begin with the request, unless it has a small body that is still to come."""
+        gateway = self.gateway
+        request = self._request
+        assert request is not None
+        length = request.length
+        held = len(self.buffer)
+        if (
+            length is None
+            or held >= length
+            or length > min(gateway.edge.http_body_buffer, gateway.reader.limits.head)
+            or request.expects_continue
+            or request.raw is not None
+            or ended
+        ):
+            self._begin(request)
+            return
+        now = gateway.now
+        if self._pace is None or self.state is not State.BODY:
+            self.state = State.BODY
+            self._pace = Pace(gateway.edge.http_min_rate, gateway.edge.http_min_rate_grace)
+        else:
+            self._pace.moved(now, held - self._held)
+        self._held = held
+        self.deadline = min(now + gateway.options.http_timeout, self._pace.begin(now))
+        if self._more:
+            gateway.lane.again(self)
 
     def _begin(self, request: Request) -> None:
         """Have a request answered."""

@@ -10,7 +10,7 @@ from trio.lowlevel import wait_writable
 
 from uwgate.gateways import relay
 from uwgate.gateways.peer import Peer
-from uwgate.gateways.session import RECEIVE_SIZE, Session
+from uwgate.gateways.session import AWAITING, RECEIVE_SIZE, Session
 from uwgate.gateways.states import State
 from uwgate.gateways.streams import SendFirst
 from uwgate.gateways.tls import variables
@@ -54,7 +54,7 @@ class TlsSession(Session):
             super().ready(mask)
         if self._blocked:
             self._blocked = False
-            if self.state in (State.IDLE, State.HEAD) and not self.in_task:
+            if self.state in AWAITING and not self.in_task:
                 self._leave_lane(self._wait_writable)
 
     # The handshake
@@ -143,7 +143,7 @@ class TlsSession(Session):
         return self._more or self.sock.has_unread()
 
     def _rest(self) -> None:
-        if self.state in (State.HANDSHAKE, State.IDLE, State.HEAD):
+        if self.state is State.HANDSHAKE or self.state in AWAITING:
             # Only back from ``_wait_writable``: it goes on where it was.
             self.watch()
             self.gateway.lane.again(self)

@@ -149,6 +149,67 @@ async def test_a_worker_is_asked_when_the_body_is_complete() -> None:
         assert (await client.response()).status == 200
 
 
+@pytest.mark.parametrize("part", [b"", b"abc"])
+async def test_a_body_that_breaks_off_is_400_and_asks_nobody(part: bytes) -> None:
+    async with running(http_body_buffer=65536) as instance:
+        client = await instance.connect()
+        await client.send(LENGTH_9)
+        await trio.sleep(0.05)
+        await client.send(part)
+        client.half_close()
+        assert (await client.response()).status == 400
+        assert await instance.workers.nobody_waits()
+
+
+async def test_a_client_that_resets_within_its_body_is_forgotten() -> None:
+    async with running(http_body_buffer=65536) as instance:
+        client = await instance.connect()
+        await client.send(LENGTH_9 + b"abc")
+        await trio.sleep(0.05)
+        assert len(instance.gateway._sessions) == 1
+        client.reset()
+        await trio.sleep(0.05)
+        assert not instance.gateway._sessions
+
+
+async def test_what_follows_an_awaited_body_is_the_next_request() -> None:
+    async with running(http_body_buffer=65536) as instance:
+        client = await instance.connect()
+        await client.send(LENGTH_9 + b"abc")
+        await trio.sleep(0.05)
+        await client.send(b"defghi" + request(b"GET", b"/next"))
+        lease = await instance.workers.accept()
+        await lease.packet()
+        assert await lease.exactly(9) == b"abcdefghi"
+        await lease.answer()
+        assert (await client.response()).status == 200
+        assert (await lease.packet())[b"PATH_INFO"] == b"/next"
+        await lease.answer()
+        assert (await client.response()).status == 200
+
+
+async def test_an_awaited_body_takes_no_task() -> None:
+    async with running(http_body_buffer=65536) as instance:
+        client = await instance.connect()
+        await client.send(LENGTH_9 + b"abc")
+        await trio.sleep(0.05)
+        assert instance.gateway.lane.tasks == 0
+        await client.send(b"defghi")
+        lease = await instance.workers.accept()
+        assert await serve(lease, client) is None
+
+
+async def test_an_awaited_body_is_still_answered_while_draining() -> None:
+    async with running(http_body_buffer=65536) as instance:
+        client = await instance.connect()
+        await client.send(LENGTH_9 + b"abc")
+        await trio.sleep(0.05)
+        instance.drain(0)
+        await client.send(b"defghi")
+        lease = await instance.workers.accept()
+        assert await serve(lease, client) == b"close"
+
+
 async def test_a_worker_is_asked_when_enough_of_the_body_has_come() -> None:
     async with running(http_body_buffer=1000) as instance:
         client = await instance.connect()
