@@ -173,7 +173,7 @@ class HttpGateway:
         self._connections.add(connection)
         self.crowd.enter(peer.group)
         if self._draining:
-            connection.drain(self.idle_timeout)
+            connection.drain(self.idle_timeout)  # it may ask once
         connection.ready(0)
 
     @property

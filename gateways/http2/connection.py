@@ -196,7 +196,7 @@ class Connection:
         self.streams[number] = stream = Stream(self, number, request)
         stream.begin(event.ended)
         self._quota -= 1
-        if (not self._quota or gateway.now >= self._ends) and not self._draining:
+        if not self._quota or gateway.now >= self._ends or gateway.is_draining:
             self.drain(NOTICE)
 
     def _refuse(self, event: Opened, error: ClientError) -> None:
@@ -281,7 +281,7 @@ class Connection:
         if not self.streams:
             self.deadline = self.gateway.now + self.gateway.idle_timeout
             if self._draining:
-                self.schedule()
+                self.schedule()  # behind what is still to be sent, the connection ends
 
     def grow(self, number: int, size: int) -> int:
         """Widen a stream's window, by ``size`` bytes at most; by how much it was."""
@@ -341,7 +341,9 @@ class Connection:
             self._paused = False
             if self._unread:
                 self.gateway.lane.again(self)
-        self._end_drain()
+        if self._draining and not self.streams:
+            # At once: not every client looks for a GOAWAY before it sends the next request.
+            self.leave()
 
     def _fill(self) -> None:
         """Put the next batch into frames, a frame of one stream after one of the other."""
@@ -414,23 +416,23 @@ class Connection:
     # The end
 
     def drain(self, idle: float) -> None:
-        """Finish what runs; the client may begin more for ``idle`` seconds at most."""
+        """Finish what runs. A client that has not asked for anything yet may do so once, within
+        ``idle`` seconds."""
+        now = self.gateway.now
         if self.gateway.closes_tunnels:
             for stream in list(self.streams.values()):
                 if stream.state is State.TUNNEL:
                     stream.abort(ErrorCodes.CANCEL)
-        if self._draining and idle:
+        if idle and not self.protocol.last_stream:
+            self.deadline = min(self.deadline, now + idle)
             return
-        self._ends = math.inf
-        self._draining = True
-        self._final = self.gateway.now + min(idle, NOTICE)
-        if self._last != ALL_STREAMS:
-            self._end_drain()
-        elif idle:
-            # Section 6.8: what the client sends before it has read this is served.
+        if not self._draining:
+            self._draining = True
+            self._ends = math.inf
+            self._final = now + NOTICE
+            # Section 6.8: what the client sends before it has read this is served, as long as
+            # there is something else to wait for.
             self.protocol.go_away(ALL_STREAMS)
-        else:
-            self._refuse_more()
         self.schedule()
 
     def _refuse_more(self) -> None:
@@ -442,13 +444,8 @@ class Connection:
     def leave(self) -> None:
         """End a connection without requests."""
         if self._last == ALL_STREAMS:
-            self._last = self.protocol.last_stream
-            self.protocol.go_away(self._last)
+            self._refuse_more()
         self._close_gently()
-
-    def _end_drain(self) -> None:
-        if self._draining and not self.streams and self._last != ALL_STREAMS:
-            self._close_gently()
 
     def _close_gently(self) -> None:
         """Let the client read what was sent before a reset throws it away."""

@@ -12,7 +12,7 @@ import pytest
 from tests.smuggling.corpus import Case, load
 
 from .client import Connection, ask, request
-from .peers import uwsgi
+from .peers import nginx, uwsgi
 from .processes import APPS, running_uwgate
 
 if TYPE_CHECKING:
@@ -55,13 +55,25 @@ def through(way: str, folder: Path, env: dict[str, str]) -> Iterator[Address]:
             arguments = ["--http", "127.0.0.1:0", "--http-to", str(folder / "uwsgi"), "-p0"]
             with running_uwgate(*arguments, folder=folder) as program:
                 yield program.address
+    elif way == "http-to-nginx":
+        backend = str(folder / "uwsgi")
+        with (
+            uwsgi(folder, "--socket", backend, app=WITNESS.name, env=env),
+            nginx(folder, backend) as (host, port),
+        ):
+            to = ["--http-to", f"{host}:{port}", "--http-backend-http", "-p0"]
+            with running_uwgate("--http", "127.0.0.1:0", *to, folder=folder) as program:
+                yield program.address
     else:
         arguments = [f"--{way}", "127.0.0.1:0", "--wsgi-file", str(WITNESS)]
         with running_uwgate(*arguments, folder=folder, env=env) as program:
             yield program.address
 
 
-@pytest.fixture(scope="module", params=["http", "http-to", "http-socket", "http11-socket"])
+WAYS = ["http", "http-to", "http-to-nginx", "http-socket", "http11-socket"]
+
+
+@pytest.fixture(scope="module", params=WAYS)
 def entrance(request: pytest.FixtureRequest, shared_folder: Path) -> Iterator[Entrance]:
     way = str(request.param)
     folder = shared_folder / way

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from trio.abc import Clock
@@ -177,8 +178,8 @@ async def test_a_source_whose_backend_has_enough_is_closed(backend: Uwsgi) -> No
 
 
 async def test_a_source_that_falls_silent_is_given_up(backend: Uwsgi, hurried_clock: Clock) -> None:
-    to = (backend.address,)
-    async with running(http_to=to, http_manage_source=True, http_timeout=2) as instance:
+    options: dict[str, Any] = {"http_manage_source": True, "http_timeout": 2.0}
+    async with running(http_to=(backend.address,), **options) as instance:
         client = await instance.connect()
         await client.send(source(body=b"first"))
         connection = await backend.accept()

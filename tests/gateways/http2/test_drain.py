@@ -96,7 +96,17 @@ async def test_an_idle_connection_is_closed_at_once_when_the_instance_stops() ->
     async with talking() as talk:
         await talk.works(1)
         talk.instance.drain(0.0)
+        assert await talk.client.goaway() == (ALL, NO_ERROR)
         assert await talk.client.goaway() == (1, NO_ERROR)
+        assert not await talk.client.rest()
+
+
+async def test_a_client_that_has_asked_for_nothing_is_closed_when_the_instance_stops() -> None:
+    async with talking() as talk:
+        await talk.client.ping()
+        talk.instance.drain(0.0)
+        assert await talk.client.goaway() == (ALL, NO_ERROR)
+        assert await talk.client.goaway() == (0, NO_ERROR)
         assert not await talk.client.rest()
 
 
