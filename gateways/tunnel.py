@@ -6,6 +6,7 @@ one piece for each direction, whoever is slow.
 
 from __future__ import annotations
 
+import contextlib
 import socket
 from typing import Protocol
 
@@ -41,26 +42,46 @@ class Side(Protocol):
 class SocketSide:
     """A side that is a socket. ``received``: bytes of the peer that were read before."""
 
-    __slots__ = ("_received", "_sock")
+    __slots__ = ("_received", "_sock", "_writable")
 
     def __init__(self, sock: streams.Socket, received: bytes = b"") -> None:
         self._sock = sock
         self._received = received
+        # TLS may have to send before it can receive, and trio lets only one task wait for a
+        # socket to become writable.
+        self._writable = trio.Lock()
 
     async def receive(self) -> bytes:
         """See ``Side``."""
         if self._received:
             data, self._received = self._received, b""
             return data
-        return await streams.receive(self._sock, PIECE)
+        while True:
+            try:
+                return self._sock.recv(PIECE)
+            except streams.SendFirst:
+                await self._wait_writable()
+            except BlockingIOError:
+                await trio.lowlevel.wait_readable(self._sock)
 
     async def send_all(self, data: bytes) -> None:
         """See ``Side``."""
-        await streams.send_all(self._sock, data)
+        left = memoryview(data)
+        while True:
+            with contextlib.suppress(BlockingIOError):
+                left = left[self._sock.send(left) :]
+            if not left:
+                break
+            await self._wait_writable()
+        await trio.lowlevel.checkpoint()  # two fast sides must not keep others from running
 
     async def send_eof(self) -> None:
         """See ``Side``."""
         self._sock.shutdown(socket.SHUT_WR)
+
+    async def _wait_writable(self) -> None:
+        async with self._writable:
+            await trio.lowlevel.wait_writable(self._sock)
 
 
 async def relay(client: Side, backend: Side, idle: float) -> bool:

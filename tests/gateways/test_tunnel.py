@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import select
 import socket
 from collections.abc import Iterator
 
@@ -10,6 +11,7 @@ import pytest
 import trio
 import trio.testing
 
+from uwgate.gateways.streams import SendFirst
 from uwgate.gateways.tunnel import PIECE, SLACK, SocketSide, relay
 
 IDLE = 60.0  # seconds
@@ -255,3 +257,43 @@ async def test_a_socket_is_half_closed_by_an_end_of_file(
     assert theirs.recv(10) == b""
     theirs.send(b"wait")
     assert await side.receive() == b"wait"
+
+
+class Stubborn:
+    """A socket that has to send before it can receive, as TLS may."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._sock = sock
+        self.fileno = sock.fileno
+        self.send = sock.send
+        self.setsockopt = sock.setsockopt
+        self.shutdown = sock.shutdown
+        self.close = sock.close
+
+    def recv(self, size: int, flags: int = 0, /) -> bytes:
+        if not select.select([], [self._sock], [], 0)[1]:
+            raise SendFirst
+        return self._sock.recv(size, flags)
+
+
+async def test_a_receiver_that_has_to_send_first_may_wait_beside_a_sender(
+    pair: tuple[socket.socket, socket.socket], nursery: trio.Nursery
+) -> None:
+    ours, theirs = pair
+    side = SocketSide(Stubborn(ours))
+    theirs.send(b"answer")
+    size = 1 << 20
+    got: list[bytes] = []
+
+    async def receive() -> None:
+        got.append(await side.receive())
+
+    nursery.start_soon(side.send_all, bytes(size))
+    await settled()
+    nursery.start_soon(receive)
+    await settled()
+    assert got == []
+    while size:
+        size -= len(await trio.to_thread.run_sync(theirs.recv, 65536))
+    await settled()
+    assert got == [b"answer"]
