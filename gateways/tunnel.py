@@ -18,6 +18,7 @@ PIECE = 65536  # bytes held for each direction
 # Seconds by which the time-out may come late: to put it off for every piece would cost more than
 # most pieces do.
 SLACK = 1.0
+LAST_WORDS = 10.0  # seconds that a backend may pause when its client sends no more
 
 
 class Side(Protocol):
@@ -88,8 +89,9 @@ async def relay(client: Side, backend: Side, idle: float) -> bool:
     """Carry bytes both ways; returns when the tunnel has ended.
 
     The backend's end of file ends it, and is told to the client: there is nobody left to answer.
-    The client's is told to the backend, which may still finish what it is sending. The tunnel
-    ends as well when the client is gone, and (False is returned then) when no byte has moved for
+    The client's is told to the backend, which may still finish what it is sending, with pauses
+    of up to ``LAST_WORDS`` seconds: most clients that end are gone. The tunnel ends as well when
+    the client is known to be gone, and (False is returned then) when no byte has moved for
     ``idle`` seconds; 0: never. Nothing is closed here.
     """
     with trio.CancelScope() as scope:
@@ -118,6 +120,12 @@ class _Moving:
             self._due = now + SLACK
             self._scope.deadline = now + self._idle + SLACK
 
+    def hurry(self) -> None:
+        """The client has ended."""
+        self._idle = min(self._idle or LAST_WORDS, LAST_WORDS)
+        self._due = 0.0
+        self.note()
+
 
 async def _carry_up(client: Side, backend: Side, moving: _Moving, tunnel: trio.CancelScope) -> None:
     while True:
@@ -129,6 +137,7 @@ async def _carry_up(client: Side, backend: Side, moving: _Moving, tunnel: trio.C
         moving.note()
         try:
             if not data:
+                moving.hurry()
                 await backend.send_eof()
                 return
             await backend.send_all(data)

@@ -12,7 +12,7 @@ import trio
 import trio.testing
 
 from uwgate.gateways.streams import SendFirst
-from uwgate.gateways.tunnel import PIECE, SLACK, SocketSide, relay
+from uwgate.gateways.tunnel import LAST_WORDS, PIECE, SLACK, SocketSide, relay
 
 IDLE = 60.0  # seconds
 
@@ -69,15 +69,17 @@ class Memory:
 class Tunnel:
     """A relay that runs."""
 
-    def __init__(self, nursery: trio.Nursery, *, room: float = math.inf) -> None:
+    def __init__(
+        self, nursery: trio.Nursery, *, room: float = math.inf, idle: float = IDLE
+    ) -> None:
         self.client = Memory(room)
         self.backend = Memory()
         self.ended_at: float | None = None
         self.was_busy: bool | None = None
-        nursery.start_soon(self._run)
+        nursery.start_soon(self._run, idle)
 
-    async def _run(self) -> None:
-        self.was_busy = await relay(self.client, self.backend, IDLE)
+    async def _run(self, idle: float) -> None:
+        self.was_busy = await relay(self.client, self.backend, idle)
         self.ended_at = trio.current_time()
 
     @property
@@ -192,6 +194,23 @@ async def test_a_byte_either_way_keeps_it_open(
     assert tunnel.is_open
     await trio.sleep(3)
     assert tunnel.ended_at == 10 * (IDLE - 1) + IDLE + SLACK
+
+
+@pytest.mark.parametrize("idle", [IDLE, 0, 2.0])
+async def test_a_backend_may_not_be_silent_for_long_to_a_client_that_has_ended(
+    idle: float, autojump_clock: trio.testing.MockClock, nursery: trio.Nursery
+) -> None:
+    tunnel = Tunnel(nursery, idle=idle)
+    pause = min(idle or LAST_WORDS, LAST_WORDS)
+    tunnel.client.end()
+    for _ in range(3):
+        await trio.sleep(pause)
+        tunnel.backend.say(b"...")
+        await settled()
+    assert tunnel.is_open
+    assert tunnel.client.heard == [b"..."] * 3
+    await trio.sleep(3 * LAST_WORDS)
+    assert tunnel.ended_at == 4 * pause + SLACK
 
 
 async def test_a_time_out_of_0_is_none(
