@@ -37,17 +37,22 @@ SPOOL_LIMIT = 1 << 30  # bytes of a chunked body at most, where limit-post says 
 
 
 class UwsgiBackends:
-    """A fixed list of backends that take turns."""
+    """A fixed list of backends that take turns; ``limit``: bytes of a body that is collected."""
 
-    def __init__(self, addresses: Sequence[Address], options: HttpOptions, limit: int = 0) -> None:
+    def __init__(
+        self,
+        addresses: Sequence[Address],
+        options: HttpOptions,
+        limit: int = 0,
+        *,
+        adds_forwarded: bool = False,
+    ) -> None:
         self.addresses = list(addresses)
         self.options = options
+        self.adds_forwarded = adds_forwarded  # requests name the client already
         self.spool_limit = limit or SPOOL_LIMIT
         self._next = 0
         self._dead: dict[Address, float] = {}
-
-    def exchange(self) -> UwsgiExchange:
-        return UwsgiExchange(self)
 
     def in_turn(self) -> list[Address]:
         """All backends, the one whose turn it is first, those marked dead last."""
@@ -83,15 +88,8 @@ class UwsgiExchange:
     async def begin(
         self, request: Request, source: BodySource, nursery: trio.Nursery | None
     ) -> Reply:
-        block = request.block
-        if request.length is None and request.raw is None:
-            size = await self._collect(request, source)
-            block += pack((("CONTENT_LENGTH", str(size).encode()),))
-        options = self._backends.options
-        packet = HEADER.pack(options.http_modifier1, len(block), options.http_modifier2) + block
+        packet = await self._packet(request, source)
         self._sock = sock = await self._connect()
-        if self._spool is None:
-            packet += request.body
         if request.expects_continue and not request.complete:
             await source.send_continue()
         try:
@@ -101,8 +99,18 @@ class UwsgiExchange:
         if self._spool is not None:
             await self._forward(sock, self._read_spool)
         elif not request.complete and nursery is not None:
-            nursery.start_soon(self._forward_rest, sock, source, request.raw)
+            nursery.start_soon(self._forward_rest, sock, source, request)
         return await self._receive_head(sock, request)
+
+    async def _packet(self, request: Request, source: BodySource) -> bytes:
+        """What is sent at first: the request, and what has come of its body."""
+        block = request.block
+        if request.length is None and request.raw is None:
+            size = await self._collect(request, source)
+            block += pack((("CONTENT_LENGTH", str(size).encode()),))
+        options = self._backends.options
+        packet = HEADER.pack(options.http_modifier1, len(block), options.http_modifier2) + block
+        return packet if self._spool is not None else packet + request.body
 
     async def _collect(self, request: Request, source: BodySource) -> int:
         """Take in the whole chunked body: a plain backend needs its length first."""
@@ -151,9 +159,11 @@ class UwsgiExchange:
             except OSError:
                 return  # it has read enough; its answer says what it thinks of the request
 
-    async def _forward_rest(self, sock: socket.socket, source: BodySource, raw: Raw | None) -> None:
+    async def _forward_rest(
+        self, sock: socket.socket, source: BodySource, request: Request
+    ) -> None:
         await self._forward(sock, source.read_body)
-        if raw is Raw.ENDLESS:
+        if request.raw is Raw.ENDLESS:
             with contextlib.suppress(OSError):
                 sock.shutdown(socket.SHUT_WR)  # how else would it know?
 

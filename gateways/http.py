@@ -21,12 +21,13 @@ from uwgate.conf.hsts import parse_hsts
 from uwgate.conf.start import Listener, Start
 from uwgate.gateways import service
 from uwgate.gateways.arrival import Gate, Welcome
-from uwgate.gateways.backends import UwsgiBackends
+from uwgate.gateways.backends import UwsgiBackends, UwsgiExchange
 from uwgate.gateways.compression import Compression
 from uwgate.gateways.counters import Counters
 from uwgate.gateways.exchange import Exchange
 from uwgate.gateways.http2.connection import Connection
 from uwgate.gateways.http2.responses import ResponseHeads
+from uwgate.gateways.http_backends import HttpExchange
 from uwgate.gateways.lane import Lane
 from uwgate.gateways.lease_exchange import LeaseExchange
 from uwgate.gateways.leases import LeasePool
@@ -78,11 +79,10 @@ class HttpGateway:
         self.reader = RequestReader(
             options, settings.workers.limit_post, settings.edge, self.counters
         )
-        self.writer = ResponseWriter(
-            options, parse_hsts(settings.edge.https_hsts) if settings.edge.https_hsts else None
-        )
+        hsts = parse_hsts(settings.edge.https_hsts) if settings.edge.https_hsts else None
+        self.writer = ResponseWriter(options, hsts)
         self.compression = Compression(options)
-        self.http2_heads = ResponseHeads(options)
+        self.http2_heads = ResponseHeads(options, hsts)
         self.lane = Lane()
         self.leases: LeasePool | None = None
         self.idle_timeout = options.http_keepalive
@@ -98,6 +98,7 @@ class HttpGateway:
             [parse_backend(text) for text in options.http_to],
             options,
             settings.workers.limit_post,
+            adds_forwarded=settings.edge.http_add_forwarded,
         )
         soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
         # A request to a plain backend takes a second descriptor.
@@ -154,7 +155,8 @@ class HttpGateway:
         """An exchange for a request that does not take the lane."""
         if self.leases is not None:
             return LeaseExchange(self.leases)
-        return self._backends.exchange()
+        kind = HttpExchange if self.options.http_backend_http else UwsgiExchange
+        return kind(self._backends)
 
     def admit(self, session: Session) -> None:
         """A new session."""

@@ -80,6 +80,10 @@ class Lane:
             self._epoll.unregister(fd)
             self._removed.add(fd)
 
+    def watches(self, fd: int, member: Member) -> bool:
+        """Whether ``fd`` is being watched for this member."""
+        return self._members.get(fd) is member
+
     def again(self, member: Member) -> None:
         """Call ``member.ready(0)`` in the next round."""
         self._again.append(member)

@@ -11,6 +11,7 @@ EXPLANATIONS = {
     413: "The request body is too large.",
     414: "The request line is too long.",
     417: "The expectation of the request cannot be met.",
+    421: "This host wants a connection of its own.",
     426: "Only version 13 of WebSocket is spoken here.",
     431: "The request header is too large.",
     501: "The request uses something that is not supported here.",

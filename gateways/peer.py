@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from uwgate.conf.groups.edge import EdgeOptions
@@ -22,7 +23,8 @@ class Peer:
     ``block`` holds the connection's packed variables, ``address`` and ``port`` are the two
     among them that name it. ``is_trusted``: its forwarded fields are believed. ``is_secure``:
     the connection is encrypted up to us. ``group`` is what the limit for connections of one
-    client counts; empty: none.
+    client counts; empty: none. ``admits`` says whether requests may name this authority, None:
+    any (``uwgate.gateways.tls.ring``).
     """
 
     block: bytes
@@ -31,6 +33,7 @@ class Peer:
     is_trusted: bool
     is_secure: bool
     group: bytes
+    admits: Callable[[bytes], bool] | None = None
 
     def __str__(self) -> str:
         return f"{self.address.decode()}:{self.port.decode()}"
@@ -44,6 +47,7 @@ class Peer:
             self.is_trusted,
             self.is_secure,
             self.group,
+            self.admits,
         )
 
     def secured(self, variables: bytes = _HTTPS) -> Peer:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import logging
+import os
 import socket
 from collections.abc import Iterable
 from typing import NamedTuple
@@ -17,7 +19,12 @@ from uwgate.gateways.exchange import Raw, Request
 from uwgate.gateways.peer import UNKNOWN, Peer
 from uwgate.gateways.wire import cgi, forwarded, http1, upgrade
 from uwgate.gateways.wire.hpack import Fields
-from uwgate.gateways.wire.http2_request import MalformedRequest, check_path, read_fields
+from uwgate.gateways.wire.http2_request import (
+    MalformedRequest,
+    RequestFields,
+    check_path,
+    read_fields,
+)
 from uwgate.gateways.wire.uwsgi import MAX_BLOCK
 
 log = logging.getLogger("uwgate.http")
@@ -120,7 +127,9 @@ class RequestReader:
         found = self._known_http2.get(key)
         if found is None:
             found = self._read_http2_fields(fields)
-            if sum(len(name) + len(value) for name, value in key) <= MAX_KNOWN_SIZE:
+            if found[1].websocket_key:
+                pass  # no key comes twice
+            elif sum(len(name) + len(value) for name, value in key) <= MAX_KNOWN_SIZE:
                 if len(self._known_http2) >= MAX_KNOWN:
                     self._known_http2.clear()
                 self._known_http2[key] = found
@@ -128,6 +137,10 @@ class RequestReader:
             check_path(found[0], path, self.limits)
         method, known = found
         request = self._request(method, path, _HTTP2, 1, known, peer)
+        if request.websocket_key:
+            if ended:
+                raise MalformedRequest("a WebSocket that ends with its request")
+            return request
         if ended:
             if request.length:
                 raise MalformedRequest(f"no body, but a content-length of {request.length}")
@@ -143,9 +156,22 @@ class RequestReader:
     def _read_http2_fields(self, fields: Fields) -> tuple[bytes, _Known]:
         request = read_fields(fields, self.limits)
         if request.protocol is not None:
-            raise ClientError(501, "extended CONNECT is not offered")
+            return self._read_connect(request)
         known = self._mean(request.method, 1, request.lines, http2=True)
         return request.method, known
+
+    def _read_connect(self, request: RequestFields) -> tuple[bytes, _Known]:
+        """An extended CONNECT (RFC 8441) as the handshake of HTTP/1.1, which backends know."""
+        if request.protocol != b"websocket" or not self._options.http_websockets:
+            raise ClientError(501, f"CONNECT for {request.protocol!r}")
+        key = base64.b64encode(os.urandom(16))
+        lines = [line for line in request.lines if line[0] != b"sec-websocket-key"]
+        lines += [
+            (b"sec-websocket-key", key),
+            (b"upgrade", b"websocket"),
+            (b"connection", b"Upgrade"),
+        ]
+        return b"GET", self._mean(b"GET", 1, lines)
 
     def _request(
         self,
@@ -158,6 +184,10 @@ class RequestReader:
     ) -> Request:
         """The request with its block."""
         path, query, host = cgi.split_target(method, target)
+        if peer.admits is not None:
+            authority = host if host is not None else known.fields.get(b"HTTP_HOST", b"")
+            if not peer.admits(authority):
+                raise ClientError(421, "its host wants clients verified, its connection did not")
         fields = known.packed
         name_block = self._name_block
         if host is not None or self._options.http_server_name_as_http_host:
@@ -257,6 +287,8 @@ class RequestReader:
     ) -> tuple[http1.Framing, Raw | None]:
         """The framing, and whether it is left to the backend."""
         options = self._options
+        if options.http_backend_http:  # who gets framing of ours alone
+            return framing, None
         if framing.length is None:
             return framing, Raw.CHUNKS if options.http_raw_body and options.http_to else None
         if method != b"SOURCE" or not options.http_manage_source or b"CONTENT_LENGTH" in fields:

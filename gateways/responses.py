@@ -10,7 +10,7 @@ from uwgate.gateways.exchange import Request
 from uwgate.gateways.wire.lease import DATE, ENCODING, LENGTH, NO_BODY, SERVER
 
 _PLAIN = LENGTH | NO_BODY
-_HSTS = b"\r\nstrict-transport-security:"
+HSTS_LINE = b"\r\nstrict-transport-security:"
 
 
 class ResponseWriter:
@@ -60,7 +60,7 @@ class ResponseWriter:
             framing += b"Connection: close\r\n"
         elif not request.minor:
             framing += b"Connection: keep-alive\r\n"
-        if self._hsts and request.secure and _HSTS not in head.lower():
+        if self._hsts and request.secure and HSTS_LINE not in head.lower():
             framing += self._hsts
         start = b"HTTP/1.1 %b%b%b%b\r\n" % (
             head,

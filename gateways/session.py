@@ -165,8 +165,7 @@ class Session:
         try:
             if buffer[:4] == b"PRI " and self._begins_http2(buffer):
                 return
-            while buffer[:2] == b"\r\n":  # RFC 9112 section 2.2
-                buffer = buffer[2:]
+            buffer = http1.without_empty_lines(buffer)
             end = http1.find_end(buffer, gateway.reader.limits)
             if end < 0 and ended:
                 log.info("%s: closed in the middle of a request head", self.name)
@@ -223,7 +222,7 @@ class Session:
     def _begins_http2(self, buffer: bytes) -> bool:
         """The client knows that we speak HTTP/2 here (RFC 9113 section 3.3): hand it over."""
         gateway = self.gateway
-        if not gateway.options2.http2_prior_knowledge or not PREFACE.startswith(buffer[:24]):
+        if not gateway.options2.http2_prior_knowledge or not PREFACE.startswith(buffer[:18]):
             return False
         self.state = State.CLOSED
         gateway.lane.remove(self.sock.fileno())

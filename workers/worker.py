@@ -22,6 +22,7 @@ from uwgate.workers.access_log import AccessLog, memory_usage
 from uwgate.workers.application import DynamicApplications, change_directory
 from uwgate.workers.environ import Environ, constants
 from uwgate.workers.log import say
+from uwgate.workers.proxies import Proxies
 from uwgate.workers.shared import Shared
 from uwgate.workers.slot import Slot
 from uwgate.workers.wsgi import FileWrapper, Response
@@ -89,6 +90,7 @@ class Worker:
         self.dynamic = (
             DynamicApplications(application.callable) if application.allow_dynamic_apps else None
         )
+        self.proxies = Proxies(self.settings.edge)
         self.trusted_users = _trusted_users(self.settings)
         timeout = self.settings.http.http_timeout
         # The gateway has its own time-out and gives up first; this one is for a gateway that hangs.

@@ -68,7 +68,7 @@ class EdgeOptions:
         "0: a quarter of all. Does not count for http-trust-forwarded.",
     )
     http_connection_requests: int = option(
-        10000,
+        100000,
         kind=Kind.INT,
         ours=True,
         help="Close a connection after this many requests; 0: never.",

@@ -26,6 +26,12 @@ class HttpOptions:
         kind=Kind.ADDRESS,
         help="Forward to this uwsgi backend instead of our own workers; several take turns.",
     )
+    http_backend_http: bool = option(
+        False,
+        kind=Kind.BOOL,
+        ours=True,
+        help="Speak HTTP/1.1 instead of uwsgi to the http-to backends (as uWSGI 2.1).",
+    )
     http_modifier1: int = option(
         0, kind=Kind.INT, maximum=255, help="modifier1 of packets to http-to backends."
     )

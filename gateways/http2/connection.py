@@ -34,7 +34,9 @@ from uwgate.gateways.http2.protocol import (
 from uwgate.gateways.http2.stream import Stream
 from uwgate.gateways.http2.upload import Upload
 from uwgate.gateways.lane import GONE
+from uwgate.gateways.pace import Pace, Taking
 from uwgate.gateways.peer import Peer
+from uwgate.gateways.states import State
 from uwgate.gateways.streams import Socket
 from uwgate.gateways.wire.http2 import ConnectionFault
 from uwgate.gateways.wire.http2_request import MalformedRequest, check_trailers
@@ -63,7 +65,11 @@ class Connection:
     def __init__(self, gateway: HttpGateway, sock: Socket, peer: Peer, received: bytes) -> None:
         self.gateway = gateway
         self.sock = sock
-        self.protocol = Protocol(gateway.options2, gateway.reader.limits.head)
+        self.protocol = Protocol(
+            gateway.options2,
+            gateway.reader.limits.head,
+            connect_protocol=gateway.options.http_websockets,
+        )
         self.streams: dict[int, Stream] = {}
         self.deadline = gateway.now + gateway.options.http_headers_timeout
         self.peer = peer
@@ -74,12 +80,16 @@ class Connection:
         self._starved: dict[int, Stream] = {}  # the same, but no window for it
         self._chunks: deque[memoryview] = deque()  # frames that the client has not taken
         self._unsent = 0  # bytes of them
+        self._taking: Taking | None = None  # while the client does not take all of it
         self._stalled = math.inf  # when a client that takes nothing is given up
         self._paused = False  # nothing is read until it takes something
         self._unread = False  # there may be more to read
         self._owed = 0  # answers of workers that nobody wants any longer
         self._growth = GROWTH  # bytes by which windows may still grow
         self._progress = (-1, math.inf)  # frames received, and when there must be one more
+        # From 0 downwards there is no limit.
+        self._quota = gateway.edge.http_connection_requests
+        self._ends = gateway.lifetime_end()
         self._draining = False
         self._final = math.inf  # when streams are refused
         self._last = ALL_STREAMS  # the highest stream that is served
@@ -140,7 +150,14 @@ class Connection:
 
     def _fail(self, fault: ConnectionFault) -> None:
         """End the connection, for the client has broken a rule."""
-        log.warning("%s: HTTP/2 connection ended: %s: %s", self.name, fault.code.name, fault)
+        self.gateway.counters.refuse(
+            f"http2-{fault.code.name.lower().replace('_', '-')}",
+            "%s: HTTP/2 connection ended: %s: %s",
+            self.name,
+            fault.code.name,
+            fault,
+            level=logging.WARNING,
+        )
         self.protocol.fail(fault)
         self._cancel_streams()
         self._close_gently()
@@ -178,11 +195,23 @@ class Connection:
             return
         self.streams[number] = stream = Stream(self, number, request)
         stream.begin(event.ended)
+        self._quota -= 1
+        if (not self._quota or gateway.now >= self._ends) and not self._draining:
+            self.drain(NOTICE)
 
     def _refuse(self, event: Opened, error: ClientError) -> None:
         """Answer a request that is not to be served."""
-        log.info("%s: stream %d: %d: %s", self.name, event.stream, error.status, error)
-        if isinstance(error, MalformedRequest):
+        gateway = self.gateway
+        malformed = isinstance(error, MalformedRequest)
+        gateway.counters.refuse(
+            "http2-malformed" if malformed else f"answer-{error.status}",
+            "%s: stream %d: %d: %s",
+            self.name,
+            event.stream,
+            error.status,
+            error,
+        )
+        if malformed:
             self._break_off(event.stream)
             return
         method = dict(event.fields).get(b":method", b"")
@@ -293,7 +322,6 @@ class Connection:
                 chunk = self._chunks[0]
                 sent = self.sock.send(chunk)
                 self._unsent -= sent
-                self._stalled = self.gateway.now + self.gateway.options.http_timeout
                 if sent < len(chunk):
                     self._chunks[0] = chunk[sent:]
                 else:
@@ -301,11 +329,14 @@ class Connection:
         except BlockingIOError:
             self._collect()  # what came up meanwhile
             self._paused = self._unsent > MAX_UNSENT
+            if self._taking is None:
+                self._begin_taking()
             return
         except OSError:
             self.abandon()
             return
         self._stalled = math.inf
+        self._taking = None
         if self._paused:
             self._paused = False
             if self._unread:
@@ -329,10 +360,16 @@ class Connection:
     def _collect(self) -> None:
         data = self.protocol.output()
         if data:
-            if not self._unsent:
-                self._stalled = self.gateway.now + self.gateway.options.http_timeout
             self._chunks.append(memoryview(data))
             self._unsent += len(data)
+
+    def _begin_taking(self) -> None:
+        """The socket is full: from now on the client has to take bytes at http-min-rate."""
+        gateway = self.gateway
+        pace = Pace(gateway.edge.http_min_rate, gateway.edge.http_min_rate_grace)
+        now = gateway.now
+        self._taking = Taking(self.sock.fileno(), pace, gateway.options.http_timeout, now)
+        self._stalled = self._taking.begin(now)
 
     # Time
 
@@ -344,16 +381,20 @@ class Connection:
             if now >= self.deadline:
                 self.close()
             return
-        if now >= self._stalled:
-            log.warning("%s: timed out waiting for the client to take frames", self.name)
-            self.abandon()
-            return
+        if now >= self._stalled and self._taking is not None:
+            if not self._taking.goes_on(now):
+                gateway.counters.refuse("slow-reader", "%s: takes frames too slowly", self.name)
+                self.abandon()
+                return
+            self._stalled = self._taking.begin(now)
         if self._is_slow(now):
             self._fail(ConnectionFault(ErrorCodes.ENHANCE_YOUR_CALM, "frame not complete in time"))
             return
         for stream in list(self.streams.values()):
             if stream.deadline <= now:
                 stream.expire()
+        if now >= self._ends:
+            self.drain(NOTICE)
         if now >= self._final:
             self._refuse_more()
         if not self.streams and now >= self.deadline:
@@ -374,9 +415,18 @@ class Connection:
 
     def drain(self, idle: float) -> None:
         """Finish what runs; the client may begin more for ``idle`` seconds at most."""
+        if self.gateway.closes_tunnels:
+            for stream in list(self.streams.values()):
+                if stream.state is State.TUNNEL:
+                    stream.abort(ErrorCodes.CANCEL)
+        if self._draining and idle:
+            return
+        self._ends = math.inf
         self._draining = True
         self._final = self.gateway.now + min(idle, NOTICE)
-        if idle:
+        if self._last != ALL_STREAMS:
+            self._end_drain()
+        elif idle:
             # Section 6.8: what the client sends before it has read this is served.
             self.protocol.go_away(ALL_STREAMS)
         else:

@@ -144,9 +144,12 @@ class _Engine(H2Connection):
 
     @property
     def open_inbound_streams(self) -> int:
-        # h2 asks for each new stream, and walks over all of them to answer and to tidy up.
+        # h2 asks for each new stream, and walks over all of them to answer and to tidy up. The
+        # answer is ours to find: it would end the connection, not refuse the stream.
         self._opened += 1
-        return super().open_inbound_streams if self._opened % PRUNE_EVERY == 0 else 0
+        if self._opened % PRUNE_EVERY == 0:
+            _ = super().open_inbound_streams
+        return 0
 
 
 class Protocol:
@@ -163,7 +166,7 @@ class Protocol:
         self._encoder = _Encoder()
         self._splitter = FrameSplitter(2 * max_head, options.http2_max_continuations)
         self._now = 0.0
-        self._out: list[bytes] = []  # our own frames, before those of h2
+        self._out: list[bytes] = []  # frames, before those that h2 still holds
         self._pending = 0
         self._engine = engine = _Engine(
             H2Configuration(
@@ -247,7 +250,7 @@ class Protocol:
                 yield Reset(event.stream_id, event.error_code, event.remote_reset)
 
     def _data(self, frame: Frame) -> Iterator[Happening]:
-        if not self.is_open(frame.stream):  # sent before the client knew of our reset
+        if len(frame.data) == HEADER_SIZE and not self.is_open(frame.stream):
             self.limits.count(Event.EMPTY, self._now)
         for event in self._pass_on(frame.data):
             if isinstance(event, Body) and not event.data and not event.ended:
@@ -308,7 +311,7 @@ class Protocol:
             raise ConnectionFault(ErrorCodes.FRAME_SIZE_ERROR, "malformed PING")
         self.limits.count(Event.PING, self._now)
         if not frame.flags & ACK:
-            self._out.append(encode_frame(Kind.PING, ACK, 0, payload))
+            self._emit(encode_frame(Kind.PING, ACK, 0, payload))
         return iter(())
 
     def _goaway(self, frame: Frame) -> Iterator[Happening]:
@@ -382,19 +385,19 @@ class Protocol:
         if self.is_open(stream):
             self._engine.increment_flow_control_window(size, stream)
 
-    def ping(self) -> None:
-        """Ask for a sign of life."""
-        self._out.append(encode_frame(Kind.PING, 0, 0, b"uwgate\0\0"))
-
     def go_away(self, last: int, code: ErrorCodes = ErrorCodes.NO_ERROR) -> None:
         """Tell the client that streams above ``last`` are not served."""
         payload = last.to_bytes(4, "big") + int(code).to_bytes(4, "big")
-        self._out.append(encode_frame(Kind.GOAWAY, 0, 0, payload))
+        self._emit(encode_frame(Kind.GOAWAY, 0, 0, payload))
 
     def fail(self, fault: ConnectionFault) -> None:
         """Tell the client why the connection ends."""
         if self._engine.state_machine.state is not ConnectionState.CLOSED:  # h2 has said it
             self.go_away(self.last_stream, fault.code)
+
+    def _emit(self, frame: bytes) -> None:
+        """Send a frame of our own, behind what is to be sent already."""
+        self._out += (self._engine.data_to_send(), frame)
 
     @property
     def pending(self) -> int:

@@ -12,13 +12,16 @@ import trio
 from h2.errors import ErrorCodes
 
 from uwgate.conf.errors import BackendError, ClientError, NoNodeError
+from uwgate.gateways import tunnel
+from uwgate.gateways.compression import Read
 from uwgate.gateways.exchange import BodySource, Exchange
 from uwgate.gateways.relay import first_error
 from uwgate.gateways.states import State
-from uwgate.gateways.wire.lease import NO_BODY
+from uwgate.gateways.wire.lease import ENCODING, NO_BODY, TUNNEL
 
 if TYPE_CHECKING:
     from uwgate.gateways.http2.stream import Stream
+    from uwgate.gateways.http2.upload import Upload
 
 log = logging.getLogger("uwgate.http")
 
@@ -29,12 +32,15 @@ async def answer(stream: Stream, exchange: Exchange) -> None:
     try:
         if stream.upload is not None and not stream.request.complete:
             stream.upload.take_buffered(stream.request)
+            size = stream.connection.gateway.edge.http_body_buffer
+            await stream.upload.collect(stream.request, size)
         if stream.request.complete:
             await _respond(stream, exchange, _NoBody(), None)
         else:
             await _respond_while_reading(stream, exchange)
     except ClientError as error:
-        log.info("%s: %d: %s", stream, error.status, error)
+        counters = stream.connection.gateway.counters
+        counters.refuse(f"answer-{error.status}", "%s: %d: %s", stream, error.status, error)
         status = error.status
     except (BackendError, NoNodeError) as error:
         log.error("%s: %d: %s", stream, error.status, error)
@@ -67,26 +73,65 @@ async def _respond(
     stream: Stream, exchange: Exchange, source: BodySource, nursery: trio.Nursery | None
 ) -> None:
     reply = await exchange.begin(stream.request, source, nursery)
-    flags, head, body, last = reply
     if stream.has_started:
         return  # it was cancelled, or a time-out was answered, at this very moment
+    gateway = stream.connection.gateway
+    if reply.flags & TUNNEL:
+        await _tunnel(stream, reply.head, exchange.side)
+        return
+    read: Read = exchange.read
+    if reply.flags & ENCODING:
+        reply, read = gateway.compression.begin(stream.request, reply, read)
+    flags, head, body, last = reply
     no_body = bool(flags & NO_BODY)
     size = len(body) if last else None
     end = no_body or (last and not body)
     if end:
         while not last:  # nothing comes but the end; the worker shall not be asked for it twice
-            body, last = await exchange.read()
+            body, last = await read()
         stream.start_response(flags, head, size, end=True)
         stream.connection.schedule()
         return
     stream.start_response(flags, head, size, end=False)
+    if not body:
+        stream.connection.schedule()  # the client may be waiting for the head
     while True:
         if body or last:
             await stream.send(body, end=last)
         if last:
             return
         stream.touch()
-        body, last = await exchange.read()
+        body, last = await read()
+
+
+async def _tunnel(stream: Stream, head: bytes, backend: tunnel.Side) -> None:
+    """Open the WebSocket; returns when it has ended (RFC 8441)."""
+    gateway = stream.connection.gateway
+    if gateway.closes_tunnels:
+        raise NoNodeError("no tunnel is opened any longer")
+    assert stream.upload is not None
+    stream.open_tunnel(head)
+    idle = gateway.options.http_tunnel_timeout
+    if not await tunnel.relay(_StreamSide(stream, stream.upload), backend, idle):
+        log.info("%s: no byte moves any longer", stream)
+        stream.abort(ErrorCodes.CANCEL)
+
+
+class _StreamSide:
+    """A stream as one end of a tunnel. Who resets it cancels the stream's task."""
+
+    def __init__(self, stream: Stream, upload: Upload) -> None:
+        self._stream = stream
+        self._upload = upload
+
+    async def receive(self) -> bytes:
+        return await self._upload.read_body()
+
+    async def send_all(self, data: bytes) -> None:
+        await self._stream.send(data, end=False)
+
+    async def send_eof(self) -> None:
+        await self._stream.send(b"", end=True)
 
 
 class _NoBody:

@@ -3,30 +3,35 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 from email.utils import formatdate
 
 from uwgate.conf.groups.http import HttpOptions
+from uwgate.gateways.responses import HSTS_LINE
 from uwgate.gateways.wire.hpack import encode_field, encode_fields, encode_status
 from uwgate.gateways.wire.lease import DATE, LENGTH, NO_BODY, SERVER
 
 MAX_KNOWN = 1024  # heads that are remembered, of up to
 MAX_KNOWN_SIZE = 2048  # bytes each
 CONTINUE = encode_status(100)
+# What only HTTP/1.1 needs of the answer to a WebSocket handshake (RFC 8441 section 5).
+_HTTP_1_ONLY = frozenset((b"sec-websocket-accept", b"upgrade", b"connection"))
 
 
 class ResponseHeads:
     """Writes response heads for all HTTP/2 connections of a gateway."""
 
-    def __init__(self, options: HttpOptions) -> None:
+    def __init__(self, options: HttpOptions, hsts: str | None = None) -> None:
         name = options.http_server_header
         self._server = encode_field(b"server", name.encode()) if name else b""
+        self._hsts = encode_field(b"strict-transport-security", hsts.encode()) if hsts else b""
         self._second = 0  # of the Date
         self._date = b""
         self._known: dict[bytes, bytes] = {}
 
-    def block(self, flags: int, head: bytes, size: int | None) -> bytes:
+    def block(self, flags: int, head: bytes, size: int | None, *, secure: bool = False) -> bytes:
         """A header block. ``flags`` and ``head`` are those of ``wire.lease``; ``size`` is the
-        body's in bytes where all of it is at hand, else None."""
+        body's in bytes where all of it is at hand, else None; ``secure``: over TLS."""
         block = self._known.get(head)
         if block is None:
             block = _encode(head)
@@ -44,12 +49,22 @@ class ResponseHeads:
             block += self._server
         if size is not None and not flags & (LENGTH | NO_BODY):
             block += encode_field(b"content-length", b"%d" % size)
+        if secure and self._hsts and HSTS_LINE not in head.lower():
+            block += self._hsts
         return block
+
+    def opened(self, head: bytes) -> bytes:
+        """The header block that opens a tunnel; ``head`` is that of the backend's 101."""
+        fields = [(name, value) for name, value in _fields(head) if name not in _HTTP_1_ONLY]
+        return encode_status(200) + encode_fields(fields)
 
 
 def _encode(head: bytes) -> bytes:
-    status, *lines = head.split(b"\r\n")
-    fields = [line.partition(b":") for line in lines if line]
-    return encode_status(int(status[:3])) + encode_fields(
-        (name.lower(), value.strip(b" \t")) for name, _, value in fields
-    )
+    return encode_status(int(head[:3])) + encode_fields(_fields(head))
+
+
+def _fields(head: bytes) -> Iterator[tuple[bytes, bytes]]:
+    for line in head.split(b"\r\n")[1:]:
+        if line:
+            name, _, value = line.partition(b":")
+            yield name.lower(), value.strip(b" \t")

@@ -18,9 +18,10 @@ from uwgate.gateways.http2 import relay
 from uwgate.gateways.http2.responses import CONTINUE
 from uwgate.gateways.http2.upload import Upload
 from uwgate.gateways.lease_exchange import LeaseExchange
+from uwgate.gateways.pace import Pace
 from uwgate.gateways.pages import error_parts
 from uwgate.gateways.states import STATUS_OF_TIMEOUT, State
-from uwgate.gateways.wire.lease import HEAD, LENGTH, MAX_QUEUED, MAY_TAKE, NO_BODY
+from uwgate.gateways.wire.lease import ENCODING, HEAD, LENGTH, MAX_QUEUED, MAY_TAKE, NO_BODY
 from uwgate.gateways.wire.uwsgi import HEADER
 
 if TYPE_CHECKING:
@@ -43,6 +44,7 @@ class Stream:
         "_ending",
         "_gave_up",
         "_lease",
+        "_pace",
         "_packet",
         "_pending",
         "_scope",
@@ -65,6 +67,8 @@ class Stream:
         self.upload: Upload | None = None  # of a request with a body
         self.packet = b""  # the request, if it may go into the queue
         self._packet = b""  # the same in any case
+        edge = connection.gateway.edge
+        self._pace = Pace(edge.http_min_rate, edge.http_min_rate_grace)
         self._lease: Lease | None = None
         self._gave_up = False  # the worker runs it, but nobody wants its answer
         self._scope: trio.CancelScope | None = None  # of the task, if there is one
@@ -82,7 +86,7 @@ class Stream:
         self.touch()
         if not ended:
             self.upload = Upload(self)
-        if request.length != 0 or gateway.leases is None:
+        if request.length != 0 or request.websocket_key or gateway.leases is None:
             self._start(gateway.exchange())
             return
         block = request.block
@@ -94,8 +98,9 @@ class Stream:
 
     def touch(self) -> None:
         """Something moves: the time-out counts from now on."""
-        gateway = self.connection.gateway
-        self.deadline = gateway.now + gateway.options.http_timeout
+        if self.state is not State.TUNNEL:  # it keeps its own time
+            gateway = self.connection.gateway
+            self.deadline = gateway.now + gateway.options.http_timeout
 
     # The worker (``leases.Applicant``)
 
@@ -117,12 +122,13 @@ class Stream:
         if self._gave_up:
             self.connection.worker_done()
             return
-        self.connection.gateway.lane.expected -= 1
+        gateway = self.connection.gateway
+        gateway.lane.expected -= 1
+        if flags & ENCODING:
+            flags, head, body = gateway.compression.whole(self.request, flags, head, body)
         self.start_response(flags, head, len(body), end=not body or bool(flags & NO_BODY))
         if body and not flags & NO_BODY:
-            self._pending = memoryview(body)
-            self._ending = True
-            self.connection.offer(self)
+            self._offer(body, end=True)
         self.connection.schedule()
 
     def streamed(self, lease: Lease) -> None:
@@ -151,7 +157,9 @@ class Stream:
         self.state = State.RESPONSE
         self.touch()
         connection = self.connection
-        block = connection.gateway.http2_heads.block(flags, head, size)
+        block = connection.gateway.http2_heads.block(
+            flags, head, size, secure=connection.peer.is_secure
+        )
         connection.protocol.send_head(self.number, block, end=end)
         if end:
             self.finish()
@@ -163,13 +171,32 @@ class Stream:
         """
         if self.state is State.CLOSED:
             await trio.sleep_forever()  # ``cancel`` has cancelled us
-        self.touch()
-        self._pending = memoryview(data)
-        self._ending = end
         self._sent = trio.Event()
-        self.connection.offer(self)
+        self._offer(data, end=end)
         self.connection.flush()
         await self._sent.wait()
+
+    def open_tunnel(self, head: bytes) -> None:
+        """Answer that the WebSocket is open; ``head`` is that of the backend's 101."""
+        self.state = State.TUNNEL
+        self.deadline = math.inf
+        connection = self.connection
+        block = connection.gateway.http2_heads.opened(head)
+        connection.protocol.send_head(self.number, block)
+        connection.schedule()
+
+    def _offer(self, data: bytes, *, end: bool) -> None:
+        """Have the connection send the next piece of the body; the client has to take it at
+        http-min-rate."""
+        self._pending = memoryview(data)
+        self._ending = end
+        self._set_pace(self.connection.gateway.now)
+        self.connection.offer(self)
+
+    def _set_pace(self, now: float) -> None:
+        self.touch()
+        if self.state is not State.TUNNEL:
+            self.deadline = min(self.deadline, self._pace.begin(now))
 
     def advance(self) -> bool:
         """Put the next piece of the body into a frame; False if there is no room for it.
@@ -185,7 +212,9 @@ class Stream:
             piece, self._pending = pending[:room], pending[room:]
             end = self._ending and not self._pending
             protocol.send_data(self.number, piece, end=end)
-            self.touch()
+            now = self.connection.gateway.now
+            self._pace.moved(now, len(piece))
+            self._set_pace(now)
         else:
             end = self._ending
             protocol.send_data(self.number, b"", end=True)
@@ -204,7 +233,7 @@ class Stream:
     @property
     def has_started(self) -> bool:
         """The client has got the head of the response."""
-        return self.state in (State.RESPONSE, State.CLOSED)
+        return self.state in (State.RESPONSE, State.TUNNEL, State.CLOSED)
 
     def refuse(self, status: int) -> None:
         """Answer in our own name."""
@@ -213,9 +242,7 @@ class Stream:
         flags = HEAD | LENGTH | (NO_BODY if no_body else 0)
         self.start_response(flags, head, len(page), end=no_body)
         if not no_body:
-            self._pending = memoryview(page)
-            self._ending = True
-            self.connection.offer(self)
+            self._offer(page, end=True)
         self.connection.schedule()
 
     def finish(self) -> None:
@@ -269,12 +296,14 @@ class Stream:
         """The deadline is over."""
         self.deadline = math.inf
         status = STATUS_OF_TIMEOUT.get(self.state)
-        what = self.state.value
+        what = f"timed out waiting for {self.state.value}"
+        counters = self.connection.gateway.counters
         if status is None:
-            log.warning("%s: timed out waiting for %s", self, what)
+            counters.refuse("slow-reader", "%s: %s", self, what)
             self.abort(ErrorCodes.CANCEL)
             return
-        log.warning("%s: %d: timed out waiting for %s", self, status, what)
+        name = f"answer-{status}"
+        counters.refuse(name, "%s: %d: %s", self, status, what, level=logging.WARNING)
         if self._scope is not None:
             self._scope.cancel()
         else:

@@ -9,6 +9,7 @@ import trio
 from uwgate.conf.errors import ClientError
 from uwgate.gateways.exchange import Request
 from uwgate.gateways.http2.protocol import STREAM_WINDOW
+from uwgate.gateways.pace import Pace
 from uwgate.gateways.states import State
 from uwgate.gateways.wire.http2_request import MalformedRequest
 
@@ -27,7 +28,10 @@ class Upload:
     def __init__(self, stream: Stream) -> None:
         self.ended = False  # the client has sent all of it
         self._stream = stream
-        self._length = stream.request.length  # bytes declared; None: none declared
+        # Bytes declared; None: none declared. A tunnel's bytes are no body.
+        self._length = None if stream.request.websocket_key else stream.request.length
+        edge = stream.connection.gateway.edge
+        self._pace = Pace(edge.http_min_rate, edge.http_min_rate_grace)
         self._received = 0
         self._taken = 0  # bytes since the window last grew
         self._window = STREAM_WINDOW
@@ -53,7 +57,7 @@ class Upload:
                 raise MalformedRequest(
                     f"body of {self._received} bytes, content-length {self._length}"
                 )
-        else:
+        elif not stream.request.websocket_key:
             limit = stream.connection.gateway.reader.limit_post
             if limit and self._received > limit:
                 self._fault = ClientError(413, f"body of more than {limit} bytes")
@@ -69,6 +73,21 @@ class Upload:
         if request.body:
             request.expects_continue = False  # the client did not wait
 
+    async def collect(self, request: Request, size: int) -> None:
+        """Wait until the request has all of its body, or this many bytes of it.
+
+        See ``relay.ClientBody.collect``.
+        """
+        if request.complete or request.expects_continue:
+            return
+        pieces = [request.body]
+        missing = size - len(request.body)
+        while missing > 0 and (piece := await self.read_body()):
+            pieces.append(piece)
+            missing -= len(piece)
+        request.body = b"".join(pieces)
+        request.complete = self.ended and not self._buffer
+
     async def read_body(self) -> bytes:
         stream = self._stream
         stream.touch()
@@ -79,15 +98,23 @@ class Upload:
                 return self._take()
             if self.ended:
                 return b""
-            before = stream.state
-            if before is State.BACKEND:
-                stream.state = State.BODY
-            self._arrived = trio.Event()
-            await self._arrived.wait()
-            self._arrived = None
-            if stream.state is State.BODY:
-                stream.state = before
-            stream.touch()
+            await self._wait()
+
+    async def _wait(self) -> None:
+        """Wait for the client, which has to send at http-min-rate."""
+        stream = self._stream
+        before = stream.state
+        if before is State.BACKEND:
+            stream.state = State.BODY
+        if before is not State.TUNNEL:
+            stream.deadline = min(stream.deadline, self._pace.begin(trio.current_time()))
+        self._arrived = trio.Event()
+        await self._arrived.wait()
+        self._arrived = None
+        if stream.state is State.BODY:
+            stream.state = before
+        self._pace.moved(trio.current_time(), len(self._buffer))
+        stream.touch()
 
     async def send_continue(self) -> None:
         self._stream.send_continue()

@@ -4,12 +4,14 @@ RFC 6960, and RFC 5019 for the lightweight profile that responders of today spea
 names and keys, no nonce). As a program (``python -m uwgate.gateways.tls.ocsp``) it reads a
 certificate and its issuer in DER from its standard input, asks over HTTP and writes the
 answer in DER; the reason of a failure goes to its standard error, with status 1. Its two
-arguments are the user and the group that it becomes first, empty ones change nothing.
+arguments are the user and the group that it becomes before that, empty ones change nothing.
+The answer is checked by who gets it.
 """
 
 from __future__ import annotations
 
 import datetime
+import encodings.idna  # noqa: F401  # name look-up imports it, when it can no longer be read
 import http.client
 import signal
 import sys
@@ -38,6 +40,10 @@ SOONEST = datetime.timedelta(minutes=1)  # between two questions
 
 class OcspError(UwgateError):
     """There is no answer, or none to be stapled."""
+
+
+class RevokedError(OcspError):
+    """The certificate is revoked: the operator has to act."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,14 +100,20 @@ def check(query: Query, data: bytes, now: datetime.datetime) -> Staple:
         OcspError: it is not.
     """
     try:
-        response = ocsp.load_der_ocsp_response(data)
-    except ValueError as error:
+        return _check(query, ocsp.load_der_ocsp_response(data), data, now)
+    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
+        # Not all of a response is looked at when it is loaded: this may come from any part.
         raise OcspError(f"no OCSP response: {error}") from error
+
+
+def _check(
+    query: Query, response: ocsp.OCSPResponse, data: bytes, now: datetime.datetime
+) -> Staple:
     if response.response_status is not ocsp.OCSPResponseStatus.SUCCESSFUL:
         raise OcspError(f"the responder says {response.response_status.name}")
     single = _single(query, response)
     if single.certificate_status is ocsp.OCSPCertStatus.REVOKED:
-        raise OcspError(f"the certificate is revoked since {single.revocation_time_utc}")
+        raise RevokedError(f"the certificate is revoked since {single.revocation_time_utc}")
     if single.certificate_status is not ocsp.OCSPCertStatus.GOOD:
         raise OcspError("the responder does not know the certificate")
     begin, end = single.this_update_utc, single.next_update_utc or now + WITHOUT_END
@@ -179,28 +191,28 @@ def _has_signed(signer: x509.Certificate, response: ocsp.OCSPResponse) -> bool:
     return True
 
 
-def fetch(query: Query) -> bytes:
-    """Ask the responder; redirections are not followed.
+def fetch(responder: str, question: bytes) -> bytes:
+    """Ask a responder; redirections are not followed.
 
     Raises:
         OcspError: no answer.
     """
-    parts = urlsplit(query.responder)
+    parts = urlsplit(responder)
     try:
         connection = http.client.HTTPConnection(
             parts.hostname or "", parts.port or 80, timeout=STEP_SECONDS
         )
         path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-        connection.request("POST", path, request(query), HEADERS)
+        connection.request("POST", path, question, HEADERS)
         response = connection.getresponse()
         data = response.read(MAX_RESPONSE + 1)
         connection.close()
     except (OSError, ValueError, http.client.HTTPException) as error:
-        raise OcspError(f"{query.responder}: {error or type(error).__name__}") from error
+        raise OcspError(f"{responder}: {error or type(error).__name__}") from error
     if response.status != http.client.OK:
-        raise OcspError(f"{query.responder}: status {response.status}")
+        raise OcspError(f"{responder}: status {response.status}")
     if len(data) > MAX_RESPONSE:
-        raise OcspError(f"{query.responder}: more than {MAX_RESPONSE} bytes")
+        raise OcspError(f"{responder}: more than {MAX_RESPONSE} bytes")
     return data
 
 
@@ -236,10 +248,10 @@ def main() -> int:
     signal.alarm(ALL_SECONDS)  # the end of all waits: name servers have no time-out here
     try:
         uid, gid = sys.argv[1:] or ("", "")
-        privileges.drop(uid or None, gid or None)
         query = read_query(sys.stdin.buffer.read(MAX_INPUT))
-        answer = fetch(query)
-        check(query, answer, datetime.datetime.now(datetime.UTC))
+        question = request(query)
+        privileges.drop(uid or None, gid or None)
+        answer = fetch(query.responder, question)
     except (OcspError, ConfigError) as error:
         sys.stderr.write(f"{error}\n")
         return 1

@@ -11,6 +11,7 @@ began in).
 from __future__ import annotations
 
 import contextlib
+import functools
 import hashlib
 import logging
 import os
@@ -109,12 +110,15 @@ class Ring:
         names = [tls.parse_sni(text)[0] for text in options.sni]
         self._names = frozenset(names)
         self._regexps = [
-            (re.compile(expression), f"~{expression}")
+            (re.compile(expression, re.IGNORECASE), f"~{expression}")
             for expression, _ in map(tls.parse_sni_regexp, options.sni_regexp)
         ]
         for name in (*names, *(key for _, key in self._regexps)):
             self._hold(name)
-        self._has_names = bool(options.sni or options.sni_regexp or options.sni_dir)
+        # In sni-dir, an authority may appear beside a certificate at any time.
+        several = bool(options.sni or options.sni_regexp)
+        verifies = any(held.verify for held in self._fixed.values())
+        self._guards = options.sni_dir is not None or (several and verifies)
         self._loaded: OrderedDict[str, Held] = OrderedDict()
         self._absent: OrderedDict[str, float] = OrderedDict()
 
@@ -141,12 +145,18 @@ class Ring:
         ``host`` is without a port. False where ``host`` verifies clients and the connection's
         own name does it otherwise or not at all: the answer is 421 (RFC 9110 section 15.5.20).
         """
-        if not self._has_names or host == server_name:
+        if not self._guards or host == server_name:
             return True
         asked, used = self.find(host, address), self.find(server_name, address)
         if asked is used or not asked.verify:
             return True
         return asked.client_ca == used.client_ca and asked.verify & ~used.verify == 0
+
+    def _admits_authority(self, server_name: str | None, address: str, authority: bytes) -> bool:
+        host, colon, port = authority.decode("latin-1").rpartition(":")
+        if not colon or (port and not port.isdigit()):  # no port, or a part of an IPv6 address
+            host = authority.decode("latin-1")
+        return self.admits(server_name, host, address)
 
     def find(self, server_name: str | None, address: str) -> Held:
         """Who answers a client that asked ``address`` for ``server_name``; None: no name."""
@@ -194,7 +204,10 @@ class Ring:
     def _choose(self, connection: SSL.Connection, address: str) -> None:
         """Called in every handshake, with a server name or without."""
         raw = connection.get_servername()
-        held = self.find(raw.decode("ascii", "replace") if raw else None, address)
+        name = raw.decode("ascii", "replace") if raw else None
+        held = self.find(name, address)
+        if self._guards:
+            connection.set_app_data(functools.partial(self._admits_authority, name, address))
         connection.set_context(held.context)
         connection.set_verify(held.verify)  # a connection keeps what it began with
         if held.verify:
@@ -235,6 +248,15 @@ class Ring:
             return True
         del self._absent[name]
         return False
+
+
+def admission(connection: SSL.Connection) -> Callable[[bytes], bool] | None:
+    """Which authorities (``Host`` or ``:authority``) requests of a connection may name.
+
+    None: any. To be asked after the handshake; see ``Ring.admits``.
+    """
+    admits: Callable[[bytes], bool] | None = connection.get_app_data()
+    return admits
 
 
 def _is_resumed(connection: SSL.Connection) -> bool:

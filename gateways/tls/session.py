@@ -15,6 +15,7 @@ from uwgate.gateways.states import State
 from uwgate.gateways.streams import SendFirst
 from uwgate.gateways.tls import variables
 from uwgate.gateways.tls.connection import TlsError, TlsSocket
+from uwgate.gateways.tls.ring import admission
 
 if TYPE_CHECKING:
     from OpenSSL import SSL
@@ -98,6 +99,7 @@ class TlsSession(Session):
             log.error("%s: %s: the application is not told of it", self.name, error)
             packed = variables.pack_plain(connection)
         self.peer = self.peer.secured(packed)
+        self.peer.admits = admission(connection)
         if connection.get_alpn_proto_negotiated() == HTTP2:
             gateway.lane.remove(self.sock.fileno())
             self.state = State.CLOSED
@@ -144,7 +146,7 @@ class TlsSession(Session):
             super()._rest()
 
     def _time_out(self) -> None:
-        if self.state is State.HANDSHAKE:
+        if self.state is State.HANDSHAKE and not self.gateway.is_draining:
             self.gateway.failed_handshakes += 1
             log.info("%s: TLS handshake timed out", self.name)
         super()._time_out()

@@ -24,6 +24,7 @@ from uwgate.gateways.tls.ocsp import (
     MAX_RESPONSE,
     OcspError,
     Query,
+    RevokedError,
     Staple,
     check,
     query_of,
@@ -131,6 +132,9 @@ class Stapler:
             if not data:
                 raise OcspError(reason or "no answer")
             staple = check(watched.query, data, now)
+        except RevokedError as error:
+            self._fail(watched, str(error), now, logging.ERROR)
+            return False
         except OcspError as error:
             self._fail(watched, str(error), now)
             return False
@@ -141,8 +145,14 @@ class Stapler:
         log.info("%s: OCSP response until %s", _name(watched.query), staple.end)
         return True
 
-    def _fail(self, watched: _Watched, reason: str, now: datetime.datetime) -> None:
-        log.warning("%s: no OCSP response: %s", _name(watched.query), reason)
+    def _fail(
+        self,
+        watched: _Watched,
+        reason: str,
+        now: datetime.datetime,
+        level: int = logging.WARNING,
+    ) -> None:
+        log.log(level, "%s: no OCSP response: %s", _name(watched.query), reason)
         watched.due = now + watched.pause
         watched.pause = min(watched.pause * 2, LONGEST_PAUSE)
 

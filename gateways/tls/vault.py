@@ -175,15 +175,18 @@ class Vault:
         identity = entry.identity or self._in_folder(name)
         opened = open_identity(identity, self._password, now)
         entry.complaint = ""
-        for pair in opened.pairs:
-            for warning in pair.warnings:
-                log.warning("%s: %s", name, warning)
-        entry.material = Material(
+        material = Material(
             pairs=tuple(Pair(chain=one.chain_pem, key=one.key_pem) for one in opened.pairs),
             ciphers=identity.ciphers,
             client_ca=opened.client_ca,
             client_required=identity.client_required,
         )
+        # What the options name was looked at when they were read.
+        if material != entry.material and (entry.material is not None or name not in self._fixed):
+            for pair in opened.pairs:
+                for warning in pair.warnings:
+                    log.warning("%s: %s", name, warning)
+        entry.material = material
 
     def _complain(self, name: str, entry: _Entry, error: ConfigError) -> None:
         if entry.young or entry.complaint == str(error):

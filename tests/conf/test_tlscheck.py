@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
+import contextlib
+import re
+import ssl
+import subprocess
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from OpenSSL import SSL
 
 from tests.certificates import NOW, PASSWORD, Authority, Certificate
 from tests.conf.conftest import Configure
 from uwgate.conf.certificates import check_pair
 from uwgate.conf.check import report
+from uwgate.conf.ciphers import set_ciphers
 from uwgate.conf.errors import ConfigError
 from uwgate.conf.loading import load
 from uwgate.conf.pair import Severity
+
+GOOD = Authority().server("a.example")
 
 
 @pytest.fixture(scope="module")
@@ -71,8 +81,12 @@ def test_a_good_configuration_says_nothing(configure: Configure, good: str, line
         ("https = :443,{good}\nhttp-to-https = :443", "taken by https"),
         ("sni = A.b {good}\nsni = a.B {good}", "app.ini:3: sni = a.b: this name is taken at"),
         ("https = :443,/nowhere/c,/nowhere/k", "/nowhere/c: cannot be read: No such file"),
-        ("https = :443,{good},RC4-SHA:nonsense", "OpenSSL knows none of them"),
-        ("https = :443,{good},NULL-SHA256", "NULL-SHA256, which protects nothing"),
+        ("https = :443,{good},nonsense", "ciphers 'nonsense': none of them is spoken here"),
+        ("https = :443,{good},DHE-RSA-AES128-GCM-SHA256", "none of them is spoken here"),
+        ("https = :443,{good},HIGH:RC4-SHA", "remove RC4-SHA, it protects nothing"),
+        ("https = :443,{good},DES-CBC3-SHA:HIGH", "remove DES-CBC3-SHA, it protects nothing"),
+        ("https = :443,{good},NULL-SHA256", "remove NULL-SHA256, it protects nothing"),
+        ("https = :443,{good},HIGH:ADH", "remove ADH, it protects nothing"),
         ("https = :443,{good},ALL:@SECLEVEL=0", "remove @SECLEVEL"),
         ("https = :443,{good},,/nowhere/ca", "/nowhere/ca: cannot be read"),
         ("https = :443,{good}\nssl-ciphers = aNULL", "ssl-ciphers: ciphers 'aNULL'"),
@@ -84,6 +98,7 @@ def test_a_good_configuration_says_nothing(configure: Configure, good: str, line
         ("ssl-enable3 = true", "SSLv3, TLS 1.0 and 1.1 are broken"),
         ("ssl-enable-tlsv1 = true", "SSLv3, TLS 1.0 and 1.1 are broken"),
         ("ssl-sessions-use-cache = mine", "session tickets resume in all processes"),
+        ("https = :443,{good}\nsni-dir = /nowhere", "sni-dir = /nowhere: there is no such folder"),
         ("https-socket = :443,{good}", "use https, which listens in a gateway"),
         ("ssl-key-password-env = NO\nhttps = :443,{good}", "ssl-key-password-env = NO: not set"),
         ("ssl-key-password-file = /nowhere/p\nhttps = :443,{good}", "/nowhere/p: cannot be"),
@@ -132,6 +147,34 @@ def test_an_expired_certificate_is_a_warning(
 def test_old_ciphers_are_a_warning(configure: Configure, good: str) -> None:
     (warning,) = warnings(configure, f"https = :443,{good},ECDHE-RSA-AES128-SHA")
     assert "old ciphers: ECDHE-RSA-AES128-SHA; prefer" in warning
+
+
+def test_the_class_of_uwsgis_manual_is_taken_without_what_is_weak_in_it(
+    configure: Configure, good: str
+) -> None:
+    old, static = warnings(configure, f"https = :443,{good},HIGH")
+    assert old.startswith("https: old ciphers: ECDHE-ECDSA-AES256-SHA, ECDHE-RSA-AES256-SHA")
+    assert static.startswith("https: no forward secrecy: AES256-GCM-SHA384")
+
+
+@pytest.mark.parametrize("ciphers", ["HIGH", "ALL", "DEFAULT", "HIGH:!aNULL:!MD5", "AES"])
+def test_what_needs_no_certificate_or_is_broken_is_in_no_list(ciphers: str) -> None:
+    context = SSL.Context(SSL.TLS_SERVER_METHOD)
+    set_ciphers(context, ciphers)
+    names = SSL.Connection(context).get_cipher_list()
+    assert names
+    assert not [n for n in names if re.search("ADH|AECDH|PSK|SRP|NULL|RC4|DES-|^DHE|SEED", n)]
+
+
+def test_names_without_an_address_are_a_warning(configure: Configure, good: str) -> None:
+    assert warnings(configure, f"sni = a.example {good}") == ["sni has no effect without https"]
+
+
+def test_spdy_is_noted(configure: Configure, good: str) -> None:
+    crt, _, key = good.partition(",")
+    line = f"https2 = addr=:443,cert={crt},key={key},spdy=1"
+    (note,) = configure(f"[uwsgi]\n{line}\n").notes
+    assert note.text == "https2: spdy= has no effect, SPDY became HTTP/2"
 
 
 def test_a_key_log_is_a_loud_warning(configure: Configure, good: str, tmp_path: Path) -> None:
@@ -225,3 +268,36 @@ def test_a_key_and_its_certificate_may_stand_in_one_file(served: Certificate) ->
     both = served.key_pem + served.pem
     checked = check_pair(both, both, password=None, now=NOW)
     assert checked.chain_pem == served.pem
+
+
+def test_a_signature_with_sha1_is_refused(root: Authority, tmp_path: Path) -> None:
+    _, key = root.server("a.example").write(tmp_path, "a")
+    root.write(tmp_path, "root.pem")
+    (tmp_path / "root.key").write_bytes(Certificate((), root.key).key_pem)
+    signed = subprocess.run(
+        f"openssl req -new -key {key} -subj /CN=a.example | openssl x509 -req -sha1 -days 9 "
+        f"-CA {tmp_path}/root.pem -CAkey {tmp_path}/root.key -CAcreateserial",
+        shell=True,
+        check=True,
+        capture_output=True,
+    )
+    assert "CN=a.example: signed with SHA1" in reason_of(signed.stdout, key.read_bytes())
+
+
+# A serial number below one is a warning of cryptography's today, and an error tomorrow.
+@pytest.mark.filterwarnings("ignore::cryptography.utils.CryptographyDeprecationWarning")
+@given(st.data())
+def test_a_damaged_certificate_is_refused_or_taken_and_nothing_else(data: st.DataObject) -> None:
+    damaged = bytearray(GOOD.der)
+    for _ in range(data.draw(st.integers(1, 4))):
+        position = data.draw(st.integers(0, len(damaged) - 1))
+        damaged[position] = data.draw(st.integers(0, 255))
+    pem = ssl.DER_cert_to_PEM_cert(bytes(damaged)).encode()
+    with contextlib.suppress(ConfigError):
+        check(pem, GOOD.key_pem)
+
+
+@given(st.binary(max_size=400))
+def test_noise_is_no_certificate(noise: bytes) -> None:
+    pem = ssl.DER_cert_to_PEM_cert(noise).encode()
+    assert "holds a broken certificate" in reason_of(pem, GOOD.key_pem)

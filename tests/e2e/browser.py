@@ -58,10 +58,17 @@ class BrowserError(AssertionError):
 class Browser(Process):
     """A running browser. Every wait ends after ``PATIENCE`` seconds.
 
-    ``trusted``: certificates that it takes for good, whoever signed them.
+    ``trusted``: certificates that it takes for good, whoever signed them. ``options`` are more
+    of its own options, ``name`` that of its log.
     """
 
-    def __init__(self, folder: Path, trusted: Iterable[x509.Certificate] = ()) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        trusted: Iterable[x509.Certificate] = (),
+        *options: str,
+        name: str = "chromium",
+    ) -> None:
         ours, theirs = socket.socketpair()
         ours.settimeout(PATIENCE)
         self._sock = ours
@@ -69,10 +76,10 @@ class Browser(Process):
         self._number = 0
         self.events: deque[dict[str, Any]] = deque(maxlen=1000)
         pins = ",".join(map(_pin, trusted))
-        profile = folder / "profile"
+        profile = folder / f"{name}-profile"
         profile.mkdir()
         argv = [sys.executable, "-c", LAUNCH, str(theirs.fileno()), program("chromium")]
-        argv += [*OPTIONS, f"--user-data-dir={profile}"]
+        argv += [*OPTIONS, *options, f"--user-data-dir={profile}"]
         argv += [f"--ignore-certificate-errors-spki-list={pins}", "about:blank"]
         # Its settings, caches and crash reports shall not be those of whoever runs the tests.
         env = {
@@ -81,9 +88,7 @@ class Browser(Process):
             "XDG_CACHE_HOME": str(profile),
         }
         with theirs:
-            super().__init__(
-                argv, folder=folder, name="chromium", env=env, pass_fds=[theirs.fileno()]
-            )
+            super().__init__(argv, folder=folder, name=name, env=env, pass_fds=[theirs.fileno()])
 
     def __enter__(self) -> Self:
         return self

@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import socket
+import ssl
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,17 +30,17 @@ FILE_SEEN = {"size": len(FILE_BYTES), "sha256": hashlib.sha256(FILE_BYTES).hexdi
 
 @dataclass(frozen=True)
 class Site:
-    """Where the application is, and how the browser is to come there."""
+    """Where the application is, and the protocol that it comes to with the browser."""
 
     url: str
-    protocol: str
+    protocol: str = "http/1.1"
 
 
 @contextlib.contextmanager
 def plain(folder: Path, certificate: Certificate) -> Iterator[Site]:
     with running_uwgate("--http", "127.0.0.1:0", *CODINGS, *APP, folder=folder) as program:
         host, port = program.address
-        yield Site(f"http://{host}:{port}", "http/1.1")
+        yield Site(f"http://{host}:{port}")
 
 
 @contextlib.contextmanager
@@ -46,11 +48,28 @@ def encrypted(folder: Path, certificate: Certificate) -> Iterator[Site]:
     certificate.write(folder, "site")
     where = ("--https", "127.0.0.1:0,site.crt,site.key")
     with running_uwgate(*where, *CODINGS, *APP, folder=folder) as program:
-        _, port = program.address
-        yield Site(f"https://localhost:{port}", "http/1.1")
+        yield Site(f"https://localhost:{program.address[1]}", best_protocol(program.address))
 
 
-SITES = {"http": plain, "https": encrypted}
+@contextlib.contextmanager
+def encrypted_for_old_browsers(folder: Path, certificate: Certificate) -> Iterator[Site]:
+    with encrypted(folder, certificate) as site:
+        yield Site(site.url)
+
+
+def best_protocol(address: tuple[str, int]) -> str:
+    """What the server chooses when a client knows everything."""
+    context = ssl.create_default_context()
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    context.set_alpn_protocols(["h2", "http/1.1"])
+    with socket.create_connection(address) as sock, context.wrap_socket(sock) as connection:
+        protocol = connection.selected_alpn_protocol()
+    assert protocol is not None
+    return protocol
+
+
+SITES = {"http": plain, "https": encrypted, "old": encrypted_for_old_browsers}
 
 
 @pytest.fixture(scope="module")
@@ -61,6 +80,14 @@ def certificate() -> Certificate:
 @pytest.fixture(scope="module")
 def browser(shared_folder: Path, certificate: Certificate) -> Iterator[Browser]:
     with Browser(shared_folder, [certificate.chain[0]]) as browser:
+        yield browser
+
+
+@pytest.fixture(scope="module")
+def old_browser(shared_folder: Path, certificate: Certificate) -> Iterator[Browser]:
+    """One that does not know HTTP/2."""
+    trusted = [certificate.chain[0]]
+    with Browser(shared_folder, trusted, "--disable-http2", name="old-chromium") as browser:
         yield browser
 
 
@@ -75,9 +102,9 @@ def site(
 
 
 @pytest.fixture
-def page(browser: Browser, site: Site) -> Page:
+def page(browser: Browser, old_browser: Browser, site: Site) -> Page:
     """A page that has just been opened."""
-    page = browser.page()
+    page = (old_browser if site.protocol == "http/1.1" else browser).page()
     page.open(site.url)
     return page
 
@@ -217,25 +244,42 @@ def test_where_nobody_listens_there_is_no_page(browser: Browser) -> None:
         browser.page().open(f"http://127.0.0.1:{free_port()}/")
 
 
-@pytest.fixture(scope="module")
-def echo(shared_folder: Path, certificate: Certificate) -> Iterator[Site]:
-    """A page beside a WebSocket, on a real uWSGI behind our TLS."""
-    folder = shared_folder / "echo"
+@contextlib.contextmanager
+def before_workers(folder: Path) -> Iterator[tuple[str, ...]]:
+    yield "--wsgi-file", str(APPS / "echo_socket.py"), "--threads", "4"
+
+
+@contextlib.contextmanager
+def before_uwsgi(folder: Path) -> Iterator[tuple[str, ...]]:
+    backend = f"{folder}/uwsgi.sock"
+    with peers.uwsgi(folder, "--socket", backend, app="echo_socket.py"):
+        yield "--http-to", backend
+
+
+ECHOES = {"before_workers": before_workers, "before_uwsgi": before_uwsgi}
+
+
+@pytest.fixture(scope="module", params=ECHOES)
+def echo(
+    request: pytest.FixtureRequest, shared_folder: Path, certificate: Certificate
+) -> Iterator[Site]:
+    """A page beside a WebSocket that says what it was told, behind our TLS."""
+    folder = shared_folder / request.param
     folder.mkdir()
     certificate.write(folder, "site")
-    backend = f"{folder}/uwsgi.sock"
-    where = ("--https", "127.0.0.1:0,site.crt,site.key", "--http-to", backend)
+    where = ("--https", "127.0.0.1:0,site.crt,site.key")
     with (
-        peers.uwsgi(folder, "--socket", backend, app="echo_socket.py"),
-        running_uwgate(*where, folder=folder) as program,
+        ECHOES[request.param](folder) as backend,
+        running_uwgate(*where, *backend, folder=folder) as program,
     ):
-        _, port = program.address
-        yield Site(f"https://localhost:{port}", "http/1.1")
+        yield Site(f"https://localhost:{program.address[1]}", best_protocol(program.address))
 
 
-def test_a_websocket_echoes(browser: Browser, echo: Site) -> None:
-    page = browser.page()
+@pytest.mark.parametrize("age", ["old", "new"])
+def test_a_websocket_echoes(browser: Browser, old_browser: Browser, echo: Site, age: str) -> None:
+    page = (old_browser if age == "old" else browser).page()
     page.open(echo.url)
+    assert page.protocol() == ("http/1.1" if age == "old" else echo.protocol)
     answers = page.run(
         """
         const messages = ['Grüße', '', 'x'.repeat(70_000), 'end'];

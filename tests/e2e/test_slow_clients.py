@@ -19,6 +19,7 @@ PATIENCE = 2.0  # seconds; a held-up request would take as long as the attack
 COLOUR = re.compile(r"\x1b\[[\d;]*[A-Za-z]")
 ATTACKS = {
     "slow headers": ("-H", "-i", "1", "-u", "{}/"),
+    "slow bodies": ("-B", "-i", "1", "-s", "8192", "-x", "10", "-u", "{}/receive"),
     "slow reading": ("-X", "-n", "1", "-w", "1", "-y", "16", "-z", "5", "-k", "5", "-u", "{}/text"),
 }
 

@@ -33,7 +33,8 @@ class Instance:
         self.gateway = gateway
         self.workers = workers
         self.door = door
-        self.clients: list[Stream] = []
+        self.clients: list[Client] = []
+        self.streams: list[Stream] = []  # other connections
         self.accepting = trio.CancelScope()
 
     async def connect(self) -> Client:
@@ -48,6 +49,10 @@ class Instance:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 65536)
         await sock.connect(self.door.getsockname())
         return sock
+
+    def close_clients(self) -> None:
+        for client in (*self.clients, *self.streams):
+            client.close()
 
     def drain(self, idle: float = 0.0) -> None:
         """What the gateway's process does when it is told to drain."""
@@ -144,8 +149,7 @@ async def running(
                 nursery.start_soon(instance.run, nursery)
                 await trio.testing.wait_all_tasks_blocked()
                 yield instance
-                for client in instance.clients:
-                    client.close()
+                instance.close_clients()
                 if workers is None:
                     own.close()
                 instance.drain()
@@ -155,6 +159,5 @@ async def running(
         finally:
             if workers is None:
                 own.close()
-            for client in instance.clients:
-                client.close()
+            instance.close_clients()
             instance.clean_up()

@@ -300,3 +300,22 @@ def test_a_forwarded_host_is_not_the_host() -> None:
     reader = reader_of(http_server_name_as_http_host=True)
     found = seen(reader, PROXY, b"X-Forwarded-Host: other")
     assert found == {b"HTTP_X_FORWARDED_HOST": b"other"}
+
+
+@pytest.mark.parametrize(
+    ("target", "authority"), [(b"/", b"a.example"), (b"http://b.example:1/", b"b.example:1")]
+)
+def test_an_authority_that_the_connection_does_not_admit_is_misdirected(
+    target: bytes, authority: bytes
+) -> None:
+    asked: list[bytes] = []
+
+    def admits(authority: bytes) -> bool:
+        asked.append(authority)
+        return False
+
+    peer = dataclasses.replace(PEER, admits=admits)
+    head = request(b"GET", target).replace(b"a.example", authority)
+    with pytest.raises(ClientError) as caught:
+        reader_of().read(head, peer)
+    assert (caught.value.status, asked) == (421, [authority])

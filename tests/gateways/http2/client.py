@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import struct
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
@@ -14,6 +15,7 @@ from hpack.hpack import Decoder, Encoder
 from tests.gateways.instance import Instance, running
 from tests.gateways.peers import Stream
 from uwgate.conf.groups.http2 import Http2Options
+from uwgate.gateways.http2.connection import Connection
 
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 
@@ -164,7 +166,7 @@ class Http2Client(Stream):
             await self.frame()
         return response
 
-    async def reset(self, stream: int) -> int:
+    async def reset_of(self, stream: int) -> int:
         """The code of the RST_STREAM that ends a stream."""
         response = self.responses.setdefault(stream, Response())
         while response.reset is None:
@@ -199,6 +201,12 @@ class Conversation:
         self.workers = instance.workers
         self.gateway = instance.gateway
 
+    async def connection(self) -> Connection:
+        """The gateway's end of the connection."""
+        await self.client.ping()
+        (connection,) = self.gateway._connections
+        return connection
+
     async def another(self, *pairs: tuple[int, int]) -> Http2Client:
         """One more client."""
         client = await connect(self.instance)
@@ -215,8 +223,12 @@ class Conversation:
 
 
 async def connect(instance: Instance) -> Http2Client:
-    client = Http2Client(await instance.connected())
-    instance.clients.append(client)
+    sock = await instance.connected()
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    # Else the kernel takes megabytes on behalf of a client that does not read.
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
+    client = Http2Client(sock)
+    instance.streams.append(client)
     return client
 
 

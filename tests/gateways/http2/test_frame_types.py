@@ -98,7 +98,7 @@ async def test_an_error_of_one_stream_leaves_the_others(sent: bytes, code: int) 
     async with talking() as talk:
         await talk.client.request(1, end=False)
         await talk.client.send(sent)
-        assert await talk.client.reset(1) == code
+        assert await talk.client.reset_of(1) == code
         lease = await talk.workers.queued()  # asked for by the first
         await lease.frame(1)
         await talk.works(3)
@@ -159,7 +159,7 @@ async def test_unknown_settings_are_acknowledged_and_forgotten() -> None:
         for _ in range(2):
             while (await talk.client.next(SETTINGS)).flags != ACK:
                 pass
-        (connection,) = talk.gateway._connections
+        connection = await talk.connection()
         assert len(connection.protocol._engine.remote_settings) < 10
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 
 from tests.gateways.http2.client import (
@@ -132,7 +134,7 @@ def split(client: Http2Client, stream: int, *cuts: int) -> list[bytes]:
     """A request's header block, cut; without its frames."""
     block = client.headers(stream)[9:]
     edges = (0, *cuts, len(block))
-    return [block[start:end] for start, end in zip(edges, edges[1:], strict=False)]
+    return [block[start:end] for start, end in itertools.pairwise(edges)]
 
 
 async def test_a_header_block_may_have_continuations() -> None:

@@ -288,7 +288,7 @@ async def test_a_body_other_than_its_content_length_resets_the_stream(sent: byte
         client = talk.client
         await client.request(1, fields_of(b"/", (b"content-length", b"5")), end=False)
         await client.data(1, sent, end=True)
-        assert await client.reset(1) == PROTOCOL_ERROR
+        assert await client.reset_of(1) == PROTOCOL_ERROR
         await client.ping()
 
 
@@ -300,7 +300,7 @@ async def test_a_body_in_several_frames_other_than_its_length_resets_the_stream(
         await lease.packet()
         await client.data(1, b"123")
         await client.data(1, b"456")
-        assert await client.reset(1) == PROTOCOL_ERROR
+        assert await client.reset_of(1) == PROTOCOL_ERROR
         assert await lease.is_closed_after(b"")
 
 
@@ -309,7 +309,7 @@ async def test_a_body_behind_a_content_length_of_zero_resets_the_stream() -> Non
         client = talk.client
         await client.request(1, fields_of(b"/", (b"content-length", b"0")), end=False)
         await client.data(1, b"x", end=True)
-        assert await client.reset(1) == PROTOCOL_ERROR
+        assert await client.reset_of(1) == PROTOCOL_ERROR
 
 
 async def test_a_content_length_of_zero_may_end_later() -> None:
@@ -346,7 +346,7 @@ async def test_malformed_trailers_reset_the_stream(fields: list[tuple[bytes, byt
         await client.request(1, end=False)
         await client.data(1, b"body")
         await client.request(1, fields)
-        assert await client.reset(1) == PROTOCOL_ERROR
+        assert await client.reset_of(1) == PROTOCOL_ERROR
 
 
 async def test_trailers_must_end_the_stream() -> None:
@@ -366,6 +366,6 @@ async def test_an_answer_before_the_end_of_the_body_tells_the_client_to_stop() -
         await lease.answer(b"no", b"403 Forbidden\r\n")
         response = await client.response(1)
         assert (response.status, response.body, response.ended) == (403, b"no", True)
-        assert await client.reset(1) == NO_ERROR
+        assert await client.reset_of(1) == NO_ERROR
         await client.data(1, b"more", end=True)  # on its way already
         await client.ping()

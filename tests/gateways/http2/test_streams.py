@@ -55,7 +55,7 @@ async def test_data_behind_the_end_of_a_request_resets_its_stream() -> None:
         lease = await talk.workers.accept()
         await lease.packet()
         await talk.client.data(1, b"x")
-        assert await talk.client.reset(1) == STREAM_CLOSED
+        assert await talk.client.reset_of(1) == STREAM_CLOSED
         await lease.answer()
         await talk.works(3)
 
@@ -64,7 +64,7 @@ async def test_headers_behind_the_end_of_a_request_are_an_error() -> None:
     async with talking() as talk:
         await talk.client.request(1)
         await talk.client.request(1)
-        assert await talk.client.reset(1) == STREAM_CLOSED
+        assert await talk.client.reset_of(1) == STREAM_CLOSED
 
 
 async def test_a_client_may_open_the_window_of_a_stream_that_has_ended() -> None:
@@ -80,7 +80,7 @@ async def test_data_on_a_stream_that_has_ended_is_an_error() -> None:
     async with talking() as talk:
         await talk.works(1)
         await talk.client.data(1, b"x")
-        assert await talk.client.reset(1) == STREAM_CLOSED
+        assert await talk.client.reset_of(1) == STREAM_CLOSED
 
 
 async def test_headers_on_a_stream_that_has_ended_end_the_connection() -> None:
@@ -99,7 +99,7 @@ async def test_a_stream_that_the_client_has_reset_takes_nothing(kind: int) -> No
             await talk.client.data(1, b"x")
         else:
             await talk.client.request(1)
-        assert await talk.client.reset(1) == STREAM_CLOSED
+        assert await talk.client.reset_of(1) == STREAM_CLOSED
 
 
 @pytest.mark.parametrize("number", [2, 100])
@@ -127,7 +127,7 @@ async def test_a_stream_too_many_is_refused_and_may_be_tried_again() -> None:
         client = talk.client
         for number in (1, 3, 5):
             await client.request(number)
-        assert await client.reset(5) == REFUSED_STREAM
+        assert await client.reset_of(5) == REFUSED_STREAM
         lease = await talk.workers.accept()
         await lease.packet()
         await lease.answer()
@@ -146,7 +146,7 @@ async def test_a_cancelled_request_counts_until_the_worker_is_done_with_it() -> 
         await lease.packet()
         await client.send(frame(RST_STREAM, 0, 1, pack(CANCEL)))
         await client.request(3)
-        assert await client.reset(3) == REFUSED_STREAM
+        assert await client.reset_of(3) == REFUSED_STREAM
         await lease.answer()
         await talk.works(5)
 
@@ -221,7 +221,7 @@ async def test_a_stream_that_depends_on_itself_is_reset() -> None:
     async with talking() as talk:
         await talk.client.request(1, end=False)
         await talk.client.send(frame(PRIORITY, 0, 1, pack(1) + b"\x10"))
-        assert await talk.client.reset(1) == PROTOCOL_ERROR
+        assert await talk.client.reset_of(1) == PROTOCOL_ERROR
 
 
 async def test_headers_that_depend_on_their_own_stream_are_an_error() -> None:

@@ -7,6 +7,7 @@ import threading
 from pathlib import Path
 
 import pytest
+from cryptography.x509.ocsp import OCSPCertStatus
 from OpenSSL import SSL
 
 from tests.certificates import DAY, NOW, Authority, Certificate
@@ -156,6 +157,24 @@ def test_a_failure_is_logged_and_tried_again_ever_later(
         poll(stapler)
         tries.append(reason in caplog.text)
     assert tries == [True, False, True, False, False, True]
+
+
+def test_a_revoked_certificate_is_an_error(
+    time: Time,
+    issuer: Authority,
+    served: Certificate,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    query = query_of(served.pem)
+    assert query is not None
+    revoked = answer(query, issuer, status=OCSPCertStatus.REVOKED)
+    (tmp_path / "revoked").write_bytes(revoked)
+    stapler = Stapler(program=shell(f"cat {tmp_path}/revoked"), now=time)
+    staple(stapler, material(served))
+    poll(stapler)
+    assert [record.levelname for record in caplog.records] == ["ERROR"]
+    assert staple(stapler, material(served)) is None
 
 
 def test_a_program_that_cannot_be_started_is_a_failure(
