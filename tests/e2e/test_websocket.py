@@ -94,6 +94,9 @@ def way_to(kind: str, folder: Path) -> Iterator[Way]:
         else:
             program = stack.enter_context(ours(folder, "--socket", path, *workers))
             program.wait_for_socket(path)
+            if kind == "behind nginx":
+                yield Way(stack.enter_context(peers.nginx(folder, path)))
+                return
             port = free_port()
             argv = [peers.program("uwsgi"), "--http", f"127.0.0.1:{port}", "--http-to", path]
             argv += ["--http-websockets", "--master", "--die-on-term"]
@@ -115,10 +118,11 @@ def way_to(kind: str, folder: Path) -> Iterator[Way]:
         "http11-socket",
         "uwsgi",
         "behind uwsgi",
+        "behind nginx",
     ],
 )
 def way(request: pytest.FixtureRequest, shared_folder: Path) -> Iterator[Way]:
-    """Our workers behind our gateway, directly, and behind uWSGI's; uWSGI behind our gateway."""
+    """Our workers behind our gateway, directly, and behind others; uWSGI behind our gateway."""
     folder = shared_folder / str(request.param).replace(" ", "-")
     folder.mkdir()
     folder.chmod(0o755)
