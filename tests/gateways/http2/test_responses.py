@@ -84,7 +84,7 @@ async def test_a_connection_that_is_old_is_closed(hurried_clock: trio.abc.Clock)
 def test_hsts_is_sent_once_and_only_over_tls(
     secure: bool, head: bytes, expected: list[bytes]
 ) -> None:
-    heads = ResponseHeads(HttpOptions(), "60")
+    heads = ResponseHeads(HttpOptions(), "max-age=60")
     fields = HeaderDecoder(1000).decode(heads.block(0, head, 0, secure=secure))
     assert [v for name, v in fields if name == b"strict-transport-security"] == expected
 
