@@ -342,7 +342,7 @@ class _Relay:
         session.buffer = b""
         idle = session.gateway.options.http_tunnel_timeout
         if not await tunnel.relay(client, backend, idle):
-            log.info("%s: %s: nothing moved for %g s", session.name, self._request, idle)
+            log.info("%s: %s: no byte moves any longer", session.name, self._request)
 
     async def fail(self, status: int) -> None:
         """Tell the client what went wrong, if no response has begun."""

@@ -136,7 +136,9 @@ class RequestReader:
         else:
             check_path(found[0], path, self.limits)
         method, known = found
-        request = self._request(method, path, _HTTP2, 1, known, peer)
+        # A backend that knows handshakes knows those of HTTP/1.1.
+        protocol = _PROTOCOLS[1] if known.websocket_key else _HTTP2
+        request = self._request(method, path, protocol, 1, known, peer)
         if request.websocket_key:
             if ended:
                 raise MalformedRequest("a WebSocket that ends with its request")

@@ -87,7 +87,7 @@ class RawConnection(Connection):
                 self._body.settle(UNREAD_LIMIT)
             try:
                 self.sock.shutdown(socket.SHUT_WR)
-                if not self._body.done:
+                if not self._body.done or self.has_chunks:
                     self.sock.recv(RECEIVE_SIZE)
             except OSError:
                 pass

@@ -12,7 +12,7 @@ import math
 import select
 import socket
 import time
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, NoReturn, Protocol
 
 from uwgate.conf.errors import ClientError
 from uwgate.gateways.wire import upgrade
@@ -32,7 +32,7 @@ from uwgate.workers.log import say
 
 if TYPE_CHECKING:
     from uwgate.workers.environ import Environ
-    from uwgate.workers.slot import Session, Slot
+    from uwgate.workers.slot import Slot
     from uwgate.workers.worker import Worker
 
 STATUS = "101 Web Socket Protocol Handshake"
@@ -52,13 +52,37 @@ class HandshakeError(OSError):
     lines = b"Sec-WebSocket-Version: 13\r\n"
 
 
+class Carrier(Protocol):
+    """A connection (``connection.Connection``) that may become a WebSocket's."""
+
+    sock: socket.socket
+    fd: int
+    buffer: bytes
+
+    def may_tunnel(self) -> bool:
+        """Whether the peer of the running request asks for it."""
+        ...
+
+    def open_tunnel(self, head: bytes) -> None:
+        """Answer 101 with ``head`` (as in ``wire.lease``); then bytes pass as they are.
+
+        Raises:
+            OSError: the peer is gone.
+        """
+        ...
+
+    def send(self, data: bytes) -> None: ...
+
+    def wait(self, events: int, timeout: float | None) -> None: ...
+
+
 class WebSocket:
     """One open WebSocket. ``sent`` counts the bytes of messages.
 
     Every method raises WebSocketClosed when it has ended, before or meanwhile.
     """
 
-    def __init__(self, connection: Session, worker: Worker) -> None:
+    def __init__(self, connection: Carrier, worker: Worker) -> None:
         options = worker.settings.workers
         self.sent = 0
         self._connection = connection
@@ -235,7 +259,7 @@ def open_websocket(
 
     Raises:
         HandshakeError: it asks for no WebSocket, or has been answered already.
-        OSError: the client is gone.
+        WebSocketClosed: the client is gone.
     """
     environ, response, connection = slot.environ, slot.response, slot.session
     if environ is None or response is None or connection is None:
@@ -246,7 +270,10 @@ def open_websocket(
         raise HandshakeError("the client does not ask for a WebSocket")
     head = _answer(environ, _text(key), _text(origin), _text(protocol))
     response.upgrade(head)
-    connection.open_tunnel(head.text)
+    try:
+        connection.open_tunnel(head.text)
+    except OSError as error:
+        raise WebSocketClosed(str(error)) from error
     return WebSocket(connection, slot.worker)
 
 

@@ -113,7 +113,7 @@ async def _tunnel(stream: Stream, head: bytes, backend: tunnel.Side) -> None:
     stream.open_tunnel(head)
     idle = gateway.options.http_tunnel_timeout
     if not await tunnel.relay(_StreamSide(stream, stream.upload), backend, idle):
-        log.info("%s: nothing moved for %g s", stream, idle)
+        log.info("%s: no byte moves any longer", stream)
         stream.abort(ErrorCodes.CANCEL)
 
 

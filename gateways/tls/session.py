@@ -136,6 +136,10 @@ class TlsSession(Session):
             if not data:
                 return True
             self.buffer = self.buffer + data if self.buffer else data
+            # Without an event of its own, what an earlier one told may be still to come.
+            if mask and not self.sock.has_pending():
+                self._more = False
+                return False
         self._more = True
         return False
 

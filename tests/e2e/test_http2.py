@@ -13,8 +13,9 @@ import pytest
 
 from tests.certificates import Authority
 
+from . import peers
 from .peers import program
-from .processes import APPS, Uwgate, forget_peak, free_port, peak
+from .processes import APPS, Uwgate, forget_peak, peak
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -50,20 +51,30 @@ class Site:
         return pid
 
 
-@pytest.fixture(params=["plain", "tls"])
-def site(request: pytest.FixtureRequest, uwgate: Start, folder: Path) -> Site:
-    app = ("--wsgi-file", str(APPS / "bytes.py"), "--processes=2", "--disable-logging")
-    if request.param == "plain":
-        started = uwgate("--http", "127.0.0.1:0", "--http2-prior-knowledge", *app)
-        host, port = started.address
-        return Site(started, f"http://{host}:{port}", ("--http2-prior-knowledge",))
+APP = ("--wsgi-file", str(APPS / "bytes.py"), "--processes=2", "--disable-logging")
+
+
+def plain(uwgate: Start, folder: Path) -> Site:
+    program = uwgate("--http", "127.0.0.1:0", "--http2-prior-knowledge", *APP)
+    host, port = program.address
+    return Site(program, f"http://{host}:{port}", ("--http2-prior-knowledge",))
+
+
+def encrypted(uwgate: Start, folder: Path) -> Site:
     authority = Authority()
     certificate, key = authority.server("localhost").write(folder, "site")
-    started = uwgate("--https", f"127.0.0.1:0,{certificate},{key}", *app)
-    _, port = started.address
-    trust = str(authority.write(folder, "authority"))
-    how = ("--http2", "--cacert", trust, "--resolve", f"localhost:{port}:127.0.0.1")
-    return Site(started, f"https://localhost:{port}", how)
+    program = uwgate("--https", f"127.0.0.1:0,{certificate},{key}", *APP)
+    _, port = program.address
+    trusted = authority.write(folder, "authority")
+    name = f"localhost:{port}:127.0.0.1"
+    curl = ("--http2", "--cacert", str(trusted), "--resolve", name)
+    return Site(program, f"https://localhost:{port}", curl)
+
+
+@pytest.fixture(params=[plain, encrypted])
+def site(request: pytest.FixtureRequest, uwgate: Start, folder: Path) -> Site:
+    made: Site = request.param(uwgate, folder)
+    return made
 
 
 def test_the_application_sees_http_2(site: Site) -> None:
@@ -167,8 +178,13 @@ def test_a_worker_that_is_killed_costs_one_request(site: Site) -> None:
     assert seen["succeeded"] >= 19999
 
 
-def test_a_reload_ends_connections_between_requests(site: Site) -> None:
-    """curl asks again and again on one connection, which a reload may close, but not break."""
+def test_a_reload_ends_connections_between_requests(uwgate: Start, folder: Path) -> None:
+    """curl asks again and again on one connection, which a reload may close, but not break.
+
+    Over TLS: in the clear, curl 7.88 fails with every second request on a connection, whoever
+    the server is.
+    """
+    site = encrypted(uwgate, folder)
     argv = [program("curl"), "-sS", "--fail", *site.curl]
     for number in range(300):
         argv += ["-o", "/dev/null", f"{site.url}/zeros?{number * 1000}"]
@@ -180,24 +196,15 @@ def test_a_reload_ends_connections_between_requests(site: Site) -> None:
 
 
 def test_a_plain_uwsgi_backend_sees_the_same(uwgate: Start, folder: Path) -> None:
-    backend = folder / "backend.sock"
-    app = ("--wsgi-file", str(APPS / "mirror.py"), "--master", "--die-on-term")
-    real = subprocess.Popen([program("uwsgi"), "--socket", str(backend), *app])
-    try:
-        port = free_port()
-        where = ("--http", f"127.0.0.1:{port}", "--http-to", str(backend), "--need-app=false")
-        started = uwgate(*where, "--http2-prior-knowledge")
-        started.wait_for(backend.exists, "backend")
-        site = Site(started, f"http://127.0.0.1:{port}", ("--http2-prior-knowledge",))
-        site.ask("/")
-        argv = [program("curl"), "-sS", *site.curl, "-H", "Cookie: a=1", "-H", "Cookie: b=2"]
-        argv += ["-T", "-", f"{site.url}/p?q=1"]
+    backend = f"{folder}/backend.sock"
+    with peers.uwsgi(folder, "--socket", backend, app="mirror.py"):
+        where = ("--http", "127.0.0.1:0", "--http2-prior-knowledge", "--http-to", backend)
+        host, port = uwgate(*where).address
+        argv = [program("curl"), "-sS", "--http2-prior-knowledge", f"http://{host}:{port}/p?q=1"]
+        argv += ["-H", "Cookie: a=1", "-H", "Cookie: b=2", "-T", "-"]
         done = subprocess.run(argv, input=b"body", capture_output=True, check=True, timeout=30)
-        seen = json.loads(done.stdout)
-        assert (seen["method"], seen["path"], seen["query"]) == ("PUT", "/p", "q=1")
-        assert (seen["protocol"], seen["size"], seen["length"]) == ("HTTP/2.0", 4, "4")
-        assert seen["headers"]["HTTP_COOKIE"] == "a=1; b=2"
-        assert "HTTP_TRANSFER_ENCODING" not in seen["headers"]
-    finally:
-        real.terminate()
-        real.wait(20)
+    seen = json.loads(done.stdout)
+    assert (seen["method"], seen["path"], seen["query"]) == ("PUT", "/p", "q=1")
+    assert (seen["protocol"], seen["size"], seen["length"]) == ("HTTP/2.0", 4, "4")
+    assert seen["headers"]["HTTP_COOKIE"] == "a=1; b=2"
+    assert "HTTP_TRANSFER_ENCODING" not in seen["headers"]

@@ -6,11 +6,14 @@ import contextlib
 import os
 import signal
 import socket
+import ssl
 import struct
 import threading
 from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
+
+from tests.certificates import Authority
 
 from . import peers
 from .client import Connection, ask, request
@@ -33,7 +36,11 @@ class Way(NamedTuple):
     """How clients reach the application."""
 
     address: Address
-    is_real: bool  # the application runs in uWSGI itself
+    is_real: bool = False  # the application runs in uWSGI itself
+    tls: ssl.SSLContext | None = None
+
+    def connect(self, path: str = "/echo") -> WebSocket:
+        return WebSocket(self.address, path, tls=self.tls)
 
 
 @contextlib.contextmanager
@@ -56,38 +63,66 @@ def ours(folder: Path, *arguments: str) -> Iterator[Uwgate]:
         program.stop()
 
 
+def context(version: ssl.TLSVersion) -> ssl.SSLContext:
+    """A client's, of one version of TLS; whom it trusts is tested elsewhere."""
+    found = ssl.create_default_context()
+    found.check_hostname = False
+    found.verify_mode = ssl.CERT_NONE
+    found.minimum_version = found.maximum_version = version
+    return found
+
+
 @contextlib.contextmanager
 def way_to(kind: str, folder: Path) -> Iterator[Way]:
     """Start what there is on the way, and in the end see that it stops well."""
     workers = ("--wsgi-file", APP, "-p2", f"--threads={THREADS}", "--disable-logging")
     path = str(folder / "backend.sock")
+    tls = None
     with contextlib.ExitStack() as stack:
         if kind == "worker":
             program = stack.enter_context(ours(folder, "--http", "127.0.0.1:0", *workers))
         elif kind in ("http-socket", "http11-socket"):
             program = stack.enter_context(ours(folder, f"--{kind}", "127.0.0.1:0", *workers))
+        elif kind.startswith("TLS"):
+            certificate, key = Authority().server("localhost").write(folder, "server")
+            https = f"127.0.0.1:0,{certificate},{key}"
+            program = stack.enter_context(ours(folder, "--https", https, *workers))
+            tls = context(ssl.TLSVersion[kind])
         elif kind == "uwsgi":
             stack.enter_context(real_uwsgi(folder, "--socket", path))
             program = stack.enter_context(ours(folder, "--http=127.0.0.1:0", f"--http-to={path}"))
         else:
             program = stack.enter_context(ours(folder, "--socket", path, *workers))
             program.wait_for_socket(path)
+            if kind == "behind nginx":
+                yield Way(stack.enter_context(peers.nginx(folder, path)))
+                return
             port = free_port()
             argv = [peers.program("uwsgi"), "--http", f"127.0.0.1:{port}", "--http-to", path]
             argv += ["--http-websockets", "--master", "--die-on-term"]
             front = Process(argv, folder=folder, name="front")
             stack.enter_context(peers.running(front, stop=signal.SIGINT))
             front.wait_for_socket(("127.0.0.1", port))
-            yield Way(("127.0.0.1", port), False)
+            yield Way(("127.0.0.1", port))
             return
-        yield Way(program.address, kind == "uwsgi")
+        yield Way(program.address, kind == "uwsgi", tls)
 
 
 @pytest.fixture(
-    scope="module", params=["worker", "http-socket", "http11-socket", "uwsgi", "behind uwsgi"]
+    scope="module",
+    params=[
+        "worker",
+        "TLSv1_2",
+        "TLSv1_3",
+        "http-socket",
+        "http11-socket",
+        "uwsgi",
+        "behind uwsgi",
+        "behind nginx",
+    ],
 )
 def way(request: pytest.FixtureRequest, shared_folder: Path) -> Iterator[Way]:
-    """Our workers behind our gateway, directly, and behind uWSGI's; uWSGI behind our gateway."""
+    """Our workers behind our gateway, directly, and behind others; uWSGI behind our gateway."""
     folder = shared_folder / str(request.param).replace(" ", "-")
     folder.mkdir()
     folder.chmod(0o755)
@@ -100,26 +135,26 @@ def way(request: pytest.FixtureRequest, shared_folder: Path) -> Iterator[Way]:
 
 @pytest.mark.parametrize("size", SIZES)
 def test_text_comes_back(way: Way, size: int) -> None:
-    with WebSocket(way.address) as client:
+    with way.connect() as client:
         assert client.ask("x" * size) == "x" * size
 
 
 @pytest.mark.parametrize("size", SIZES)
 def test_bytes_come_back(way: Way, size: int) -> None:
     data = os.urandom(size)
-    with WebSocket(way.address, "/binary") as client:
+    with way.connect("/binary") as client:
         assert client.ask(data) == data
 
 
 def test_many_messages_keep_their_order(way: Way) -> None:
-    with WebSocket(way.address) as client:
+    with way.connect() as client:
         for number in range(500):
             client.send(f"message {number}")
         assert [client.receive() for _ in range(500)] == [f"message {n}" for n in range(500)]
 
 
 def test_fragments_arrive(way: Way) -> None:
-    with WebSocket(way.address) as client:
+    with way.connect() as client:
         client.send("one ", final=False)
         client.send("two ", final=False)
         client.send("three")
@@ -131,38 +166,38 @@ def test_fragments_arrive(way: Way) -> None:
 
 
 def test_pings_are_answered(way: Way) -> None:
-    with WebSocket(way.address) as client:
+    with way.connect() as client:
         assert client.ping(b"are you there") == (b"" if way.is_real else b"are you there")
         assert client.ask("x") == "x"
 
 
 def test_closing_is_answered(way: Way) -> None:
-    with WebSocket(way.address) as client:
+    with way.connect() as client:
         assert client.ask("x") == "x"
         assert client.close(4000) == (1005 if way.is_real else 4000)
 
 
 def test_the_application_may_close(way: Way) -> None:
-    with WebSocket(way.address, "/hello") as client:
+    with way.connect("/hello") as client:
         assert client.receive() == "hello"
         assert client.closed() == (None if way.is_real else 1000)
 
 
 def test_the_application_sees_what_was_asked(way: Way) -> None:
-    with WebSocket(way.address, "/asked") as client:
+    with way.connect("/asked") as client:
         upgrade, connection, version = str(client.receive()).split()
         assert (upgrade.lower(), connection, version) == ("websocket", "Upgrade", "13")
 
 
 def test_the_application_may_refuse(way: Way) -> None:
     with pytest.raises(ConnectionRefusedError) as caught:
-        WebSocket(way.address, "/refuse")
+        way.connect("/refuse")
     assert caught.value.errno == 403
 
 
 def test_a_hundred_talk_at_the_same_time(way: Way) -> None:
     with contextlib.ExitStack() as stack:
-        clients = [stack.enter_context(WebSocket(way.address)) for _ in range(100)]
+        clients = [stack.enter_context(way.connect()) for _ in range(100)]
         for turn in range(3):
             for number, client in enumerate(clients):
                 client.send(f"{turn} {number}")
@@ -170,7 +205,7 @@ def test_a_hundred_talk_at_the_same_time(way: Way) -> None:
                 assert client.receive() == f"{turn} {number}"
         for client in clients:
             client.close()
-    with WebSocket(way.address) as client:  # all slots are free again
+    with way.connect() as client:  # all slots are free again
         assert client.ask("x") == "x"
 
 

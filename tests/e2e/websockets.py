@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import ssl
 from typing import TYPE_CHECKING, Self
 
 from wsproto import ConnectionType, WSConnection
@@ -30,12 +31,21 @@ class WebSocket:
         ConnectionRefusedError: the answer to the handshake was another one.
     """
 
-    def __init__(self, address: Address, path: str = "/echo", *, timeout: float = 20.0) -> None:
+    def __init__(
+        self,
+        address: Address,
+        path: str = "/echo",
+        *,
+        tls: ssl.SSLContext | None = None,
+        timeout: float = 20.0,
+    ) -> None:
         self.sock = socket.socket(socket.AF_UNIX if isinstance(address, str) else socket.AF_INET)
         self.sock.settimeout(timeout)
         self._protocol = WSConnection(ConnectionType.CLIENT)
         try:
             self.sock.connect(address)
+            if tls is not None:
+                self.sock = tls.wrap_socket(self.sock, server_hostname="localhost")
             self._send(Request(host="example.com", target=path, extensions=[]))
             answer = self._next()
             if isinstance(answer, RejectConnection):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import select
 import socket
 from collections.abc import Iterator
 
@@ -10,7 +11,8 @@ import pytest
 import trio
 import trio.testing
 
-from uwgate.gateways.tunnel import PIECE, SLACK, SocketSide, relay
+from uwgate.gateways.streams import SendFirst
+from uwgate.gateways.tunnel import LAST_WORDS, PIECE, SLACK, SocketSide, relay
 
 IDLE = 60.0  # seconds
 
@@ -67,15 +69,17 @@ class Memory:
 class Tunnel:
     """A relay that runs."""
 
-    def __init__(self, nursery: trio.Nursery, *, room: float = math.inf) -> None:
+    def __init__(
+        self, nursery: trio.Nursery, *, room: float = math.inf, idle: float = IDLE
+    ) -> None:
         self.client = Memory(room)
         self.backend = Memory()
         self.ended_at: float | None = None
         self.was_busy: bool | None = None
-        nursery.start_soon(self._run)
+        nursery.start_soon(self._run, idle)
 
-    async def _run(self) -> None:
-        self.was_busy = await relay(self.client, self.backend, IDLE)
+    async def _run(self, idle: float) -> None:
+        self.was_busy = await relay(self.client, self.backend, idle)
         self.ended_at = trio.current_time()
 
     @property
@@ -192,6 +196,23 @@ async def test_a_byte_either_way_keeps_it_open(
     assert tunnel.ended_at == 10 * (IDLE - 1) + IDLE + SLACK
 
 
+@pytest.mark.parametrize("idle", [IDLE, 0, 2.0])
+async def test_a_backend_may_not_be_silent_for_long_to_a_client_that_has_ended(
+    idle: float, autojump_clock: trio.testing.MockClock, nursery: trio.Nursery
+) -> None:
+    tunnel = Tunnel(nursery, idle=idle)
+    pause = min(idle or LAST_WORDS, LAST_WORDS)
+    tunnel.client.end()
+    for _ in range(3):
+        await trio.sleep(pause)
+        tunnel.backend.say(b"...")
+        await settled()
+    assert tunnel.is_open
+    assert tunnel.client.heard == [b"..."] * 3
+    await trio.sleep(3 * LAST_WORDS)
+    assert tunnel.ended_at == 4 * pause + SLACK
+
+
 async def test_a_time_out_of_0_is_none(
     autojump_clock: trio.testing.MockClock, nursery: trio.Nursery
 ) -> None:
@@ -255,3 +276,43 @@ async def test_a_socket_is_half_closed_by_an_end_of_file(
     assert theirs.recv(10) == b""
     theirs.send(b"wait")
     assert await side.receive() == b"wait"
+
+
+class Stubborn:
+    """A socket that has to send before it can receive, as TLS may."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._sock = sock
+        self.fileno = sock.fileno
+        self.send = sock.send
+        self.setsockopt = sock.setsockopt
+        self.shutdown = sock.shutdown
+        self.close = sock.close
+
+    def recv(self, size: int, flags: int = 0, /) -> bytes:
+        if not select.select([], [self._sock], [], 0)[1]:
+            raise SendFirst
+        return self._sock.recv(size, flags)
+
+
+async def test_a_receiver_that_has_to_send_first_may_wait_beside_a_sender(
+    pair: tuple[socket.socket, socket.socket], nursery: trio.Nursery
+) -> None:
+    ours, theirs = pair
+    side = SocketSide(Stubborn(ours))
+    theirs.send(b"answer")
+    size = 1 << 20
+    got: list[bytes] = []
+
+    async def receive() -> None:
+        got.append(await side.receive())
+
+    nursery.start_soon(side.send_all, bytes(size))
+    await settled()
+    nursery.start_soon(receive)
+    await settled()
+    assert got == []
+    while size:
+        size -= len(await trio.to_thread.run_sync(theirs.recv, 65536))
+    await settled()
+    assert got == [b"answer"]

@@ -101,6 +101,17 @@ async def test_a_plain_backend_may_open_a_tunnel(backend: Uwsgi) -> None:
         assert await connection.exactly(2000) == b"\0\xff" * 1000
 
 
+async def test_a_kept_connection_may_be_upgraded() -> None:
+    async with running() as instance:
+        client, lease, _ = await ask_worker(instance, request(b"GET"))
+        await lease.answer(b"page")
+        assert (await client.response()).body == b"page"
+        await client.send(handshake())
+        assert (await lease.packet()).modifier2 == wire.MAY_TUNNEL
+        await lease.frame(wire.HEAD | wire.TUNNEL, OPEN + ACCEPT)
+        assert (await client.head()).status == 101
+
+
 @pytest.mark.parametrize("kind", ["worker", "backend"])
 async def test_what_comes_with_the_head_is_for_the_tunnel(kind: str, backend: Uwsgi) -> None:
     """uWSGI's router loses it."""

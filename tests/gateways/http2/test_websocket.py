@@ -75,6 +75,7 @@ async def test_the_backend_gets_the_handshake_of_http_1_1() -> None:
     assert packet[b"REQUEST_URI"] == b"/chat?a=b"
     assert packet[b"HTTP_UPGRADE"] == b"websocket"
     assert packet[b"HTTP_CONNECTION"] == b"Upgrade"
+    assert packet[b"SERVER_PROTOCOL"] == b"HTTP/1.1"
     assert packet[b"HTTP_SEC_WEBSOCKET_VERSION"] == b"13"
     assert len(base64.b64decode(packet[b"HTTP_SEC_WEBSOCKET_KEY"])) == 16
 

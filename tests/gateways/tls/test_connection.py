@@ -287,3 +287,23 @@ def test_a_client_that_leaves_in_the_middle_of_a_handshake_is_an_error(fresh: Pa
     fresh.raw.shutdown(socket.SHUT_WR)
     with pytest.raises(ConnectionResetError):
         fresh.server.handshake()
+
+
+def test_what_is_left_is_known_without_reading(pair: Pair) -> None:
+    assert not pair.server.has_pending()
+    pair.client.send(b"onetwo")
+    pair.client.send(b"three")
+    seen = []
+    for size in (3, 100, 100):
+        pair.server.recv(size)
+        seen.append(pair.server.has_pending())
+    assert seen == [True, True, False]
+
+
+def test_the_beginning_of_a_record_is_no_reason_to_wait(pair: Pair) -> None:
+    pair.client.send(b"one")
+    pair.server.recv(100)
+    pair.raw.send(b"\x17\x03")
+    assert pair.server.has_pending()
+    with pytest.raises(BlockingIOError):
+        pair.server.recv(100)

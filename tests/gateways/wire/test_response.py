@@ -34,6 +34,7 @@ def test_a_plain_answer_is_passed_on_in_the_form_of_a_lease() -> None:
         (b"status: 200 OK", b"200 OK"),
         (b"HTTP/1.1 200 ", b"200 "),
         (b"HTTP/1.1 200", b"200 "),
+        (b"HTTP/2.0 200 OK", b"200 OK"),
         (b"HTTP/1.1 299 caf\xc3\xa9", b"299 caf\xc3\xa9"),
         (b"HTTP/1.1 999 x", b"999 x"),
     ],
@@ -47,7 +48,7 @@ def test_a_status_line_is_read(line: bytes, start: bytes) -> None:
     [
         b"",
         b"200 OK",
-        b"HTTP/2.0 200 OK",
+        b"HTTP/3.0 200 OK",
         b"HTTP/1.1  200 OK",
         b"HTTP/1.1 20 OK",
         b"HTTP/1.1 2000 OK",

@@ -204,6 +204,29 @@ def test_a_message_within_another_is_refused(opcode: Opcode) -> None:
     assert code_of(fragments(b"a", b"b")[0] + frame(opcode, b"c")) == Code.PROTOCOL_ERROR
 
 
+@given(
+    st.lists(
+        st.tuples(st.sampled_from((TEXT, BINARY)), st.lists(st.text(max_size=9), min_size=1)),
+        max_size=5,
+    ),
+    st.integers(1, 40),
+)
+def test_however_messages_are_cut_they_come_whole(
+    sent: list[tuple[Opcode, list[str]]], step: int
+) -> None:
+    data = b"".join(
+        b"".join(frame(PONG) + one for one in fragments(*map(str.encode, pieces), kind=kind))
+        for kind, pieces in sent
+    )
+    reader = MessageReader(LIMIT)
+    got: list[Message] = []
+    for start in range(0, len(data), step):
+        reader.feed(data[start : start + step])
+        got += iter(reader.next, None)
+    messages_only = [message for message in got if message.opcode is not PONG]
+    assert messages_only == [(kind, "".join(pieces).encode()) for kind, pieces in sent]
+
+
 def test_empty_fragments_take_no_memory() -> None:
     reader = MessageReader(LIMIT)
     reader.feed(frame(TEXT, b"a", final=False))
