@@ -73,6 +73,7 @@ bench: venv-is-usable  ## side by side with the peers
 	@$(MAKE) -s --no-print-directory $(VENV)/installed-for-tests
 	$(BIN)/python -m benchmarks $(ARGS)
 	@[ -n "$(ARGS)" ] || $(BIN)/python -m benchmarks.https
+	@[ -n "$(ARGS)" ] || $(BIN)/python -m benchmarks.http2
 
 clean:
 	rm -rf $(VENV) build dist src/*.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -145,7 +145,7 @@ def _uwsgi_https(port: int, folder: Path) -> list[list[str]]:
     return [_uwsgi("--https", where, "--http-keepalive")]
 
 
-def _nginx(port: int, folder: Path) -> list[list[str]]:
+def nginx(port: int, folder: Path) -> list[list[str]]:
     certificate, _, key = make_certificate(folder).partition(",")
     config = folder / "nginx.conf"
     user = "user root;" if os.geteuid() == 0 else ""
@@ -162,7 +162,7 @@ def _nginx(port: int, folder: Path) -> list[list[str]]:
 CONTENDERS = (
     Contender("uwgate", (), (), _uwgate, tls=True),
     Contender("uwsgi", ("uwsgi",), (), _uwsgi_https, "--https --http-keepalive", tls=True),
-    Contender("nginx-uwsgi", ("nginx", "uwsgi"), (), _nginx, "1 nginx worker", tls=True),
+    Contender("nginx-uwsgi", ("nginx", "uwsgi"), (), nginx, "1 nginx worker", tls=True),
 )
 
 
