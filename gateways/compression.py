@@ -9,17 +9,16 @@ from __future__ import annotations
 
 import importlib
 import zlib
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from functools import partial
 from weakref import WeakSet
 
 from uwgate.conf.groups.http import HttpOptions
 from uwgate.gateways.exchange import Reply, Request
+from uwgate.gateways.spool import Read
 from uwgate.gateways.wire.coding import AskingHead, choose
 from uwgate.gateways.wire.lease import ENCODING, LENGTH, NO_BODY
 from uwgate.gateways.wire.uwsgi import decode_block
-
-Read = Callable[[], Awaitable[tuple[bytes, bool]]]  # as Exchange.read
 
 # What one encoder may remember decides its memory: about 270 KiB for gzip, and at the default
 # levels (the highest) 0.7 MiB (2.7) for brotli, 0.6 MiB (4) for zstd.

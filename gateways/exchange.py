@@ -107,5 +107,5 @@ class Exchange(Protocol):
         ...
 
     def end(self) -> None:
-        """Free what the exchange holds. Called once, however the exchange went."""
+        """Free what the exchange holds, however it went; again is the same as once."""
         ...

@@ -36,6 +36,7 @@ from uwgate.gateways.redirect import RedirectSession
 from uwgate.gateways.requests import RequestReader
 from uwgate.gateways.responses import ResponseWriter
 from uwgate.gateways.session import Session
+from uwgate.gateways.spool import Spools
 from uwgate.gateways.states import State
 from uwgate.gateways.streams import Socket
 from uwgate.gateways.tls.material import Material
@@ -58,12 +59,12 @@ class HttpGateway:
     ``ring`` holds the certificates; None where nothing speaks TLS. Sessions use its
     attributes: ``options``, ``https`` and ``edge`` (options), ``reader``, ``writer`` and
     ``compression``, ``counters`` of what was refused, ``peers`` and ``crowd`` (who they are), the
-    ``lane``,
-    ``leases`` (None with ``http-to`` or without workers), the ``nursery`` of their tasks,
-    ``now`` (trio's clock, at most ``TICK`` old) and ``idle_timeout`` (seconds).
+    ``lane``, ``leases`` (None with ``http-to`` or without workers), ``spools``, the ``nursery`` of
+    their tasks, ``now`` (trio's clock, at most ``TICK`` old) and ``idle_timeout`` (seconds).
     """
 
     nursery: trio.Nursery
+    spools: Spools
 
     def __init__(self, start: Start, ring: Ring | None = None) -> None:
         settings = start.settings
@@ -107,6 +108,8 @@ class HttpGateway:
     async def serve(self, nursery: trio.Nursery) -> None:
         """Accept on every http listener until cancelled."""
         self.nursery = nursery
+        edge = self.edge
+        self.spools = Spools(edge.http_response_buffer, edge.http_response_buffers, nursery)
         self._tick()
         settings = self._start.settings
         slots = settings.workers.processes * settings.workers.threads

@@ -10,16 +10,17 @@ import logging
 import math
 import socket
 import struct
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import trio
 
 from uwgate.conf.errors import BackendError, ClientError, NoNodeError
 from uwgate.gateways import streams, tunnel
-from uwgate.gateways.compression import Read
 from uwgate.gateways.exchange import Exchange, Raw, Reply, Request
 from uwgate.gateways.pace import Pace, Taking
 from uwgate.gateways.pages import error_page
+from uwgate.gateways.spool import Read, Spool
 from uwgate.gateways.states import State
 from uwgate.gateways.wire.chunked import LAST_CHUNK, ChunkedDecoder, encode_chunk
 from uwgate.gateways.wire.lease import ENCODING, LENGTH, NO_BODY, TUNNEL
@@ -90,8 +91,10 @@ async def linger(session: Session) -> bool:
     return False
 
 
-async def _send(session: Session, data: bytes) -> None:
+async def _send(session: Session, data: bytes, behind: Callable[[], None] | None = None) -> None:
     """Send a piece of a response; the client has to take it at http-min-rate.
+
+    ``behind`` is called when it does not take all at once.
 
     Raises:
         OSError: the connection broke.
@@ -103,6 +106,8 @@ async def _send(session: Session, data: bytes) -> None:
     if sent == len(data):
         await trio.lowlevel.checkpoint()
         return
+    if behind is not None:
+        behind()
     gateway = session.gateway
     pace = Pace(gateway.edge.http_min_rate, gateway.edge.http_min_rate_grace)
     now = trio.current_time()
@@ -311,21 +316,34 @@ class _Relay:
         session = self._session
         gateway = session.gateway
         body, last = reply.body, reply.last
-        while True:
-            if chunked:
+        spool: Spool | None = None
+
+        def read_ahead() -> None:
+            nonlocal spool, read
+            if spool is None and not last and self._request.complete:
+                spool = gateway.spools.begin(read, reply.flags, reply.head, self._exchange.end)
+                if spool is not None:
+                    read = spool.read
+
+        try:
+            while True:
+                if chunked:
+                    if body:
+                        body = encode_chunk(body)
+                    if last:
+                        body += LAST_CHUNK
+                if start:
+                    body = start + body
+                    start = b""
                 if body:
-                    body = encode_chunk(body)
+                    await _send(session, body, read_ahead)
                 if last:
-                    body += LAST_CHUNK
-            if start:
-                body = start + body
-                start = b""
-            if body:
-                await _send(session, body)
-            if last:
-                return
-            session.deadline = gateway.now + gateway.options.http_timeout
-            body, last = await read()
+                    return
+                session.deadline = gateway.now + gateway.options.http_timeout
+                body, last = await read()
+        finally:
+            if spool is not None:
+                await spool.close()
 
     async def _tunnel(self, head: bytes, backend: tunnel.Side) -> None:
         """Open the WebSocket; returns when it has ended."""

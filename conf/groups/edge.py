@@ -100,6 +100,19 @@ class EdgeOptions:
         help="Ask for a worker when a request's body is complete, or this much of it has come; "
         "0: at once.",
     )
+    http_response_buffer: int = option(
+        16 << 20,
+        kind=Kind.BYTES,
+        ours=True,
+        help="Take an answer of up to this size off its worker's hands when the client is slow to "
+        "take it, into a temporary file; 0: the worker waits.",
+    )
+    http_response_buffers: int = option(
+        1 << 30,
+        kind=Kind.BYTES,
+        ours=True,
+        help="The same for all clients of a gateway process together.",
+    )
     https_hsts: str | None = option(
         None,
         kind=Kind.TEXT,

@@ -13,9 +13,9 @@ from h2.errors import ErrorCodes
 
 from uwgate.conf.errors import BackendError, ClientError, NoNodeError
 from uwgate.gateways import tunnel
-from uwgate.gateways.compression import Read
 from uwgate.gateways.exchange import BodySource, Exchange
 from uwgate.gateways.relay import first_error
+from uwgate.gateways.spool import Read, Spool
 from uwgate.gateways.states import State
 from uwgate.gateways.wire.lease import ENCODING, NO_BODY, TUNNEL
 
@@ -95,13 +95,26 @@ async def _respond(
     stream.start_response(flags, head, size, end=False)
     if not body:
         stream.connection.schedule()  # the client may be waiting for the head
-    while True:
-        if body or last:
-            await stream.send(body, end=last)
-        if last:
-            return
-        stream.touch()
-        body, last = await read()
+    spool: Spool | None = None
+
+    def read_ahead() -> None:
+        nonlocal spool, read
+        if spool is None and not last and nursery is None:
+            spool = gateway.spools.begin(read, flags, head, exchange.end)
+            if spool is not None:
+                read = spool.read
+
+    try:
+        while True:
+            if body or last:
+                await stream.send(body, end=last, behind=read_ahead)
+            if last:
+                return
+            stream.touch()
+            body, last = await read()
+    finally:
+        if spool is not None:
+            await spool.close()
 
 
 async def _tunnel(stream: Stream, head: bytes, backend: tunnel.Side) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import math
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import trio
@@ -164,16 +165,21 @@ class Stream:
         if end:
             self.finish()
 
-    async def send(self, data: bytes, *, end: bool) -> None:
+    async def send(
+        self, data: bytes, *, end: bool, behind: Callable[[], None] | None = None
+    ) -> None:
         """Send a piece of the body; returns when all of it is in frames.
 
-        Cancelling loses what is not.
+        ``behind`` is called when there is no room for all of it yet. Cancelling loses what is
+        not in frames.
         """
         if self.state is State.CLOSED:
             await trio.sleep_forever()  # ``cancel`` has cancelled us
         self._sent = trio.Event()
         self._offer(data, end=end)
         self.connection.flush()
+        if behind is not None and not self._sent.is_set():
+            behind()
         await self._sent.wait()
 
     def open_tunnel(self, head: bytes) -> None:

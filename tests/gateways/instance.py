@@ -89,6 +89,7 @@ def start_of(
     """What the master would hand over."""
     name = door.getsockname()
     options.setdefault("http_body_buffer", 0)  # bodies are forwarded as they come
+    options.setdefault("http_response_buffer", 0)  # and so are responses
     settings = Settings(
         http=HttpOptions(**{key: options[key] for key in options.keys() - EDGE}),
         edge=EdgeOptions(**{key: options[key] for key in options.keys() & EDGE}),
