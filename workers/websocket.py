@@ -77,16 +77,17 @@ class Carrier(Protocol):
 
 
 class WebSocket:
-    """One open WebSocket. ``sent`` counts the bytes of messages.
+    """One open WebSocket. ``name`` is the client's; ``sent`` counts the bytes of messages.
 
     Every method raises WebSocketClosed when it has ended, before or meanwhile.
     """
 
-    def __init__(self, connection: Carrier, worker: Worker) -> None:
+    def __init__(self, connection: Carrier, worker: Worker, name: str) -> None:
         options = worker.settings.workers
         self.sent = 0
         self._connection = connection
         self._worker = worker
+        self._name = name
         self._reader = MessageReader(options.websocket_max_size << 10)
         self._reader.feed(connection.buffer)  # the client did not wait for the handshake
         connection.buffer = b""
@@ -138,7 +139,7 @@ class WebSocket:
                     return message.data
                 self._control(message)
         except FrameError as error:
-            say(f"WebSocket closed ({error.code:d}): {error}")
+            say(f"{self._name}: WebSocket closed ({error.code:d}): {error}")
             self._broken = True
             self._close(error.code, str(error))
             raise WebSocketClosed(self._end) from error
@@ -274,7 +275,7 @@ def open_websocket(
         connection.open_tunnel(head.text)
     except OSError as error:
         raise WebSocketClosed(str(error)) from error
-    return WebSocket(connection, slot.worker)
+    return WebSocket(connection, slot.worker, _get(environ, "REMOTE_ADDR"))
 
 
 def _answer(environ: Environ, key: str, origin: str, protocol: str) -> Head:

@@ -247,6 +247,7 @@ def test_who_breaks_the_protocol_is_told_so(
     with connect(instance, role) as client:
         client.sock.sendall(frame)
         assert client.closing() == (code, True)
+    instance.wait_log(f"127.0.0.1: WebSocket closed ({code:d}): ")
     with connect(instance, role) as client:
         client.text("alive")
         assert client.receive() == (TEXT, b"alive")
