@@ -150,6 +150,8 @@ class Stream:
 
     def send_continue(self) -> None:
         """Tell the client to send the body that it holds back."""
+        if self.has_started:
+            return
         self.connection.protocol.send_head(self.number, CONTINUE, interim=True)
         self.connection.schedule()
 

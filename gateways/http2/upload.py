@@ -121,7 +121,8 @@ class Upload:
 
     def drop(self) -> None:
         """Nobody takes what is here: the other streams may use its room."""
-        self._take()
+        self._stream.connection.protocol.took(self._stream.number, len(self._buffer))
+        self._buffer.clear()
 
     def _take(self) -> bytes:
         stream = self._stream
@@ -131,9 +132,11 @@ class Upload:
             connection = stream.connection
             connection.protocol.took(stream.number, len(data))
             self._taken += len(data)
-            if self._taken >= self._window and len(data) <= self._window // 2 and not self.ended:
+            is_empty = len(data) <= self._window // 2  # when it was taken, more or less
+            if self._taken >= self._window and is_empty and not self.ended:
                 self._taken = 0
-                self._window += connection.grow(stream.number, self._window)
+                if stream.state is not State.CLOSED:
+                    self._window += connection.grow(stream.number, self._window)
             connection.schedule()
         return data
 

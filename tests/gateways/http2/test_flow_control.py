@@ -8,10 +8,12 @@ import trio.testing
 
 from tests.gateways.http2.client import (
     DATA,
+    ENABLE_PUSH,
     FLOW_CONTROL_ERROR,
     INITIAL_WINDOW_SIZE,
     PADDED,
     PING,
+    PROTOCOL_ERROR,
     RST_STREAM,
     WINDOW_UPDATE,
     Http2Client,
@@ -310,3 +312,19 @@ async def test_a_client_that_waits_for_continue_gets_it_when_the_worker_reads() 
         assert await lease.exactly(5) == b"hello"
         await lease.answer()
         assert (await client.response(1)).status == 200
+
+
+async def test_an_upload_whose_connection_breaks_a_rule_is_given_up() -> None:
+    async with talking() as talk:
+        client = talk.client
+        await upload(client, 1)
+        lease = await talk.workers.accept()
+        await lease.packet()
+        await lease.frame(wire.TAKEN)
+        for _ in range(4):
+            await client.data(1, bytes(16000))
+            await lease.chunks_of(16000)
+        # The next bytes would make the window grow, if they were taken.
+        await client.send(frame(DATA, 0, 1, bytes(16000)) + settings((ENABLE_PUSH, 2)))
+        assert await client.ended_with() == PROTOCOL_ERROR
+        assert await lease.is_closed_after(b"")
