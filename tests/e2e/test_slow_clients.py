@@ -19,10 +19,12 @@ SECONDS = 6  # of each attack
 QUIET = 2.0  # seconds before it
 PATIENCE = 1.0  # seconds; a held-up request would take as long as the attack
 COLOUR = re.compile(r"\x1b\[[\d;]*[A-Za-z]")
+READING = ("-X", "-n", "1", "-w", "1", "-y", "16", "-z", "5", "-k", "5", "-u")
 ATTACKS = {
     "slow headers": ("-H", "-i", "1", "-u", "{}/"),
     "slow bodies": ("-B", "-i", "1", "-s", "8192", "-x", "10", "-u", "{}/receive"),
-    "slow reading": ("-X", "-n", "1", "-w", "1", "-y", "16", "-z", "5", "-k", "5", "-u", "{}/text"),
+    "slow reading": (*READING, "{}/text"),
+    "slow reading of much": (*READING, "{}/much"),
 }
 
 

@@ -116,6 +116,11 @@ def text(environ):
     return [b"All work and no play makes Jack a dull boy.\n" * 5000]
 
 
+def much(environ):
+    """Far more than sockets hold: 2 MB."""
+    return text(environ) * 9
+
+
 def let_go_on(environ):
     more.put(None)
     return [b"ok"]
@@ -132,5 +137,6 @@ SITE = {
     "/stream": ("text/plain", stream),
     "/events": ("text/event-stream", events),
     "/text": ("text/plain", text),
+    "/much": ("text/plain", much),
     "/more": ("text/plain", let_go_on),
 }
