@@ -25,6 +25,7 @@ log = logging.getLogger("uwgate.http")
 
 MEMORY = 262144  # bytes of a spool in memory; beyond them a file
 PIECE = 65536  # bytes read from a spool at a time
+FULL_PAUSE = 0.1  # seconds between two looks whether other spools have left room
 _LENGTH = re.compile(rb"\r\ncontent-length: *([0-9]+)", re.IGNORECASE)
 
 
@@ -36,8 +37,8 @@ class Spools:
     """
 
     def __init__(self, each: int, all: int, nursery: trio.Nursery) -> None:
+        self.free = all
         self._each = each
-        self._free = all
         self._nursery = nursery
 
     def begin(self, read: Read, flags: int, head: bytes, done: Callable[[], None]) -> Spool | None:
@@ -49,29 +50,28 @@ class Spools:
         size = self._each
         if flags & LENGTH and (match := _LENGTH.search(head)) is not None:
             size = int(match[1])
-        if not size or size > min(self._each, self._free):
+        if not size or size > self._each or self.free <= 0:
             return None
-        self._free -= size
         spool = Spool(self, size, read, done)
         self._nursery.start_soon(spool.fill)
         return spool
 
-    def returned(self, size: int) -> None:
-        """A spool has ended."""
-        self._free += size
-
 
 class Spool:
-    """The rest of one response, between the task that reads it and the one that sends it."""
+    """The rest of one response, between the task that reads it and the one that sends it.
 
-    def __init__(self, spools: Spools, limit: int, read: Read, done: Callable[[], None]) -> None:
+    A ring of at most ``size`` bytes, which takes no more than it has held at a time.
+    """
+
+    def __init__(self, spools: Spools, size: int, read: Read, done: Callable[[], None]) -> None:
         self._spools = spools
-        self._limit = limit
+        self._size = size
         self._source = read
         self._done = done
         self._file: IO[bytes] = tempfile.SpooledTemporaryFile(MEMORY)  # noqa: SIM115  see close
-        self._taken = 0  # bytes of the file that the client's side has
-        self._filled = 0  # bytes of it that were written
+        self._taken = 0  # bytes that went out, since the ring was empty
+        self._filled = 0  # bytes that came in
+        self._used = 0  # bytes of the file
         self._ended = False
         self._failure: BackendError | None = None
         self._moved = trio.Event()
@@ -80,13 +80,13 @@ class Spool:
 
     async def fill(self) -> None:
         """Read until the end. Runs as a task of its own, until ``close``."""
+        last = False
         try:
             with self._scope:
-                while not self._ended:
-                    while self._filled - self._taken >= self._limit:
-                        await self._moved.wait()
-                    data, self._ended = await self._source()
-                    self._put(data)
+                while not last:
+                    data, last = await self._source()
+                    await self._put(data)
+                self._ended = True
         except BackendError as error:
             self._failure = error
         except OSError as error:  # the temporary file: a full disk
@@ -110,13 +110,12 @@ class Spool:
             if self._failure is not None:
                 raise self._failure
             await self._moved.wait()
-        self._file.seek(self._taken)
-        data = self._file.read(min(PIECE, self._filled - self._taken))
+        at = self._taken % self._size
+        self._file.seek(at)
+        data = self._file.read(min(PIECE, self._filled - self._taken, self._size - at))
         self._taken += len(data)
-        if self._taken == self._filled:  # from the start again: nothing grows for ever
+        if self._taken == self._filled:
             self._taken = self._filled = 0
-            self._file.seek(0)
-            self._file.truncate()
         self._wake()
         return data, self._ended and self._taken == self._filled
 
@@ -126,13 +125,27 @@ class Spool:
         with trio.CancelScope(shield=True):  # it stops at once: nobody else may use its source
             await self._stopped.wait()
         self._file.close()
-        self._spools.returned(self._limit)
+        self._spools.free += self._used
 
-    def _put(self, data: bytes) -> None:
-        self._file.seek(self._filled)
-        self._file.write(data)
-        self._filled += len(data)
-        self._wake()
+    async def _put(self, data: bytes) -> None:
+        rest = memoryview(data)
+        while rest:
+            at = self._filled % self._size
+            room = min(self._size - (self._filled - self._taken), self._size - at)
+            if at + room > self._used:  # the file would grow
+                room = min(room, self._used - at + max(self._spools.free, 0))
+            if room <= 0:
+                with trio.move_on_after(FULL_PAUSE):  # others may have left room meanwhile
+                    await self._moved.wait()
+                continue
+            piece, rest = rest[:room], rest[room:]
+            self._file.seek(at)
+            self._file.write(piece)
+            self._filled += len(piece)
+            grown = max(at + len(piece) - self._used, 0)
+            self._used += grown
+            self._spools.free -= grown
+            self._wake()
 
     def _wake(self) -> None:
         moved, self._moved = self._moved, trio.Event()

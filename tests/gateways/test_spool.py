@@ -77,9 +77,34 @@ async def test_an_endless_answer_fills_its_spool_and_no_more() -> None:
 
 
 async def test_all_spools_together_have_a_limit() -> None:
-    async with slow_client(SIZE, http_response_buffers=SIZE - 1) as (_, _, lease):
+    async with slow_client(SIZE, http_response_buffers=MIB) as (instance, client, lease):
         taken = await lease.send_until_blocked(wire.encode_frame(0, b"", PIECE))
         assert taken < SIZE
+        assert instance.gateway.spools.free == 0
+        client.reset()
+
+
+async def test_a_spool_that_is_never_empty_goes_round() -> None:
+    written, read_back = bytearray(), bytearray()
+
+    async def read() -> tuple[bytes, bool]:
+        await trio.lowlevel.checkpoint()
+        piece = b"%d," % len(written) * 500
+        written.extend(piece)
+        return piece, len(written) > 400_000
+
+    async with trio.open_nursery() as nursery:
+        spools = Spools(10_000, MIB, nursery)
+        spool = spools.begin(read, 0, b"", lambda: None)
+        assert spool is not None
+        last = False
+        while not last:
+            piece, last = await spool.read()
+            read_back += piece
+            assert spools.free >= MIB - 10_000
+        await spool.close()
+        assert spools.free == MIB
+    assert read_back == written
 
 
 async def test_a_worker_that_dies_behind_a_spool_breaks_the_answer_off() -> None:
@@ -97,12 +122,12 @@ async def test_a_client_that_goes_frees_its_spool() -> None:
     async with slow_client(SIZE) as (instance, client, lease):
         await hand_over(lease, SIZE)
         await wait_all_tasks_blocked(0.05)
-        assert instance.gateway.spools._free == (1 << 30) - SIZE
+        assert instance.gateway.spools.free < 1 << 30
         client.reset()
         with trio.fail_after(5):
             while instance.gateway._sessions:  # noqa: ASYNC110  they tell nobody
                 await trio.sleep(0.05)
-        assert instance.gateway.spools._free == 1 << 30
+        assert instance.gateway.spools.free == 1 << 30
 
 
 async def test_a_spool_gives_back_what_was_put_into_it_in_order() -> None:
