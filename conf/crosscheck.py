@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
+from uwgate.conf import tls
 from uwgate.conf.address import Address, AddressKind, parse_listen
+from uwgate.conf.errors import ConfigError
 from uwgate.conf.pair import Place
 
 if TYPE_CHECKING:
@@ -15,18 +17,67 @@ if TYPE_CHECKING:
 LISTENING = (
     ("sockets", "shared_socket"),
     ("http", "http"),
+    ("https", "https"),
+    ("https", "https2"),
+    ("https", "http_to_https"),
     ("sockets", "socket"),
     ("sockets", "uwsgi_socket"),
     ("sockets", "http_socket"),
     ("sockets", "http11_socket"),
 )
 
+# Where an address is a part of the value.
+ADDRESS_OF: dict[str, Callable[[str], str]] = {
+    "https": lambda text: tls.parse_https(text).address,
+    "https2": lambda text: tls.parse_https2(text).address,
+    "http_to_https": lambda text: tls.parse_redirect(text).address,
+}
+
+NAME_OF: dict[str, Callable[[str], str]] = {
+    "sni": lambda text: tls.parse_sni(text)[0],
+    "sni_regexp": lambda text: tls.parse_sni_regexp(text)[0],
+}
+
 Places = Mapping[tuple[str, str], list[Place]]
 
 
 def crosscheck(settings: Settings, places: Places) -> list[str]:
     """What is wrong with options that are right each by itself."""
-    return [*_shared_sockets(settings, places), *_twice(settings, places)]
+    if problems := _unreadable(settings, places):
+        return problems
+    return [
+        *_shared_sockets(settings, places),
+        *_twice(settings, places),
+        *_names_twice(settings, places),
+    ]
+
+
+def _unreadable(settings: Settings, places: Places) -> list[str]:
+    """Values of TLS options that are made of parts, and are not what they should be."""
+    problems: list[str] = []
+    for field, parse in (ADDRESS_OF | NAME_OF).items():
+        texts = getattr(settings.https, field)
+        for text, place in zip(texts, places.get(("https", field), []), strict=True):
+            try:
+                parse(text)
+            except ConfigError as error:
+                option = field.replace("_", "-")
+                problems.append(f"{place}: {option} = {tls.without_pem(text)}: {error}")
+    return problems
+
+
+def _names_twice(settings: Settings, places: Places) -> list[str]:
+    problems: list[str] = []
+    for field, parse in NAME_OF.items():
+        seen: dict[str, Place] = {}
+        texts = getattr(settings.https, field)
+        for text, place in zip(texts, places.get(("https", field), []), strict=True):
+            name = parse(text)
+            if name in seen:
+                option = field.replace("_", "-")
+                problems.append(f"{place}: {option} = {name}: this name is taken at {seen[name]}")
+            seen[name] = place
+    return problems
 
 
 def _listeners(settings: Settings, places: Places) -> list[tuple[str, Place, Address]]:
@@ -34,7 +85,8 @@ def _listeners(settings: Settings, places: Places) -> list[tuple[str, Place, Add
     for group, field in LISTENING:
         texts = getattr(getattr(settings, group), field)
         for text, place in zip(texts, places.get((group, field), []), strict=True):
-            found.append((field.replace("_", "-"), place, parse_listen(text)))
+            address = ADDRESS_OF[field](text) if field in ADDRESS_OF else text
+            found.append((field.replace("_", "-"), place, parse_listen(address)))
     return found
 
 

@@ -44,6 +44,7 @@ ACCEPTED: dict[str, str] = {
     "log-master-stream": "log lines need no pipe of another kind",
     "log-master-req-stream": "log lines need no pipe of another kind",
     "threaded-logger": "writing the log never holds up a request",
+    "ssl-tmp-dir": "PEM text as the value of a certificate or key needs no folder",
     "http-events": "the gateway takes as many events as there are",
     "autoload": "nothing is loaded at run time",
     "plugin": "the parts that it names are built in",
@@ -61,6 +62,9 @@ SUPERFLUOUS: dict[str, re.Pattern[str]] = {
     "hook-master-start": re.compile(r"unix_signal:(2|3|15)\s+(gracefully_)?kill_(them_all|all)\s*"),
     # Expect: 100-continue is always answered; a number would be a limit for bodies.
     "http-manage-expect": re.compile(r"(?i)|1|true|yes|on"),
+    # Without a cache: tickets are good in every process of this machine.
+    "ssl-sessions-use-cache": re.compile(r"(?i)|1|true|yes|on"),
+    "ssl-session-use-cache": re.compile(r"(?i)|1|true|yes|on"),
 }
 
 # Plugins of uWSGI whose work uwgate does itself, or whose options say so themselves.
@@ -79,7 +83,6 @@ _FOREIGN = "uwgate runs WSGI applications: keep this part on a uWSGI of its own,
 _FILES = "serve files from the application, or from the web server in front"
 _SUPERVISE = "start one uwgate per file, for example as systemd units"
 _SYSTEMD = "let systemd's unit file do it"
-_TLS = "terminate TLS in front of uwgate, for example in nginx or HAProxy"
 _STATS = "read the access log for now"
 _LOGGER = "use logto, or the standard error stream and whatever collects it"
 _TIMER = "use cron or systemd timers"
@@ -116,7 +119,16 @@ NOT_OFFERED: tuple[tuple[re.Pattern[str], str], ...] = tuple(
             _FILES,
         ),
         (r"offload-threads?|.*-post-buffering(-.*)?", "large answers are streamed without it"),
-        (r"https2?|http-to-https|https-.*|suwsgi-socket|ssl-.*|sni.*|ssl-socket", _TLS),
+        (
+            r"ssl-enable-?(3|sslv3|tlsv1)",
+            "remove it: SSLv3, TLS 1.0 and 1.1 are broken; who cannot speak TLS 1.2 needs a "
+            "proxy of its own in front",
+        ),
+        (
+            r"ssl-sessions?-use-cache",
+            "write it without a name: session tickets resume in all processes without a cache",
+        ),
+        (r"https-socket.*|suwsgi-socket|ssl-socket", "use https, which listens in a gateway"),
         (r"(fast|ssl|raw)router.*", "use http with http-to for HTTP; HAProxy or nginx otherwise"),
         (r"forkpty.*|tuntap.*|pty-.*", NO_SUBSTITUTE),
         (

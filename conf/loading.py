@@ -6,14 +6,16 @@ can call it again for a reload and keep what it has when that fails.
 
 from __future__ import annotations
 
+import datetime
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from uwgate.conf import commandline
-from uwgate.conf.crosscheck import crosscheck
+from uwgate.conf.crosscheck import Places, crosscheck
 from uwgate.conf.effective import Builder
 from uwgate.conf.errors import ConfigError
+from uwgate.conf.groups.https import HttpsOptions
 from uwgate.conf.logic import Frame
 from uwgate.conf.pair import COMMAND_LINE, Command, Note, Pair, Place
 from uwgate.conf.reader import PARSERS, Reader
@@ -93,6 +95,8 @@ def load(argv: Sequence[str], environ: Mapping[str, str], *, reloading: bool = F
     settings = builder.build()
     if not reader.problems:
         reader.problems += crosscheck(settings, builder.places)
+    if not reader.problems and settings.https != HttpsOptions():
+        _check_tls(reader, settings, builder.places, environ)
     if reader.problems:
         raise _all_of(reader.problems, reader.notes)
     checking = any(_word(pair) == "check" for pair in line.pairs)
@@ -104,6 +108,17 @@ def load(argv: Sequence[str], environ: Mapping[str, str], *, reloading: bool = F
         show_config=builder.show_config,
         pairs=tuple(reader.pairs),
     )
+
+
+def _check_tls(
+    reader: Reader, settings: Settings, places: Places, environ: Mapping[str, str]
+) -> None:
+    # Here, because cryptography is large, and most have no use for it.
+    from uwgate.conf.tlscheck import check_tls
+
+    problems, notes = check_tls(settings, places, environ, datetime.datetime.now(datetime.UTC))
+    reader.problems += problems
+    reader.notes += notes
 
 
 def _read(reader: Reader, line: commandline.CommandLine, environ: Mapping[str, str]) -> None:

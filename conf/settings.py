@@ -8,6 +8,7 @@ from typing import Any
 
 from uwgate.conf.groups.application import ApplicationOptions
 from uwgate.conf.groups.http import HttpOptions
+from uwgate.conf.groups.https import HttpsOptions
 from uwgate.conf.groups.log import LogOptions
 from uwgate.conf.groups.master import MasterOptions
 from uwgate.conf.groups.sockets import SocketOptions
@@ -25,9 +26,15 @@ class Settings:
     workers: WorkerOptions = field(default_factory=WorkerOptions)
     sockets: SocketOptions = field(default_factory=SocketOptions)
     http: HttpOptions = field(default_factory=HttpOptions)
+    https: HttpsOptions = field(default_factory=HttpsOptions)
     master: MasterOptions = field(default_factory=MasterOptions)
     log: LogOptions = field(default_factory=LogOptions)
     pairs: tuple[tuple[str, str | None], ...] = ()
+
+    @property
+    def speaks_tls(self) -> bool:
+        """Whether any address of the HTTP gateway does."""
+        return bool(self.https.https or self.https.https2)
 
     def to_json(self) -> dict[str, Any]:
         """The settings as JSON values; ``from_json`` reads them back."""
@@ -46,6 +53,7 @@ GROUPS: dict[str, Any] = {
     "workers": WorkerOptions,
     "sockets": SocketOptions,
     "http": HttpOptions,
+    "https": HttpsOptions,
     "master": MasterOptions,
     "log": LogOptions,
 }

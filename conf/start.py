@@ -19,14 +19,18 @@ from uwgate.conf.settings import Settings
 class Listener:
     """A listening socket that a child inherits.
 
-    ``role`` says who serves it: ``http`` (the gateway), ``lease`` (workers, for our own
-    gateways), ``uwsgi``, ``http-socket``, ``http11-socket`` (workers, for others).
+    ``role`` says who serves it: ``http``, ``https`` and ``http-to-https`` (the gateway),
+    ``lease`` (workers, for our own gateways), ``uwsgi``, ``http-socket``, ``http11-socket``
+    (workers, for others).
     ``name`` is the bound address as text (``127.0.0.1:8080``, ``/run/app.sock``).
+    ``endpoint`` is for https the address as its option has it, which finds its certificates,
+    and for http-to-https the port to redirect to, empty for 443.
     """
 
     fd: int
     role: str
     name: str
+    endpoint: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

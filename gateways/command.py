@@ -8,9 +8,11 @@ from uwgate.conf.settings import Settings
 
 
 def gateway_command(settings: Settings, fd: int) -> list[str]:
-    """The words that start a gateway whose ``Start`` is in the memory file ``fd``.
+    """The words that start a gateway, or the keeper of several that speak TLS.
+
+    The ``Start`` is in the memory file ``fd``.
 
     -P: the directory that we were started in may hold a ``trio.py`` or ``queue.py``.
     """
-    del settings
-    return [sys.executable, "-P", "-m", "uwgate.gateways.http", str(fd)]
+    name = "keeper" if settings.speaks_tls else "http"
+    return [sys.executable, "-P", "-m", f"uwgate.gateways.{name}", str(fd)]

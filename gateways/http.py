@@ -10,10 +10,12 @@ import resource
 import select
 import socket
 import sys
+from collections.abc import Callable
 
 import trio
 
 from uwgate.conf.address import parse_backend
+from uwgate.conf.errors import ConfigError
 from uwgate.conf.start import Listener, Start
 from uwgate.gateways import service
 from uwgate.gateways.backends import UwsgiBackends
@@ -21,10 +23,15 @@ from uwgate.gateways.exchange import Exchange
 from uwgate.gateways.lane import Lane
 from uwgate.gateways.lease_exchange import LeaseExchange
 from uwgate.gateways.leases import LeasePool
+from uwgate.gateways.redirect import RedirectSession
 from uwgate.gateways.requests import RequestReader
 from uwgate.gateways.responses import ResponseWriter
 from uwgate.gateways.session import Session
 from uwgate.gateways.states import State
+from uwgate.gateways.tls.connection import TlsSocket
+from uwgate.gateways.tls.material import Material
+from uwgate.gateways.tls.ring import Ring
+from uwgate.gateways.tls.session import TlsSession
 from uwgate.gateways.wire import cgi
 
 log = logging.getLogger("uwgate.http")
@@ -33,23 +40,31 @@ log = logging.getLogger("uwgate.http")
 _PEER = b"\x0b\0REMOTE_ADDR%b\0%b\x0b\0REMOTE_PORT%b\0%b"
 TICK = 0.5  # seconds between two looks at the sessions' deadlines
 RESERVED_DESCRIPTORS = 64  # for everything that is not a client
+ROLES = ("http", "https", "http-to-https")
 ACCEPT_BURST = 32  # connections taken before others get their turn
 EXHAUSTED_PAUSE = 0.1  # seconds without accepting when descriptors or memory have run out
+
+Welcome = Callable[[socket.socket, bytes], Session]  # a client and its packed variables
 
 
 class HttpGateway:
     """One HTTP gateway process.
 
-    Sessions use its attributes: ``options``, ``reader`` and ``writer``, the ``lane``,
+    ``ring`` holds the certificates; None where nothing speaks TLS. Sessions use its
+    attributes: ``options``, ``https`` (options), ``reader`` and ``writer``, the ``lane``,
     ``leases`` (None with ``http-to`` or without workers), the ``nursery`` of their tasks,
-    ``now`` (trio's clock, at most ``TICK`` old) and ``idle_timeout`` (seconds).
+    ``now`` (trio's clock, at most ``TICK`` old), ``idle_timeout`` (seconds) and
+    ``failed_handshakes`` (a count).
     """
 
     nursery: trio.Nursery
 
-    def __init__(self, start: Start) -> None:
+    def __init__(self, start: Start, ring: Ring | None = None) -> None:
         settings = start.settings
         self.options = options = settings.http
+        self.https = settings.https
+        self.failed_handshakes = 0
+        self._ring = ring
         self.reader = RequestReader(options, settings.workers.limit_post)
         self.writer = ResponseWriter(options)
         self.lane = Lane()
@@ -84,7 +99,9 @@ class HttpGateway:
         nursery.start_soon(self.lane.run)
         nursery.start_soon(self._clock)
         self._doors = [
-            Door(self, listener) for listener in self._start.listeners if listener.role == "http"
+            Door(self, listener, self._welcome(listener))
+            for listener in self._start.listeners
+            if listener.role in ROLES
         ]
         try:
             for door in self._doors:
@@ -93,6 +110,33 @@ class HttpGateway:
         finally:
             for door in self._doors:
                 door.close()
+
+    def _welcome(self, listener: Listener) -> Welcome:
+        """How clients of a listener are received."""
+        if listener.role == "http-to-https":
+            port = int(listener.endpoint) if listener.endpoint else None
+            return lambda client, peer: RedirectSession(self, client, peer, port)
+        if listener.role == "https":
+            ring = self._ring
+            assert ring is not None
+            key = listener.endpoint
+            return lambda client, peer: TlsSession(self, client, peer, ring.context(key))
+        return lambda client, peer: Session(self, client, peer)
+
+    def begin_http2(self, sock: TlsSocket, peer: bytes, received: bytes) -> None:
+        """Serve HTTP/2 on a connection that has agreed on it (ALPN, RFC 9113 section 3.2).
+
+        ``peer`` holds its packed variables, ``received`` what was read of it already.
+        """
+        sock.close()
+
+    def renew(self, name: str, material: bytes) -> None:
+        """The certificates of ``name`` have changed: new handshakes get these."""
+        try:
+            if self._ring is not None:
+                self._ring.renew(name, Material.from_bytes(material))
+        except ConfigError as error:
+            log.error("%s: %s; what was served before stays", name, error)
 
     def exchange(self) -> Exchange:
         """An exchange for a request that does not take the lane."""
@@ -104,6 +148,11 @@ class HttpGateway:
         """A new session."""
         self._sessions.add(session)
         session.ready(0)
+
+    @property
+    def is_draining(self) -> bool:
+        """Nobody new comes in; who is here may end what he began."""
+        return self._draining
 
     @property
     def is_full(self) -> bool:
@@ -125,7 +174,7 @@ class HttpGateway:
         self.writer.keeps_alive = False
         self.idle_timeout = idle
         for session in list(self._sessions):
-            if session.state is State.IDLE:
+            if session.state in (State.IDLE, State.HANDSHAKE):
                 session.deadline = min(session.deadline, self.now + idle)
                 if not idle:
                     session.expire()
@@ -177,8 +226,9 @@ class HttpGateway:
 class Door:
     """A listening socket, in the lane."""
 
-    def __init__(self, gateway: HttpGateway, listener: Listener) -> None:
+    def __init__(self, gateway: HttpGateway, listener: Listener, welcome: Welcome) -> None:
         self._gateway = gateway
+        self._welcome = welcome
         self._name = listener.name
         self._sock = socket.socket(fileno=os.dup(listener.fd))
         self._full = False
@@ -221,7 +271,7 @@ class Door:
             client.setblocking(False)
             host, port = peer_of(address)
             peer = self._block + _PEER % (bytes((len(host),)), host, bytes((len(port),)), port)
-            gateway.admit(Session(gateway, client, peer))
+            gateway.admit(self._welcome(client, peer))
 
     def _pause(self) -> None:
         self._gateway.lane.remove(self._sock.fileno())

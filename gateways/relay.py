@@ -56,8 +56,13 @@ async def answer(session: Session, request: Request, exchange: Exchange) -> bool
 
 async def refuse(session: Session, status: int) -> bool:
     """Answer a request that was not understood, and close."""
+    return await dismiss(session, error_page(status))
+
+
+async def dismiss(session: Session, page: bytes) -> bool:
+    """Send a last response, and close; more of the request may be on its way."""
     _enter_response(session)
-    await streams.send_all(session.sock, error_page(status))
+    await streams.send_all(session.sock, page)
     return await linger(session)
 
 
@@ -100,6 +105,8 @@ class ClientBody:
             ClientError: the chunks are malformed (400), or too many (413).
         """
         session, request = self._session, self._request
+        if request.body:  # in the lane already
+            return
         buffer, session.buffer = session.buffer, b""
         if request.length is None:
             self._chunks = ChunkedDecoder()

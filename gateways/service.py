@@ -19,6 +19,7 @@ from uwgate.conf.privileges import drop
 from uwgate.conf.procname import process_title, set_title
 from uwgate.conf.scheduling import prefer_throughput
 from uwgate.conf.start import Start
+from uwgate.gateways.tls import handover
 
 log = logging.getLogger("uwgate.gateway")
 
@@ -38,6 +39,10 @@ class Gateway(Protocol):
 
     async def drained(self) -> None:
         """Return when the last session has ended."""
+        ...
+
+    def renew(self, name: str, material: bytes) -> None:
+        """Use other certificates for ``name`` (gateways/tls/material.py)."""
         ...
 
 
@@ -77,7 +82,7 @@ async def _serve(start: Start, gateway: Gateway) -> None:
         sessions.start_soon(accept)
         sessions.start_soon(_watch_signals)
         await link.send(control.encode("ready"))
-        idle = await _wait_for_order(link, start.life_fd)
+        idle = await _wait_for_order(gateway, link, start.life_fd)
         if idle is not None:
             accepting.cancel()
             gateway.drain(idle)
@@ -86,19 +91,27 @@ async def _serve(start: Start, gateway: Gateway) -> None:
         sessions.cancel_scope.cancel()
 
 
-async def _wait_for_order(link: trio.socket.SocketType, life_fd: int) -> float | None:
+async def _wait_for_order(
+    gateway: Gateway, link: trio.socket.SocketType, life_fd: int
+) -> float | None:
     """Seconds that idle connections have, or None to stop at once."""
     orders: list[float | None] = []
     async with trio.open_nursery() as nursery:
 
         async def listen() -> None:
-            packet = await link.recv(control.MAX_MESSAGE)
-            if not packet:  # the master is gone
-                orders.append(DRAIN_IDLE)
-            else:
-                message = control.decode(packet)
-                stop = message["type"] == "stop"
-                orders.append(None if stop else float(message.get("idle", DRAIN_IDLE)))
+            while not orders:
+                packet, ancillary, _, _ = await link.recvmsg(
+                    control.MAX_MESSAGE, handover.DESCRIPTORS
+                )
+                if not packet:  # who gave orders is gone
+                    orders.append(DRAIN_IDLE)
+                    break
+                message, attachment = handover.open_message(packet, ancillary)
+                if message["type"] == "renew" and attachment is not None:
+                    gateway.renew(str(message["name"]), attachment)
+                else:
+                    stop = message["type"] == "stop"
+                    orders.append(None if stop else float(message.get("idle", DRAIN_IDLE)))
             nursery.cancel_scope.cancel()
 
         async def live() -> None:

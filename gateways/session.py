@@ -26,6 +26,7 @@ from uwgate.gateways.lease_exchange import LeaseExchange
 from uwgate.gateways.leases import NOBODY
 from uwgate.gateways.pages import error_page
 from uwgate.gateways.states import STATUS_OF_TIMEOUT, State
+from uwgate.gateways.streams import Socket
 from uwgate.gateways.wire import http1
 from uwgate.gateways.wire.lease import MAX_QUEUED, MAY_TAKE
 from uwgate.gateways.wire.uwsgi import HEADER, decode_block
@@ -63,7 +64,7 @@ class Session:
         "state",
     )
 
-    def __init__(self, gateway: HttpGateway, sock: socket.socket, peer: bytes) -> None:
+    def __init__(self, gateway: HttpGateway, sock: Socket, peer: bytes) -> None:
         self.gateway = gateway
         self.sock = sock
         self.state = State.IDLE
@@ -101,25 +102,8 @@ class Session:
             return
         if self.state is State.CLOSED or self._scope is not None:
             return
-        limit = self.gateway.reader.limits.head
-        ended = False
         try:
-            # No more than one head is held, whatever a client sends ahead.
-            while len(self.buffer) <= limit:
-                self._more = False
-                try:
-                    data = self.sock.recv(RECEIVE_SIZE)
-                except BlockingIOError:
-                    break
-                if not data:
-                    ended = True
-                    break
-                self.buffer = self.buffer + data if self.buffer else data
-                if len(data) < RECEIVE_SIZE:
-                    # Without an event of its own, what an earlier one told may be still to come.
-                    self._more = not mask and self.is_watched
-                    break
-                self._more = True
+            ended = self._receive(mask)
         except OSError:
             self.close()
             return
@@ -132,6 +116,28 @@ class Session:
             return
         if not self.is_watched and self.state in (State.IDLE, State.HEAD):
             self.watch()
+
+    def _receive(self, mask: int) -> bool:
+        """Put what is there into the buffer; True at the end of what the client sends.
+
+        No more than one head is held, whatever a client sends ahead.
+        """
+        limit = self.gateway.reader.limits.head
+        while len(self.buffer) <= limit:
+            self._more = False
+            try:
+                data = self.sock.recv(RECEIVE_SIZE)
+            except BlockingIOError:
+                return False
+            if not data:
+                return True
+            self.buffer = self.buffer + data if self.buffer else data
+            if len(data) < RECEIVE_SIZE:
+                # Without an event of its own, what an earlier one told may be still to come.
+                self._more = not mask and self.is_watched
+                return False
+            self._more = True
+        return False
 
     def watch(self) -> None:
         """Have the lane tell what the client does; what it has done already counts."""
@@ -168,18 +174,32 @@ class Session:
             log.info("%s: %d: %s", self.name, error.status, error)
             self._leave_lane(relay.refuse, self, error.status)
             return
+        self._begin(request)
+
+    def _begin(self, request: Request) -> None:
+        """Have a request answered."""
+        gateway = self.gateway
         self.state = State.BACKEND
         self.deadline = gateway.now + gateway.options.http_timeout
-        if request.length == 0 and gateway.leases is not None:
+        length = request.length
+        if gateway.leases is not None and length is not None and self._has_body(length):
             block = request.block
-            queueable = len(block) <= MAX_QUEUED_BLOCK
-            self._packet = HEADER.pack(0, len(block), MAY_TAKE if queueable else 0) + block
+            if length:
+                request.body = self.buffer[:length]
+                self.buffer = self.buffer[length:]
+            queueable = len(block) + length <= MAX_QUEUED_BLOCK
+            header = HEADER.pack(0, len(block), MAY_TAKE if queueable else 0)
+            self._packet = header + block + request.body
             self.packet = self._packet if queueable else b""
             gateway.lane.expected += 1
             if gateway.leases.apply(self):
                 self.watch()  # the client may leave meanwhile
         else:
             self._leave_lane(relay.answer, self, request, gateway.exchange())
+
+    def _has_body(self, length: int) -> bool:
+        """Whether the body is there already, and small enough to be sent without waiting."""
+        return not length or (length <= MAX_QUEUED and len(self.buffer) >= length)
 
     # The worker
 

@@ -8,6 +8,7 @@ import enum
 class State(enum.Enum):
     """What a session waits for; it decides what a time-out means."""
 
+    HANDSHAKE = "the TLS handshake"
     IDLE = "the next request"
     HEAD = "the rest of a request head"
     BACKEND = "the backend's answer"

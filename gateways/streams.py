@@ -7,14 +7,37 @@ scope, and in nothing else.
 
 from __future__ import annotations
 
-import socket
+from typing import Protocol
 
 from trio.lowlevel import checkpoint, notify_closing, wait_readable, wait_writable
 
 RECEIVE_SIZE = 65536  # bytes asked for at a time
 
 
-async def receive(sock: socket.socket, size: int = RECEIVE_SIZE) -> bytes:
+class Socket(Protocol):
+    """What is used of a connected, non-blocking socket, or of what behaves like one.
+
+    ``recv`` and ``send`` raise BlockingIOError when they would have to wait.
+    """
+
+    def fileno(self) -> int: ...
+
+    def recv(self, size: int, flags: int = 0, /) -> bytes: ...
+
+    def send(self, data: bytes | memoryview, /) -> int: ...
+
+    def setsockopt(self, level: int, option: int, value: int | bytes, /) -> None: ...
+
+    def shutdown(self, how: int, /) -> None: ...
+
+    def close(self) -> None: ...
+
+
+class SendFirst(BlockingIOError):
+    """Nothing can be received before the socket takes what it has to send (TLS does that)."""
+
+
+async def receive(sock: Socket, size: int = RECEIVE_SIZE) -> bytes:
     """Some bytes, at least one; empty at end of file.
 
     Raises:
@@ -23,11 +46,13 @@ async def receive(sock: socket.socket, size: int = RECEIVE_SIZE) -> bytes:
     while True:
         try:
             return sock.recv(size)
+        except SendFirst:
+            await wait_writable(sock)
         except BlockingIOError:
             await wait_readable(sock)
 
 
-async def send_all(sock: socket.socket, data: bytes) -> None:
+async def send_all(sock: Socket, data: bytes) -> None:
     """Send everything.
 
     Raises:
@@ -43,7 +68,7 @@ async def send_all(sock: socket.socket, data: bytes) -> None:
         await checkpoint()  # two sides that are never slow must not keep others from running
 
 
-async def _send_rest(sock: socket.socket, data: memoryview) -> None:
+async def _send_rest(sock: Socket, data: memoryview) -> None:
     while data:
         await wait_writable(sock)
         try:
@@ -52,7 +77,7 @@ async def _send_rest(sock: socket.socket, data: memoryview) -> None:
             await checkpoint()
 
 
-def close(sock: socket.socket) -> None:
+def close(sock: Socket) -> None:
     """Close, telling trio first: a task that waits on the socket gets ClosedResourceError."""
     notify_closing(sock)
     sock.close()

@@ -14,6 +14,8 @@ from uwgate.sockets import Sockets
 
 SERVED_BY = {
     "http": "HTTP gateway",
+    "https": "HTTPS gateway",
+    "http-to-https": "HTTP gateway, redirects to HTTPS",
     "uwsgi": "workers, uwsgi packets",
     "http-socket": "workers, HTTP",
     "http11-socket": "workers, HTTP/1.1 with keep-alive",

@@ -30,7 +30,8 @@ class Child:
 
     ``settled`` is set when it is ready, has failed or is dead, ``exited`` when it is dead
     and reaped. ``status`` is its exit code then, or minus the signal that killed it.
-    ``workers`` maps the pids of the workers that it reported to their numbers.
+    ``workers`` maps the pids of the workers (a keeper: gateways) that it reported to their
+    numbers.
     """
 
     def __init__(

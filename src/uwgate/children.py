@@ -100,7 +100,7 @@ class Children:
             self._reap_now()
 
     def adopt(self, pids: Iterable[int]) -> list[int]:
-        """Take over the workers of a dead spawner; returns those that still are."""
+        """Take over what a dead spawner or keeper has forked; returns those that still are."""
         adopted = [pid for pid in pids if pid in self._orphans or _parent_of(pid) == os.getpid()]
         for pid in adopted:
             self._orphans.setdefault(pid, trio.Event())
@@ -109,6 +109,8 @@ class Children:
     async def dismiss(self, orphans: Sequence[int], *, mercy: float) -> None:
         """Have orphans finish their requests and exit; SIGKILL after ``mercy`` seconds.
 
+        Workers need the SIGHUP that they get; gateways do it since their keeper died.
+
         If cancelled, they keep running.
         """
         self.signal_orphans(orphans, signal.SIGHUP)
@@ -116,7 +118,7 @@ class Children:
             await self._wait_gone(orphans)
         left = [pid for pid in orphans if pid in self._orphans]
         if left:
-            log.warning("workers %s did not finish in %g s: killed", left, mercy)
+            log.warning("orphaned processes %s did not finish in %g s: killed", left, mercy)
             self.signal_orphans(left, signal.SIGKILL)
             await self._wait_gone(left)
 
@@ -171,7 +173,7 @@ class Children:
         orphan = self._orphans.pop(pid, None)
         if orphan is not None:
             orphan.set()
-            log.info("orphaned worker (pid: %d) %s", pid, describe_status(status))
+            log.info("orphaned process (pid: %d) %s", pid, describe_status(status))
 
 
 def _parent_of(pid: int) -> int | None:

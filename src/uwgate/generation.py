@@ -13,9 +13,9 @@ from dataclasses import dataclass
 import trio
 
 from uwgate import exits
-from uwgate.backoff import Backoff
 from uwgate.child import Child
 from uwgate.children import Children, Command
+from uwgate.conf.backoff import Backoff
 from uwgate.conf.errors import ConfigError
 from uwgate.conf.settings import Settings
 from uwgate.sockets import Sockets
@@ -26,6 +26,8 @@ SPAWNER_START_LIMIT = 600.0  # seconds; imports of large applications take their
 GATEWAY_START_LIMIT = 60.0  # seconds
 PROGRESS_INTERVAL = 10.0  # seconds between log lines while a start takes long
 STOP_LIMIT = 3.0  # seconds a child has to obey SIGTERM
+# There is one of them, which forks what serves.
+SINGLE = ("spawner", "keeper")
 SPARE = 2.0  # seconds on top of a mercy that the child itself keeps as well
 
 
@@ -62,7 +64,7 @@ class Place:
 
     @property
     def name(self) -> str:
-        return "spawner" if self.kind == "spawner" else f"{self.kind} {self.instance}"
+        return self.kind if self.kind in SINGLE else f"{self.kind} {self.instance}"
 
 
 class Generation:
@@ -83,6 +85,7 @@ class Generation:
         self._commands = commands
         self._filled: dict[Place, Child] = {}
         self._orphans: set[int] = set()  # workers whose spawner died, until they are gone too
+        self._orphaned_gateways: set[int] = set()  # they drain since their keeper died
         self._ending = trio.Event()
 
     @property
@@ -99,9 +102,13 @@ class Generation:
         if self.has_spawner:
             await self._wait_ready(self._launch(Place("spawner", 1)), SPAWNER_START_LIMIT)
         if self.sockets.gateway_listeners:
-            places = [Place("http", 1 + one) for one in range(self.settings.http.http_processes)]
-            for gateway in [self._launch(place) for place in places]:
+            for gateway in [self._launch(place) for place in self._gateway_places()]:
                 await self._wait_ready(gateway, GATEWAY_START_LIMIT)
+
+    def _gateway_places(self) -> list[Place]:
+        if self.settings.speaks_tls:  # gateways that share TLS tickets have a common parent
+            return [Place("keeper", 1)]
+        return [Place("http", 1 + one) for one in range(self.settings.http.http_processes)]
 
     def supervise(self, nursery: trio.Nursery) -> None:
         """Keep every place filled from now on, with tasks in ``nursery``."""
@@ -119,9 +126,9 @@ class Generation:
         async with trio.open_nursery() as nursery:
             gateways = [one for place, one in self._filled.items() if place.kind != "spawner"]
             async with trio.open_nursery() as gateway_nursery:
+                mercy = self.settings.master.reload_mercy
                 for child in gateways:
-                    mercy = self.settings.master.reload_mercy
-                    gateway_nursery.start_soon(self._drain_child, child, mercy, idle)
+                    gateway_nursery.start_soon(self._drain_gateway, child, mercy, idle)
                 if not gateways_first:
                     nursery.start_soon(self._drain_workers)
             if gateways_first:
@@ -132,7 +139,7 @@ class Generation:
         self._ending.set()
         for child in self._filled.values():
             child.kill_group()
-        self._children.signal_orphans(self._orphans, signal.SIGKILL)
+        self._children.signal_orphans(self._orphans | self._orphaned_gateways, signal.SIGKILL)
 
     async def _wait_ready(self, child: Child, limit: float) -> None:
         with trio.move_on_after(limit):
@@ -180,6 +187,8 @@ class Generation:
             await child.exited.wait()
             if place.kind == "spawner":
                 self._orphans.update(self._children.adopt(child.workers))
+            elif place.kind == "keeper":
+                self._orphaned_gateways.update(self._children.adopt(child.workers))
             if self._ending.is_set():
                 return
             if child is not buried:
@@ -222,7 +231,7 @@ class Generation:
             child.pid,
             child.describe_exit(),
         )
-        if child.workers and self._orphans:
+        if child.workers and self._orphans and child.name == "spawner":
             log.warning("its workers %s keep serving meanwhile", sorted(self._orphans))
 
     async def _drain_child(self, child: Child, mercy: float, idle: float) -> None:
@@ -242,6 +251,13 @@ class Generation:
             await child.exited.wait()
         child.kill_group()
         await child.exited.wait()
+
+    async def _drain_gateway(self, child: Child, mercy: float, idle: float) -> None:
+        await self._drain_child(child, mercy, idle)
+        # What a keeper has forked is here still only if the keeper was killed.
+        self._orphaned_gateways.update(self._children.adopt(child.workers))
+        if self._orphaned_gateways:
+            await self._children.dismiss(sorted(self._orphaned_gateways), mercy=mercy)
 
     async def _drain_workers(self) -> None:
         mercy = self.settings.workers.worker_reload_mercy

@@ -10,6 +10,7 @@ import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import NamedTuple
 
 from uwgate import identity
 from uwgate.binding import Bound, adopt, bind, bind_lease, relisten, set_permissions
@@ -18,11 +19,13 @@ from uwgate.conf.errors import ConfigError
 from uwgate.conf.groups.sockets import SocketOptions
 from uwgate.conf.settings import Settings
 from uwgate.conf.start import Listener
+from uwgate.conf.tls import parse_https, parse_https2, parse_redirect
 
 SOMAXCONN = Path("/proc/sys/net/core/somaxconn")
 FIRST_SYSTEMD_FD = 3  # sd_listen_fds(3)
 LEASE = "lease"  # the key of the lease socket, which has no address of its own
 ROLE_OF_PROTOCOL = {"uwsgi": "uwsgi", "http": "http-socket", "http11": "http11-socket"}
+GATEWAY_ROLES = ("http", "https", "http-to-https")
 ANY_IPV4 = ("", "0.0.0.0")
 
 
@@ -41,7 +44,7 @@ class Sockets:
     @property
     def gateway_listeners(self) -> tuple[Listener, ...]:
         """What the HTTP gateways accept on."""
-        return self.of("http")
+        return self.of(*GATEWAY_ROLES)
 
     @property
     def worker_listeners(self) -> tuple[Listener, ...]:
@@ -107,19 +110,41 @@ def systemd_descriptors(environ: Mapping[str, str]) -> range:
     return range(FIRST_SYSTEMD_FD, FIRST_SYSTEMD_FD + int(text))
 
 
-def wanted(settings: Settings) -> Iterator[tuple[str, str, str]]:
-    """(option, address, role) of each listener that the settings name, explicit ones first."""
+class Wanted(NamedTuple):
+    """A listener that the settings name. ``endpoint`` is that of ``Listener``."""
+
+    option: str
+    address: str
+    role: str
+    endpoint: str = ""
+
+
+def wanted(settings: Settings) -> Iterator[Wanted]:
+    """Each listener that the settings name, explicit ones first.
+
+    Raises:
+        ConfigError: an address of TLS is malformed.
+    """
     options = settings.sockets
     for text in settings.http.http:
-        yield "http", text, "http"
+        yield Wanted("http", text, "http")
+    for option, texts, parse in (
+        ("https", settings.https.https, parse_https),
+        ("https2", settings.https.https2, parse_https2),
+    ):
+        for address in (parse(text).address for text in texts):
+            yield Wanted(option, address, "https", address)
+    for redirect in map(parse_redirect, settings.https.http_to_https):
+        port = "" if redirect.port is None else str(redirect.port)
+        yield Wanted("http-to-https", redirect.address, "http-to-https", port)
     for text in options.uwsgi_socket:
-        yield "uwsgi-socket", text, "uwsgi"
+        yield Wanted("uwsgi-socket", text, "uwsgi")
     for text in options.http_socket:
-        yield "http-socket", text, "http-socket"
+        yield Wanted("http-socket", text, "http-socket")
     for text in options.http11_socket:
-        yield "http11-socket", text, "http11-socket"
+        yield Wanted("http11-socket", text, "http11-socket")
     for text in options.socket:
-        yield "socket", text, ROLE_OF_PROTOCOL[options.protocol]
+        yield Wanted("socket", text, ROLE_OF_PROTOCOL[options.protocol])
 
 
 class _Binder:
@@ -136,7 +161,7 @@ class _Binder:
         self.previous = previous.bound if previous else {}
         self.owner = identity.socket_owner(settings)
         self.shared = [self._parse("shared-socket", one) for one in options.shared_socket]
-        addresses = [self._parse(option, text) for option, text, _ in wanted(settings)]
+        addresses = [self._parse(option, text) for option, text, *_ in wanted(settings)]
         self.ipv4_ports = {
             one.port
             for one in addresses + self.shared
@@ -151,14 +176,15 @@ class _Binder:
             shared_keys.append(self._key(address))
             self._bind(shared_keys[-1], address, "shared-socket")
             given_by[shared_keys[-1]] = f"shared-socket {position}"
-        for option, text, role in wanted(self.settings):
+        for one in wanted(self.settings):
+            option, text = one.option, one.address
             address = self._resolve_shared(option, self._parse(option, text))
             key = shared_keys[int(text[1:])] if text.startswith("=") else self._key(address)
             if key in self.sockets.bound and not self._may_repeat(key, text):
                 raise ConfigError(f"{option} = {text}: {given_by[key]} has this address already")
             given_by[key] = option
             self._bind(key, address, option)
-            self._add(key, role)
+            self._add(key, one.role, one.endpoint)
         self._serve_systemd(systemd)
         if not self.sockets.listeners:
             raise ConfigError(
@@ -172,8 +198,9 @@ class _Binder:
             self._add(LEASE, LEASE)
 
     def _needs_lease(self) -> bool:
-        http = self.settings.http
-        return bool(http.http) and not http.http_to and self.settings.workers.processes > 0
+        has_gateways = bool(self.sockets.gateway_listeners)
+        has_workers = self.settings.workers.processes > 0
+        return has_gateways and not self.settings.http.http_to and has_workers
 
     def _parse(self, option: str, text: str) -> Address:
         try:
@@ -223,19 +250,21 @@ class _Binder:
                 raise ConfigError(f"{option}: {error}") from error
         self.sockets.bound[key] = bound
 
-    def _add(self, key: str, role: str) -> None:
+    def _add(self, key: str, role: str, endpoint: str = "") -> None:
         bound = self.sockets.bound[key]
         if any(one.fd == bound.socket.fileno() for one in self.sockets.listeners):
             return  # the first mention decides what is spoken there
-        listener = Listener(fd=bound.socket.fileno(), role=role, name=bound.name)
-        self.sockets.listeners.append(listener)
+        fd = bound.socket.fileno()
+        self.sockets.listeners.append(
+            Listener(fd=fd, role=role, name=bound.name, endpoint=endpoint)
+        )
 
     def _take_inherited(self, systemd: Sequence[int]) -> None:
         # Before any socket of our own could get a number that is named but not open.
         origins = dict.fromkeys(systemd, "LISTEN_FDS")
-        named = [*wanted(self.settings)]
-        named += [("shared-socket", one, "") for one in self.options.shared_socket]
-        for option, text, _ in named:
+        named = [(one.option, one.address) for one in wanted(self.settings)]
+        named += [("shared-socket", one) for one in self.options.shared_socket]
+        for option, text in named:
             address = self._parse(option, text)
             if address.kind is AddressKind.FD:
                 origins.setdefault(address.number, f"{option} = {text}")

@@ -212,11 +212,12 @@ def request(
 
 @dataclass
 class Packet:
-    """A uwsgi request."""
+    """A uwsgi request. ``body``: what came with it through the queue."""
 
     modifier1: int
     modifier2: int
     variables: list[tuple[bytes, bytes]]
+    body: bytes = b""
 
     def __getitem__(self, key: bytes) -> bytes:
         return dict(self.variables)[key]
@@ -256,8 +257,8 @@ class Lease(Backend):
         except BlockingIOError:
             return None
         modifier1, size, modifier2 = HEADER.unpack_from(message, 4)
-        assert len(message) == 8 + size
-        return message[:4], Packet(modifier1, modifier2, list(decode_block(message[8:])))
+        variables = list(decode_block(message[8 : 8 + size]))
+        return message[:4], Packet(modifier1, modifier2, variables, message[8 + size :])
 
     async def answer_and_take(self, body: bytes = b"ok") -> Packet:
         """Take a request from the queue, and say so with the answer to the one before."""

@@ -41,7 +41,7 @@ def post(length: int, body: bytes = b"", *lines: bytes) -> bytes:
 async def test_a_small_body_goes_with_its_request() -> None:
     async with running() as instance:
         client, lease, packet = await begin(instance, post(5, b"hello"))
-        assert packet.modifier2 == 0
+        assert packet.modifier2 == wire.MAY_TAKE
         assert packet[b"CONTENT_LENGTH"] == b"5"
         assert await lease.exactly(5) == b"hello"
         await finish(client, lease)

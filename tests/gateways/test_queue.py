@@ -91,18 +91,34 @@ async def test_a_new_worker_is_handed_what_waits_in_the_queue() -> None:
         assert (await first.response()).body == b"zero"
 
 
-async def test_a_request_with_a_body_keeps_its_place() -> None:
+async def test_a_small_body_goes_through_the_queue_with_its_request() -> None:
+    async with running() as instance:
+        first, lease = await begin(instance)
+        post = request(b"POST", b"/1", b"Content-Length: 3", body=b"abc")
+        second = await ask(instance, b"/1", post + request(b"GET", b"/2"))
+        packet = await lease.answer_and_take(b"zero")
+        assert packet[b"CONTENT_LENGTH"] == b"3"
+        assert packet.body == b"abc"
+        assert (await first.response()).body == b"zero"
+        await lease.answer(b"one")
+        assert (await second.response()).body == b"one"
+        assert (await lease.packet())[b"PATH_INFO"] == b"/2"
+        await lease.answer(b"two")
+        assert (await second.response()).body == b"two"
+
+
+async def test_a_request_with_a_large_body_keeps_its_place() -> None:
     async with running() as instance:
         _, lease = await begin(instance)
         await ask(instance, b"/1")
-        post = request(b"POST", b"/2", b"Content-Length: 1", body=b"x")
+        post = request(b"POST", b"/2", b"Content-Length: 9999", body=b"x" * 9999)
         await ask(instance, b"/2", post)
         last = await ask(instance, b"/3")
         assert (await lease.answer_and_take())[b"PATH_INFO"] == b"/1"
         assert await lease.take() is None  # /3 may not overtake /2
         await lease.answer()
         assert (await lease.packet())[b"PATH_INFO"] == b"/2"
-        assert await lease.exactly(1) == b"x"
+        assert await lease.exactly(9999) == b"x" * 9999
         await lease.answer()
         assert (await lease.packet())[b"PATH_INFO"] == b"/3"
         await lease.answer(b"three")

@@ -208,7 +208,7 @@ async def test_a_worker_that_does_not_read_a_body_is_504_and_loses_its_lease(
     hurried_clock: Clock,
 ) -> None:
     async with running(http_timeout=3) as instance:
-        data = request(b"POST", b"/", b"Content-Length: 1", body=b"x")
+        data = request(b"POST", b"/", b"Content-Length: 9999", body=b"x" * 9999)
         client, lease = await begin(instance, data)
         assert (await client.response()).status == 504
         assert await client.is_closed()

@@ -140,7 +140,7 @@ def test_workers_of_a_killed_spawner_serve_until_new_ones_do(
     workers_master.wait_log(r"workers serve again: orphaned workers \[.*\] finish")
     wait_until(lambda: not is_alive(worker), lambda: workers_master.log)
     assert workers_master.ask()["pid"] != worker
-    workers_master.wait_log(r"orphaned worker \(pid: \d+\) exited with status 0", count=2)
+    workers_master.wait_log(r"orphaned process \(pid: \d+\) exited with status 0", count=2)
 
 
 def test_orphans_that_do_not_finish_are_killed(start_master: StartMaster) -> None:
@@ -153,7 +153,7 @@ def test_orphans_that_do_not_finish_are_killed(start_master: StartMaster) -> Non
     )
     master.wait_serving()
     os.kill(master.pids("spawner")[0], signal.SIGKILL)
-    master.wait_log(r"orphaned worker .* killed by signal 9")
+    master.wait_log(r"orphaned process .* killed by signal 9")
 
 
 def test_a_reload_replaces_every_process(gateway_master: RunningMaster) -> None:

@@ -369,8 +369,9 @@ def test_accepted_connections_send_small_answers_at_once(bind: Bind) -> None:
 
 def test_every_listening_option_is_asked_for() -> None:
     one = {"http_socket": ("a",), "http11_socket": ("b",), "uwsgi_socket": ("c",), "socket": ("d",)}
-    names = [text for _, text, _ in wanted(settings_of(sockets=one, http={"http": ("e",)}))]
-    assert sorted(names) == ["a", "b", "c", "d", "e"]
+    tls = {"https": ("f,x,x",), "https2": ("addr=g,cert=x,key=x",), "http_to_https": ("h,443",)}
+    settings = settings_of(sockets=one, http={"http": ("e",)}, https=tls)
+    assert sorted(one.address for one in wanted(settings)) == list("abcdefgh")
 
 
 def test_relative_sockets_are_made_in_the_directory_that_chdir_names(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from uwgate.backoff import LONGEST_PAUSE, Backoff
+from uwgate.conf.backoff import LONGEST_PAUSE, Backoff
 
 
 def test_the_first_death_has_no_pause_and_later_ones_longer_ones() -> None:

@@ -1,0 +1,1 @@
+"""TLS of the gateways: certificates, their contexts, and who may read the keys."""
