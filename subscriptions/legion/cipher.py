@@ -9,16 +9,13 @@ from __future__ import annotations
 import importlib
 import warnings
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.ciphers import Cipher
+from cryptography.hazmat.primitives.ciphers.modes import CBC
 
 from uwgate.conf.errors import ConfigError
 from uwgate.subscriptions.legion.refusal import Reason, Refused
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 # Name: class in the library, bytes of key, bytes of block. The key length is OpenSSL's default
 # for the cipher, which is also what uWSGI uses when the secret is shorter.
@@ -66,7 +63,7 @@ class LegionCipher:
     iv: bytes
     block: int
     padded: bool
-    cipher: Cipher[object] = field(repr=False, compare=False)
+    cipher: Cipher[CBC] = field(repr=False, compare=False)
 
     @property
     def is_padded_key(self) -> bool:
@@ -127,7 +124,7 @@ def make_cipher(text: str) -> LegionCipher:
             algorithm = find("algorithms", class_name)(key)
             mode_class = find("modes", MODES[mode_name])
             mode = mode_class() if mode_name == "ecb" else mode_class(iv)
-            cipher = Cipher(algorithm, mode)
+            cipher: Cipher[CBC] = Cipher(algorithm, mode)  # or any mode, to mypy
             cipher.encryptor()
     except (LookupError, UnsupportedAlgorithm):
         raise ConfigError(
@@ -137,7 +134,7 @@ def make_cipher(text: str) -> LegionCipher:
     return LegionCipher(full, key, iv, block, mode_name in PADDED, cipher)
 
 
-def find(module: str, name: str) -> Callable[..., object]:
+def find(module: str, name: str) -> type:
     """A class of the library, wherever this version of it keeps that.
 
     Raises:
@@ -145,7 +142,8 @@ def find(module: str, name: str) -> Callable[..., object]:
     """
     for home in HOMES:
         try:
-            return getattr(importlib.import_module(home + module), name)  # type: ignore[no-any-return]  # a class
+            found: type = getattr(importlib.import_module(home + module), name)
         except (ImportError, AttributeError):
             continue
+        return found
     raise LookupError(name)

@@ -165,6 +165,7 @@ Action = (
 class Election(Protocol[Message]):
     """The shape of both elections."""
 
+    identity: Identity
     state: State
     term: int
 

@@ -143,7 +143,6 @@ class PromiseElection:
         ):
             return actions
         heard = now if arrived is None else arrived
-        self.term = max(self.term, message.term, message.claim)
         self._release(message)
         if message.dead:
             self._forget(message.sender, actions, said_so=True)
@@ -161,6 +160,8 @@ class PromiseElection:
         if not peer.is_member and peer.echoed > -inf:
             peer.is_member = True
             actions.append(NodeJoined(message.sender))
+        if peer.is_member:  # else this may be a packet from before we started
+            self.term = max(self.term, message.term, message.claim)
         self._count(message)
         self._update(now, wall, actions)
         if message.claim:

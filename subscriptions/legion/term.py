@@ -1,8 +1,8 @@
-"""Terms: the numbers of lordships. Each is higher than those before, and no two nodes share one.
+"""Terms: the numbers of lordships. Each is higher than those before; no two nodes share one.
 
-The upper bits count, and the count is at least the second in which the term was chosen; so terms go on
-rising when all nodes have forgotten the last one. The lower bits are drawn from the node's
-uuid, so two nodes that choose in the same second choose differently.
+The upper bits count, and the count is at least the second in which the term was chosen; so
+terms go on rising when all nodes have forgotten the last one. The lower bits are drawn from the
+node's uuid, so two nodes that choose in the same second choose differently.
 """
 
 from __future__ import annotations

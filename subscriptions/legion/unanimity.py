@@ -232,9 +232,7 @@ class UnanimousElection:
 
     def _candidate(self, now: float) -> tuple[int, bytes]:
         """Whom to count votes for (section 5.3): not an arbiter, not a suspended node."""
-        if self.vote[1] == self._uuid and (
-            not self.identity.valor or now < self._suspended_until
-        ):
+        if self.vote[1] == self._uuid and (not self.identity.valor or now < self._suspended_until):
             return (0, NOBODY)
         return self.vote
 
