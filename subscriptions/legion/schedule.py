@@ -42,7 +42,7 @@ MAX_EVENTS = 200_000  # in one life; more means that nodes answer each other for
 class Scenario:
     """What a life is made of. ``periods`` is how long it lasts, ``faults`` how many there are.
 
-    The last node is an arbiter if ``arbiter``. ``loss``, ``duplicates``: at most this fraction of
+    The last node is an arbiter if ``arbiter``; ``remembers``: nodes keep the highest term in a file. ``loss``, ``duplicates``: at most this fraction of
     the packets; ``delay``: at most this many seconds. Each life draws its own below that.
     """
 
@@ -54,6 +54,7 @@ class Scenario:
     loss: float = 0.3
     duplicates: float = 0.1
     delay: float = 2.0
+    remembers: bool = True
     arbiter: bool = False
     equal_valors: bool = False
     timing: Timing | None = None
@@ -78,7 +79,8 @@ class Findings:
     ``overlaps``: a node acted, or had not cleaned up in time, when another rose. ``late``: a
     stalled lord still had the address then (it may not act any more, but cannot know that while it
     is stalled). ``repeated_terms``, ``fallen_terms``: terms given twice; lower than one before.
-    ``gaps``: without a lord although a majority was up and connected all the time.
+    Without a lord although a majority was up and connected all the time: ``takeovers`` from when
+    there was one, ``starts`` from when that majority came together.
     """
 
     overlaps: list[str] = field(default_factory=list)
@@ -86,7 +88,8 @@ class Findings:
     fallen_terms: int = 0
     late: int = 0
     lords: int = 0
-    gaps: list[float] = field(default_factory=list)
+    takeovers: list[float] = field(default_factory=list)
+    starts: list[float] = field(default_factory=list)
     lordless: float = 0.0
     lasted: float = 0.0
 
@@ -103,6 +106,7 @@ class Node:
         self.up = False
         self.stalled = False
         self.life = 0  # counts starts
+        self.term = 0  # what it has kept over a restart
         self.waiting: list[Message] = []
         self.election: Election[Any]
         self.stamps: Stamps
@@ -148,6 +152,8 @@ class Schedule:
         self._terms: dict[int, bytes] = {}
         self._highest = 0
         self._lordless_since: float | None = None
+        self._had_lord = False
+        self._lost_lord = False
         draw = self.random
         timing = scenario.times
         self._loss = draw.uniform(0, scenario.loss) * draw.choice((0, 1))
@@ -215,7 +221,9 @@ class Schedule:
         quorum = self.scenario.majority
         if self.scenario.mode == "sealed":
             identity = Identity(self.random.randbytes(16), name, node.valor)
-            node.election = PromiseElection(identity, quorum=quorum, timing=timing, now=now)
+            node.election = PromiseElection(
+                identity, quorum=quorum, timing=timing, now=now, term=node.term
+            )
         else:
             identity = Identity(self.random.randbytes(18).hex().encode(), name, node.valor)
             node.stamps = Stamps(timing.skew)
@@ -353,7 +361,7 @@ class Schedule:
         if kind == "kill":
             self._stop(node, lasts)
         elif kind == "leave":
-            if node.election.state not in (*ACTING, State.FALLING):
+            if node.election.state in (State.MEMBER, State.LORD):
                 now = node.clock(self.now)
                 self._act(node, node.election.leave(now, node.wall(self.now)))
             self._stop(node, lasts)
@@ -370,6 +378,8 @@ class Schedule:
     def _stop(self, node: Node, lasts: float) -> None:
         node.up = False
         node.waiting.clear()
+        if self.scenario.remembers:
+            node.term = node.election.term
         self._at(lasts * self.random.choice((0.02, 1)), partial(self._start, node))
 
     def _continue(self, node: Node, life: int) -> None:
@@ -417,11 +427,13 @@ class Schedule:
             self._end_gap()
         elif self._lordless_since is None:
             self._lordless_since = self.now
+            self._lost_lord = self._had_lord
+        self._had_lord = has_lord
 
     def _end_gap(self) -> None:
         if self._lordless_since is not None:
             gap = self.now - self._lordless_since
-            self.findings.gaps.append(gap)
+            (self.findings.takeovers if self._lost_lord else self.findings.starts).append(gap)
             self.findings.lordless += gap
             self._lordless_since = None
 
