@@ -42,8 +42,9 @@ MAX_EVENTS = 200_000  # in one life; more means that nodes answer each other for
 class Scenario:
     """What a life is made of. ``periods`` is how long it lasts, ``faults`` how many there are.
 
-    The last node is an arbiter if ``arbiter``; ``remembers``: nodes keep the highest term in a file. ``loss``, ``duplicates``: at most this fraction of
-    the packets; ``delay``: at most this many seconds. Each life draws its own below that.
+    The last node is an arbiter if ``arbiter``; ``remembers``: nodes keep the highest term in a
+    file. ``loss``, ``duplicates``: at most this fraction of the packets; ``delay``: at most this
+    many seconds. Each life draws its own below that.
     """
 
     mode: str = "sealed"

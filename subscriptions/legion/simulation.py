@@ -169,6 +169,11 @@ def scenario_of(given: argparse.Namespace) -> Scenario:
     return dataclasses.replace(scenario, timing=timing)
 
 
+def show(line: str) -> None:
+    """A line of a trace."""
+    sys.stdout.write(line + "\n")
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """The command. Status 1: something happened that must not."""
     arguments = parser()
@@ -179,7 +184,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         arguments.error(str(error))
     if given.trace:
         for seed in range(given.seed, given.seed + given.schedules):
-            Schedule(seed, scenario, lambda line: sys.stdout.write(line + "\n")).run()
+            Schedule(seed, scenario, show).run()
     report = simulate(scenario, given.seed, given.schedules, make_progress(given.schedules))
     sys.stdout.write("\n".join(report.lines()) + "\n")
     return int(report.has_failed)
