@@ -77,9 +77,9 @@ class Scenario:
 class Findings:
     """What happened in one life; times in seconds.
 
-    ``overlaps``: a node acted, or had not cleaned up in time, when another rose. ``late``: a
-    stalled lord still had the address then (it may not act any more, but cannot know that while it
-    is stalled). ``repeated_terms``, ``fallen_terms``: terms given twice; lower than one before.
+    ``overlaps``: a node acted, or had not cleaned up in time, when another rose. ``late``: a lord
+    that was stalled still had the address then (it may not act any more, but cannot know that
+    while it is stalled, and needs time to clean up after that). ``repeated_terms``, ``fallen_terms``: terms given twice; lower than one before.
     Without a lord although a majority was up and connected all the time: ``takeovers`` from when
     there was one, ``starts`` from when that majority came together.
     """
@@ -113,8 +113,7 @@ class Node:
         self.stamps: Stamps
         self.wake = inf
         self.hooks_fail = False
-        self.cleaning_late = False  # it fell after a stall
-        self.fell_at = 0.0
+        self.cleaning_late = False  # it was stalled before or while it fell
 
     def clock(self, time: float) -> float:
         """What this machine's monotonic clock says."""
@@ -268,7 +267,6 @@ class Schedule:
                 self._rise(node, action.term)
             elif isinstance(action, StepDown):
                 self._say(f"n{node.number} steps down from {action.term}: {action.reason}")
-                node.fell_at = self.now
                 took = self.random.uniform(0, self.scenario.times.release * 0.99)
                 self._at(took, partial(self._fell, node, node.life))
             elif self.trace is not None:
@@ -320,7 +318,7 @@ class Schedule:
                 text = f"{self.now:.4f} n{node.number} acts while n{other.number} does"
                 self._say(text)
                 self.findings.overlaps.append(text)
-            elif other.stalled and other.election.state in ACTING:
+            elif other.election.state in (*ACTING, State.FALLING):
                 self.findings.late += 1
 
     def _rose(self, node: Node, life: int, succeeded: bool) -> None:
@@ -387,11 +385,10 @@ class Schedule:
         if not node.up or node.life != life:
             return
         node.stalled = False
-        state = node.election.state
         self._say(f"n{node.number} goes on")
         self._tick(node)
-        if node.election.state is State.FALLING:
-            node.cleaning_late = state in ACTING or node.cleaning_late
+        # It is no lord any more, but its hooks have not had the time that they were promised.
+        node.cleaning_late = node.election.state is State.FALLING
         if node.election.state in ACTING:
             self._check(node)
         # What came meanwhile, in the order in which it did.
