@@ -143,6 +143,14 @@ class QuorumLost:
 
 
 @dataclass(frozen=True, slots=True)
+class Crowded:
+    """There are so many nodes that ``quorum`` is not more than half: two lords are possible."""
+
+    votes: int
+    quorum: int
+
+
+@dataclass(frozen=True, slots=True)
 class LordChanged:
     """Another node is the lord now, or nobody (None)."""
 
@@ -158,6 +166,7 @@ Action = (
     | NodeLeft
     | QuorumReached
     | QuorumLost
+    | Crowded
     | LordChanged
 )
 

@@ -17,12 +17,12 @@ hear us, that we hear, and that hear a majority themselves.
 from __future__ import annotations
 
 from collections import OrderedDict
-from dataclasses import dataclass
 from math import inf
 
 from uwgate.conf.errors import ConfigError
 from uwgate.subscriptions.legion.election import (
     Action,
+    Crowded,
     Identity,
     Join,
     LordChanged,
@@ -36,31 +36,15 @@ from uwgate.subscriptions.legion.election import (
     StepDown,
     Timing,
 )
-from uwgate.subscriptions.legion.statement import MAX_MEMBERS, Grant, Statement
+from uwgate.subscriptions.legion.peers import Peers
+from uwgate.subscriptions.legion.statement import Grant, Statement
 from uwgate.subscriptions.legion.term import next_term
+from uwgate.subscriptions.legion.voter import Voter
 
 Actions = list[Action[Statement]]
 ACTING = (State.RISING, State.LORD)
 URGENT_GAP = 0.05  # of a period: between two announcements to all that are not due
 RETRY_GAP = 0.25  # of a period: between two questions of a candidate
-
-
-@dataclass(slots=True)
-class Peer:
-    """A node that was heard. It is a member once it has repeated a number of ours."""
-
-    said: Statement
-    heard: float
-    echoed: float = -inf  # when we sent what it has repeated
-    is_member: bool = False
-
-
-@dataclass(slots=True)
-class Promise:
-    """To whom this node is promised, and until when."""
-
-    grant: Grant
-    until: float
 
 
 class PromiseElection:
@@ -92,11 +76,10 @@ class PromiseElection:
         self.scroll = scroll
         self.state = State.OUTSIDE
         self.term = term
-        self.peers: dict[bytes, Peer] = {}
+        self.peers = Peers(timing.tolerance)
         self.lord: bytes | None = None
         self.wish: bytes | None = None
         self._uuid = identity.uuid
-        self._quiet_until = now + timing.tolerance
         self._suspended_until = -inf
         self._sequence = 0
         self._sent: OrderedDict[int, float] = OrderedDict()
@@ -106,9 +89,9 @@ class PromiseElection:
         self._seen_at = -inf  # when the state was last brought up to date
         self._claim = 0
         self._freed = 0
-        self._promise: Promise | None = None
-        self._granted = term  # the highest term that a promise was given in
+        self._voter = Voter(timing.tolerance, quiet_until=now + timing.tolerance, granted=term)
         self._leases: dict[bytes, float] = {}  # of whom are we promised something until when
+        self._crowded_at = now + 2 * timing.tolerance
         self._has_quorum = False
         self._votes = 1
         # A promise of this length, kept by the slowest clock, as the fastest one counts it.
@@ -123,10 +106,8 @@ class PromiseElection:
             return actions
         if self.state in ACTING and now >= self.lease_end():
             self._step_down("not enough nodes have renewed their promise", actions)
-        tolerance = self.timing.tolerance
-        for uuid, peer in list(self.peers.items()):
-            if now >= peer.heard + tolerance:
-                self._forget(uuid, actions, said_so=False)
+        for uuid in self.peers.silent(now):
+            self._forget(uuid, actions, said_so=False)
         self._update(now, wall, actions)
         return actions
 
@@ -135,37 +116,36 @@ class PromiseElection:
     ) -> Actions:
         """Hear what a node says; the inbox has seen to it that it is new."""
         actions: Actions = []
-        peer = self.peers.get(message.sender)
         if (
             self.state is State.GONE
             or message.sender == self._uuid
-            or (peer is not None and message.sequence <= peer.said.sequence)
+            or not self.peers.is_new(message)
         ):
             return actions
-        heard = now if arrived is None else arrived
-        self._release(message)
+        self._voter.hear(message)
         if message.dead:
             self._forget(message.sender, actions, said_so=True)
             self._update(now, wall, actions)
             return actions
+        echoes = [
+            self._sent.get(sequence, -inf)
+            for uuid, sequence in message.echoes
+            if uuid == self._uuid
+        ]
+        heard = now if arrived is None else arrived
+        peer, became_member = self.peers.hear(message, heard, max(echoes, default=-inf))
         if peer is None:
-            if not self._make_room():
-                return actions
-            peer = self.peers[message.sender] = Peer(message, heard)
-        peer.said = message
-        peer.heard = heard
-        for uuid, sequence in message.echoes:
-            if uuid == self._uuid:
-                peer.echoed = max(peer.echoed, self._sent.get(sequence, -inf))
-        if not peer.is_member and peer.echoed > -inf:
-            peer.is_member = True
+            return actions
+        if became_member:
             actions.append(NodeJoined(message.sender))
         if peer.is_member:  # else this may be a packet from before we started
             self.term = max(self.term, message.term, message.claim)
         self._count(message)
         self._update(now, wall, actions)
         if message.claim:
-            self._consider(message, now)
+            # While our own lordship is not over, we are nobody else's.
+            if self.wish == message.sender and self.state not in (*ACTING, State.FALLING):
+                self._voter.consider(message, now)
             if not message.answer:
                 actions.append(Send(self._statement(now, answer=True), message.sender))
         elif (
@@ -217,14 +197,11 @@ class PromiseElection:
             times.append(self.lease_end())
         elif self._claim and self.state is State.MEMBER:
             times.append(self._broadcast_at + RETRY_GAP * period)
-        if self._promise is not None:
-            times.append(self._promise.until)
-        tolerance = self.timing.tolerance
-        later = [self._quiet_until, self._suspended_until]
-        for peer in self.peers.values():
-            times.append(peer.heard + tolerance)
-            later.append(peer.echoed + tolerance)
+        if self._voter.promise is not None:
+            times.append(self._voter.until)
+        times += self.peers.changes(self._seen_at)
         # What these change has been seen by the last tick after them.
+        later = (self._voter.quiet_until, self._suspended_until)
         times += [time for time in later if time > self._seen_at]
         return min(times)
 
@@ -238,35 +215,6 @@ class PromiseElection:
         if not self._claim or len(ends) < self.quorum:
             return -inf
         return ends[self.quorum - 1] - self.timing.release
-
-    # Promises that this node gives.
-
-    def _consider(self, asks: Statement, now: float) -> None:
-        """Give or renew a promise, if we want this candidate and are free."""
-        promise = self._promise
-        if self.wish != asks.sender or now < self._quiet_until:
-            return
-        if self.state in ACTING or self.state is State.FALLING:
-            return  # our own lordship is not over
-        if promise is not None:
-            if promise.grant.candidate != asks.sender or promise.grant.term != asks.claim:
-                return
-        elif asks.claim <= self._granted:
-            return
-        self._granted = asks.claim
-        self._promise = Promise(
-            Grant(asks.sender, asks.claim, asks.sequence), now + self.timing.tolerance
-        )
-
-    def _release(self, said: Statement) -> None:
-        """A candidate that has stopped for good frees those that are promised to it."""
-        promise = self._promise
-        if (
-            promise is not None
-            and promise.grant.candidate == said.sender
-            and (said.dead or said.freed >= promise.grant.term)
-        ):
-            self._promise = None
 
     # Promises that others give to this node.
 
@@ -286,8 +234,7 @@ class PromiseElection:
         self._claim = 0
         self._leases.clear()
         self._urgent = True
-        if self._promise is not None and self._promise.grant.candidate == self._uuid:
-            self._promise = None
+        self._voter.free(self._uuid)
 
     def _step_down(self, reason: str, actions: Actions) -> None:
         self.state = State.FALLING
@@ -298,8 +245,7 @@ class PromiseElection:
 
     def _update(self, now: float, wall: float, actions: Actions) -> None:
         self._seen_at = now
-        if self._promise is not None and now >= self._promise.until:
-            self._promise = None
+        self._voter.expire(now)
         self._see_quorum(now, actions)
         wish = self._best(now)
         if wish != self.wish:
@@ -309,12 +255,13 @@ class PromiseElection:
         self._see_lord(now, actions)
         self._announce(now, actions)
 
-    def _is_linked(self, peer: Peer, now: float) -> bool:
-        """Whether it hears us, as we hear it."""
-        return peer.is_member and now < peer.echoed + self.timing.tolerance
-
     def _see_quorum(self, now: float, actions: Actions) -> None:
-        self._votes = 1 + sum(self._is_linked(peer, now) for peer in self.peers.values())
+        self._votes = 1 + sum(1 for _ in self.peers.linked(now))
+        if self._votes < 2 * self.quorum:
+            self._crowded_at = now + 2 * self.timing.tolerance  # old lives are forgotten by then
+        elif now >= self._crowded_at:
+            self._crowded_at = inf
+            actions.append(Crowded(self._votes, self.quorum))
         has_quorum = self._votes >= self.quorum
         if has_quorum == self._has_quorum:
             return
@@ -331,16 +278,15 @@ class PromiseElection:
         return (
             self.identity.valor > 0
             and self._has_quorum
-            and now >= self._quiet_until
+            and now >= self._voter.quiet_until
             and now >= self._suspended_until
         )
 
     def _best(self, now: float) -> bytes | None:
         """Who should be lord in our view."""
         best = (self.identity.valor, self._uuid) if self._is_candidate(now) else (0, b"")
-        for uuid, peer in self.peers.items():
-            said = peer.said
-            if said.quorate and (said.valor, uuid) > best and self._is_linked(peer, now):
+        for uuid, said in self.peers.linked(now):
+            if said.quorate and (said.valor, uuid) > best:
                 best = (said.valor, uuid)
         return best[1] if best[0] else None
 
@@ -348,10 +294,7 @@ class PromiseElection:
         """Be a candidate, stop being one, rise, or make way for a better one."""
         if self.wish != self._uuid:
             if self.state in ACTING:
-                wishes = 1 + sum(
-                    peer.said.wish == self.wish and self._is_linked(peer, now)
-                    for peer in self.peers.values()
-                )
+                wishes = 1 + sum(said.wish == self.wish for _, said in self.peers.linked(now))
                 if self.wish is not None and wishes >= self.quorum:
                     self._step_down("a node of higher valor can be lord", actions)
             elif self.state is State.MEMBER:
@@ -360,11 +303,12 @@ class PromiseElection:
         if self.state is not State.MEMBER:
             return
         retry = now >= self._broadcast_at + RETRY_GAP * self.timing.period
-        if self._claim and self.term > self._claim and retry:
-            self._abandon()  # somebody knows a higher term: ours is refused
-        if not self._claim and self._promise is None:
+        if self._claim and (
+            not self._voter.is_promised_to(self._uuid) or (retry and self._is_refused(now))
+        ):
+            self._abandon()
+        if not self._claim and self._voter.promise is None:
             self._claim = self.term = next_term(self.term, wall, self._uuid)
-            self._granted = self._claim
             self._promise_self(now)
             self._urgent = True
         if self._claim and self.lease_end() > now:
@@ -372,37 +316,30 @@ class PromiseElection:
             actions.append(Rise(self._claim))
             self._urgent = True
 
+    def _is_refused(self, now: float) -> bool:
+        """Whether a node would choose us, but not in this term: it knows a higher one."""
+        return any(
+            said.wish == self._uuid and said.grant is None and said.term > self._claim
+            for _, said in self.peers.linked(now)
+        )
+
     def _promise_self(self, now: float) -> None:
         """A lord or candidate is promised to itself, from each time that it asks."""
-        tolerance = self.timing.tolerance
-        self._promise = Promise(Grant(self._uuid, self._claim, self._sequence), now + tolerance)
-        self._leases[self._uuid] = now + tolerance * self._shrink
+        self._voter.give(Grant(self._uuid, self._claim, self._sequence), now)
+        self._leases[self._uuid] = now + self.timing.tolerance * self._shrink
 
     def _see_lord(self, now: float, actions: Actions) -> None:
         lord, term = (self._uuid, self._claim) if self.state is State.LORD else (None, 0)
-        for uuid, peer in self.peers.items():
-            said = peer.said
-            if said.acting and said.claim > term and self._is_linked(peer, now):
+        for uuid, said in self.peers.linked(now):
+            if said.acting and said.claim > term:
                 lord, term = uuid, said.claim
         if lord != self.lord:
             self.lord = lord
             actions.append(LordChanged(lord))
 
-    # Members.
-
     def _forget(self, uuid: bytes, actions: Actions, *, said_so: bool) -> None:
-        peer = self.peers.pop(uuid, None)
-        if peer is not None and peer.is_member:
+        if self.peers.forget(uuid):
             actions.append(NodeLeft(uuid, said_so))
-
-    def _make_room(self) -> bool:
-        """Whether one more node may be remembered; strangers make way, members do not."""
-        if len(self.peers) < MAX_MEMBERS:
-            return True
-        strangers = [uuid for uuid, peer in self.peers.items() if not peer.is_member]
-        if strangers:
-            del self.peers[min(strangers, key=lambda uuid: self.peers[uuid].heard)]
-        return bool(strangers)
 
     # What this node says.
 
@@ -427,10 +364,9 @@ class PromiseElection:
         while next(iter(self._sent.values())) < now - 2 * self.timing.tolerance:
             self._sent.popitem(last=False)
         claim = 0 if self.state is State.FALLING else self._claim
-        promise = self._promise
-        if claim and promise is not None and promise.grant.candidate == self._uuid:
+        if claim and self._voter.is_promised_to(self._uuid):
             self._promise_self(now)
-            promise = self._promise
+        self._voter.expire(now)
         return Statement(
             sender=self._uuid,
             sequence=self._sequence,
@@ -442,10 +378,10 @@ class PromiseElection:
             acting=self.state in ACTING,
             freed=self._freed,
             wish=self.wish,
-            grant=promise.grant if promise is not None and now < promise.until else None,
+            grant=self._voter.promise,
             quorate=self._is_candidate(now),
             answer=answer,
             dead=dead,
             scroll=self.scroll,
-            echoes=tuple((uuid, peer.said.sequence) for uuid, peer in self.peers.items()),
+            echoes=self.peers.echoes(),
         )

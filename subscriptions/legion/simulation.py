@@ -15,7 +15,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from uwgate.conf.errors import ConfigError
-from uwgate.subscriptions.legion.schedule import Findings, Scenario, Schedule
+from uwgate.subscriptions.legion.scenario import Findings, Scenario
+from uwgate.subscriptions.legion.schedule import Schedule
 
 BAR = 40  # characters
 MAX_SHOWN = 10  # failures that are printed

@@ -76,12 +76,12 @@ class UnanimousElection:
         self.state = State.OUTSIDE
         self.term = 0
         self.members: dict[bytes, Member] = {}
+        self.ignored = 0  # packets of nodes above MAX_MEMBERS
         self.lord: bytes | None = None
         self.checksum = 0
         self.vote = (0, NOBODY)
         self.lease = max(timing.tolerance - timing.period - 1, timing.tolerance / 2)
         self._uuid = identity.uuid
-        self._began = now
         self._due = now + timing.period
         self._rounds = 0  # uWSGI votes in the second one
         self._seen_at = now
@@ -128,6 +128,7 @@ class UnanimousElection:
         heard = now if arrived is None else arrived
         if message.uuid not in self.members:
             if len(self.members) >= MAX_MEMBERS:
+                self.ignored += 1
                 return actions
             self.members[message.uuid] = Member(message, heard)
             actions.append(NodeJoined(message.uuid))
