@@ -33,11 +33,11 @@ from uwgate.subscriptions.legion.election import (
     Timing,
 )
 from uwgate.subscriptions.legion.packet import NOBODY, Announcement
+from uwgate.subscriptions.legion.term import MAX_SECONDS, TAG_BITS, next_term
 
 Actions = list[Action[Announcement]]
 ACTING = (State.RISING, State.LORD)
 MAX_MEMBERS = 256
-MAX_SECONDS = 1 << 40  # a lord's time stamp above this is not believed
 
 
 @dataclass(slots=True)
@@ -51,8 +51,9 @@ class Member:
 class UnanimousElection:
     """One node of a compatible legion (``election.Election``).
 
-    ``quorum`` 0 is uWSGI's default: a node alone elects itself. ``term`` is the second at which
-    this node became lord, or more where a lord before had more.
+    ``quorum`` 0 is uWSGI's default: a node alone elects itself. The upper bits of ``term`` are the
+    second at which this node became lord, or more where a lord before it announced more; uWSGI's
+    nodes send that second too.
     """
 
     def __init__(
@@ -121,7 +122,7 @@ class UnanimousElection:
         if self.state is State.GONE or message.uuid == self._uuid:
             return actions
         if message.lord < MAX_SECONDS:
-            self.term = max(self.term, message.lord)
+            self.term = max(self.term, message.lord << TAG_BITS)
         if message.dead:
             self._forget(message.uuid, actions, said_so=True)
             return actions  # uWSGI's round ends here, before the election
@@ -150,7 +151,7 @@ class UnanimousElection:
             self._step_down("its lord hook failed", actions)
             return actions
         self.state = State.LORD
-        self._lord_since = self.term
+        self._lord_since = self.term >> TAG_BITS
         self._see_lord(actions)
         # So that an old lord hears of it at once.
         actions.append(Send(self._announcement(wall)))
@@ -263,7 +264,7 @@ class UnanimousElection:
             and now < self.lease_end()
             and not self._has_rival(now)
         ):
-            self.term = max(self.term + 1, min(int(wall), MAX_SECONDS))
+            self.term = next_term(self.term, wall, self._uuid)
             self.state = State.RISING
             actions.append(Rise(self.term))
 
@@ -294,7 +295,8 @@ class UnanimousElection:
         self._due = now
 
     def _see_lord(self, actions: Actions) -> None:
-        lord, since = (self._uuid, self.term) if self.state is State.LORD else (None, 0)
+        is_lord = self.state is State.LORD
+        lord, since = (self._uuid, self._lord_since) if is_lord else (None, 0)
         for uuid, member in self.members.items():
             if since < member.said.lord < MAX_SECONDS:
                 lord, since = uuid, member.said.lord

@@ -159,6 +159,15 @@ def test_two_uwsgi_nodes_and_ours_agree_on_a_lord_and_survive_each_others_death(
     for legion, count in zip(legions, reports, strict=True):
         wait_for(legion.running["ours"], '"action": "Rise"', 2)
         wait_for(legion.running["low"], OURS_ELECTED, count + 1)
+    # And they hear each other's goodbyes.
+    for legion in legions:
+        legion.running.pop("ours").stop(signal.SIGTERM)
+        wait_for(legion.running["low"], "announced its death to Legion ring")
+        legion.start_ours(30)
+    for legion in legions:
+        wait_for(legion.running["ours"], '"action": "NodeJoined"')
+        legion.running.pop("low").stop()
+        wait_for(legion.running["ours"], "said_so=True")
 
 
 @pytest.fixture

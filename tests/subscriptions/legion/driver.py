@@ -4,7 +4,7 @@
 
 The argument: ``port`` to listen on at loopback, ``nodes`` (ports), ``legion``, ``valor``,
 ``quorum``, ``cipher`` (as in ``legion``), ``period``, ``tolerance`` and ``mode``. Prints a JSON
-object for each action but sending.
+object for each action but sending. SIGTERM: it says goodbye and ends.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 import os
 import select
+import signal
 import socket
 import sys
 import time
@@ -91,6 +92,12 @@ class Driver:
         self.socket.setblocking(False)
 
     def run(self) -> None:
+        try:
+            self.serve()
+        except KeyboardInterrupt:
+            self.do(self.election.leave(clock(), time.time()))
+
+    def serve(self) -> None:
         while True:
             wait = max(self.election.next_time() - clock(), 0)
             select.select([self.socket], [], [], wait)
@@ -123,6 +130,7 @@ class Driver:
 
 def main() -> None:
     given = json.loads(sys.argv[1])
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     timing = Timing(period=given["period"], tolerance=given["tolerance"])
     make = SealedNode if given["mode"] == "sealed" else CompatibleNode
     node = make(given, given["valor"], given["quorum"], timing)
