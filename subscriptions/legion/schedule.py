@@ -67,6 +67,11 @@ class Node:
         """What this machine takes for the time of day."""
         return EPOCH + time * self.rate + self.wall_offset
 
+    @property
+    def can_be_lord(self) -> bool:
+        """Whether it is no arbiter, and its lord hooks work."""
+        return self.valor > 0 and not self.hooks_fail
+
     def holds(self) -> bool:
         """Whether it acts as lord, or rightly still cleans up after that."""
         if not self.up or self.stalled:
@@ -311,6 +316,7 @@ class Schedule:
             node.wall_offset += draw.choice((-1, 1)) * draw.choice((0.5, 30, 4000))
         elif kind == "hook":
             node.hooks_fail = True
+            self._at(lasts, partial(setattr, node, "hooks_fail", False))
         else:
             self._cut(node, lasts, one_way=kind == "one-way")
 
@@ -376,10 +382,10 @@ class Schedule:
             self._lordless_since = None
 
     def _is_calm(self) -> bool:
-        """Whether a majority, one of them no arbiter, is up and nothing is cut between them."""
+        """Whether a majority, one of which can be lord, is up and nothing cut between them."""
         running = [n for n in self.nodes if n.life and n.up and not n.stalled]
         if not self._cuts:
-            return len(running) >= self.scenario.majority and any(n.valor for n in running)
+            return len(running) >= self.scenario.majority and any(n.can_be_lord for n in running)
         for node in running:
             side = [
                 other
@@ -387,6 +393,6 @@ class Schedule:
                 if other is node
                 or not {(node.number, other.number), (other.number, node.number)} & self._cuts
             ]
-            if len(side) >= self.scenario.majority and any(n.valor for n in side):
+            if len(side) >= self.scenario.majority and any(n.can_be_lord for n in side):
                 return True
         return False
