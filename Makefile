@@ -38,7 +38,7 @@ $(VENV)/installed: pyproject.toml
 
 $(VENV)/installed-for-tests: pyproject.toml .ci/packages
 	.ci/packages tests "$(BIN)/python"
-	$(BIN)/python -m pip --disable-pip-version-check install --quiet -e '.[dev,peers,yaml,xml]'
+	$(BIN)/python -m pip --disable-pip-version-check install --quiet -e '.[dev,peers,yaml,xml,brotli,zstd]'
 	@touch $@ $(VENV)/installed
 
 run: venv-is-usable  ## serve the demo application
@@ -72,6 +72,8 @@ format: venv-is-usable
 bench: venv-is-usable  ## side by side with the peers
 	@$(MAKE) -s --no-print-directory $(VENV)/installed-for-tests
 	$(BIN)/python -m benchmarks $(ARGS)
+	@[ -n "$(ARGS)" ] || $(BIN)/python -m benchmarks.https
+	@[ -n "$(ARGS)" ] || $(BIN)/python -m benchmarks.http2
 
 clean:
 	rm -rf $(VENV) build dist src/*.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -63,7 +63,8 @@ http {{
 class Contender:
     """A server. ``commands`` gives the programs to start for a port, with a folder of its own.
 
-    ``modes`` are those it is measured in. ``note`` says what a reader has to know.
+    ``modes`` are those it is measured in. ``note`` says what a reader has to know. ``tls``:
+    it speaks HTTPS.
     """
 
     name: str
@@ -71,6 +72,7 @@ class Contender:
     modes: tuple[str, ...]
     commands: Callable[[int, Path], list[list[str]]]
     note: str = ""
+    tls: bool = False
 
 
 def find(program: str) -> str | None:

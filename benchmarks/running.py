@@ -6,6 +6,7 @@ import contextlib
 import os
 import signal
 import socket
+import ssl
 import subprocess
 import tempfile
 import time
@@ -69,7 +70,7 @@ def running(contender: Contender) -> Iterator[Running]:
                 for argv in contender.commands(port, folder):
                     child = _start(argv, folder, sink.fileno())
                     children.append(child)  # at once: the next one may fail to start
-            _wait_until_it_answers(port, children, log)
+            _wait_until_it_answers(port, children, log, tls=contender.tls)
             yield Running(port, [child.pid for child in children])
         finally:
             for child in reversed(children):
@@ -97,10 +98,12 @@ def _start(argv: list[str], folder: Path, log: int) -> subprocess.Popen[bytes]:
         raise NotStarted(str(error)) from error
 
 
-def _wait_until_it_answers(port: int, children: list[subprocess.Popen[bytes]], log: Path) -> None:
+def _wait_until_it_answers(
+    port: int, children: list[subprocess.Popen[bytes]], log: Path, *, tls: bool
+) -> None:
     deadline = time.monotonic() + PATIENCE
     while True:
-        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1) as sock:
+        with contextlib.suppress(OSError), _connect(port, tls=tls) as sock:
             sock.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
             if b" 200 " in sock.recv(64):
                 return
@@ -108,6 +111,16 @@ def _wait_until_it_answers(port: int, children: list[subprocess.Popen[bytes]], l
         if ended or time.monotonic() > deadline:
             raise NotStarted(log.read_text("utf-8", "replace")[-2000:])
         time.sleep(0.05)
+
+
+def _connect(port: int, *, tls: bool) -> socket.socket:
+    sock = socket.create_connection(("127.0.0.1", port), 1)
+    if not tls:
+        return sock
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE  # each contender has made its own
+    return context.wrap_socket(sock)
 
 
 def _end(child: subprocess.Popen[bytes]) -> None:

@@ -113,9 +113,20 @@ def _chain(text: bytes) -> tuple[x509.Certificate, ...]:
         what = "is empty" if not text.strip() else "has no PEM certificate in it"
         raise ConfigError(f"{what}, expected -----BEGIN CERTIFICATE-----")
     try:
-        return tuple(x509.load_pem_x509_certificate(block) for block in blocks)
-    except ValueError as error:
+        return tuple(_certificate(block) for block in blocks)
+    except (ValueError, UnsupportedAlgorithm) as error:
         raise ConfigError(f"holds a broken certificate: {_first_line(error)}") from error
+
+
+def _certificate(block: bytes) -> x509.Certificate:
+    """A certificate whose parts can be read too: parsing leaves most of them for later."""
+    certificate = x509.load_pem_x509_certificate(block)
+    certificate.public_key()
+    certificate.subject.rfc4514_string()
+    certificate.issuer.rfc4514_string()
+    for _ in certificate.extensions:
+        pass
+    return certificate
 
 
 def _private(text: bytes, password: bytes | None) -> PrivateKey:
@@ -151,7 +162,10 @@ def _check_strength(chain: tuple[x509.Certificate, ...]) -> None:
             )
         if one.issuer == one.subject:
             continue  # nobody trusts a root because of its signature
-        algorithm = one.signature_hash_algorithm
+        try:
+            algorithm = one.signature_hash_algorithm
+        except UnsupportedAlgorithm:  # newer than cryptography: none of the weak ones
+            continue
         if algorithm is not None and algorithm.name in WEAK_HASHES:
             raise ConfigError(
                 f"{_subject(one)}: signed with {algorithm.name.upper()}, which is broken; "

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from uwgate.conf.option import Kind, Option, options_of
 from uwgate.conf.pair import Note, Severity
 from uwgate.conf.settings import GROUPS, Settings
+from uwgate.conf.tls import without_pem
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -67,7 +68,7 @@ def _texts(option: Option, value: Any) -> Iterator[str]:
                 yield f"{item:g}"
             case _:
                 # Values are read with their references expanded: what is left stays text.
-                yield str(item).replace("%", "%%").replace("%%(", "%(")
+                yield without_pem(str(item)).replace("%", "%%").replace("%%(", "%(")
 
 
 def _coloured(text: str, colour: str, colours: bool) -> str:

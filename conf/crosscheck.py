@@ -1,7 +1,8 @@
-"""What one option alone cannot show: addresses that clash or refer to nothing."""
+"""What one option alone cannot show: addresses that clash, parts that are not installed."""
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
@@ -37,6 +38,11 @@ NAME_OF: dict[str, Callable[[str], str]] = {
     "sni": lambda text: tls.parse_sni(text)[0],
     "sni_regexp": lambda text: tls.parse_sni_regexp(text)[0],
 }
+# Options of the HTTP gateway that need a package: (field, module, package, extra that brings it).
+OPTIONAL = (
+    ("http_auto_brotli", "brotli", "Brotli", "brotli"),
+    ("http_auto_zstd", "zstandard", "zstandard", "zstd"),
+)
 
 Places = Mapping[tuple[str, str], list[Place]]
 
@@ -48,6 +54,7 @@ def crosscheck(settings: Settings, places: Places) -> list[str]:
     return [
         *_shared_sockets(settings, places),
         *_twice(settings, places),
+        *_not_installed(settings, places),
         *_names_twice(settings, places),
     ]
 
@@ -121,3 +128,12 @@ def _twice(settings: Settings, places: Places) -> list[str]:
             )
         seen[address] = (option, place)
     return problems
+
+
+def _not_installed(settings: Settings, places: Places) -> list[str]:
+    return [
+        f"{place}: {field.replace('_', '-')}: needs {package}: pip install 'uwgate[{extra}]'"
+        for field, module, package, extra in OPTIONAL
+        if getattr(settings.http, field) and importlib.util.find_spec(module) is None
+        for place in places.get(("http", field), [])
+    ]

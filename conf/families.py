@@ -60,8 +60,6 @@ ACCEPTED: dict[str, str] = {
 SUPERFLUOUS: dict[str, re.Pattern[str]] = {
     # The well-known way to a graceful SIGTERM, which uwgate has without it.
     "hook-master-start": re.compile(r"unix_signal:(2|3|15)\s+(gracefully_)?kill_(them_all|all)\s*"),
-    # Expect: 100-continue is always answered; a number would be a limit for bodies.
-    "http-manage-expect": re.compile(r"(?i)|1|true|yes|on"),
     # Without a cache: tickets are good in every process of this machine.
     "ssl-sessions-use-cache": re.compile(r"(?i)|1|true|yes|on"),
     "ssl-session-use-cache": re.compile(r"(?i)|1|true|yes|on"),
@@ -133,7 +131,7 @@ NOT_OFFERED: tuple[tuple[re.Pattern[str], str], ...] = tuple(
         (r"forkpty.*|tuntap.*|pty-.*", NO_SUBSTITUTE),
         (
             r"subscri.*|unsubscribe.*|start-unsubscribed|.*-subscription-.*|.*-resubscribe.*|weight|"
-            r"auto-weight|http-use-.*|http-fallback|http-stud-prefix|http-gracetime|st",
+            r"auto-weight|http-use-.*|http-fallback|http-gracetime|st",
             _SUBSCRIBE,
         ),
         (r"legion.*|.*-legion.*|.*multicast.*", "use keepalived for a service address"),
@@ -199,10 +197,9 @@ NOT_OFFERED: tuple[tuple[re.Pattern[str], str], ...] = tuple(
             _ASYNC,
         ),
         (
-            r"websockets?-.*|http-websockets|http-raw-body|http-manage-.*",
-            "proxy these connections in the web server in front",
+            r"http-manage-rtsp",
+            "RTSP over HTTP is not understood: give the media server an address of its own",
         ),
-        (r".*-proxy-protocol", "pass the client's address in X-Forwarded-For"),
         (
             r"(f?scgi|fastcgi|raw|puwsgi|zeromq|zmq).*|mongrel2|map-socket|http-socket-modifier.|"
             r"cgi.*|php.*|remap-modifier|allowed-modifiers|dumbloop.*",

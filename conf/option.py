@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import enum
+from collections.abc import Callable
 from typing import Any
 
 
@@ -32,6 +33,7 @@ class Option:
 
     ``name`` is hyphenated. ``true_means`` is the number that ``true`` stands for on a
     number option (None: 1). ``value`` says whether the command line wants a value.
+    ``check`` raises ConfigError for a text that the option cannot mean.
     """
 
     name: str
@@ -48,6 +50,7 @@ class Option:
     minimum: float | None = 0
     maximum: float | None = None
     choices: tuple[str, ...] = ()
+    check: Callable[[str], object] | None = None
     ours: bool = False  # not an option of uWSGI
 
 
@@ -65,6 +68,7 @@ def option(
     minimum: float | None = 0,
     maximum: float | None = None,
     choices: tuple[str, ...] = (),
+    check: Callable[[str], object] | None = None,
     ours: bool = False,
 ) -> Any:
     """Declare an option as a dataclass field.
@@ -88,6 +92,7 @@ def option(
                 "minimum": minimum,
                 "maximum": maximum,
                 "choices": choices,
+                "check": check,
                 "ours": ours,
                 "repeatable": isinstance(default, tuple),
             }

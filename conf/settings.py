@@ -7,7 +7,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from uwgate.conf.groups.application import ApplicationOptions
+from uwgate.conf.groups.edge import EdgeOptions
 from uwgate.conf.groups.http import HttpOptions
+from uwgate.conf.groups.http2 import Http2Options
 from uwgate.conf.groups.https import HttpsOptions
 from uwgate.conf.groups.log import LogOptions
 from uwgate.conf.groups.master import MasterOptions
@@ -27,6 +29,8 @@ class Settings:
     sockets: SocketOptions = field(default_factory=SocketOptions)
     http: HttpOptions = field(default_factory=HttpOptions)
     https: HttpsOptions = field(default_factory=HttpsOptions)
+    edge: EdgeOptions = field(default_factory=EdgeOptions)
+    http2: Http2Options = field(default_factory=Http2Options)
     master: MasterOptions = field(default_factory=MasterOptions)
     log: LogOptions = field(default_factory=LogOptions)
     pairs: tuple[tuple[str, str | None], ...] = ()
@@ -54,6 +58,8 @@ GROUPS: dict[str, Any] = {
     "sockets": SocketOptions,
     "http": HttpOptions,
     "https": HttpsOptions,
+    "edge": EdgeOptions,
+    "http2": Http2Options,
     "master": MasterOptions,
     "log": LogOptions,
 }

@@ -5,7 +5,7 @@ https2        ``addr=..,cert=..,key=..[,ciphers=..][,clientca=[!]..]``; a backsl
               next character as it is; ``crt`` is cert, ``client_ca`` is clientca, and spdy has
               no effect
 sni           ``NAME CERTIFICATE,KEY[,CIPHERS[,[!]CLIENT_CA]]``; NAME may be ``*.example.com``
-sni-regexp    the same; NAME is a regular expression, searched in the lower-case name
+sni-regexp    the same; NAME is a regular expression, searched without regard to case
 http-to-https ``ADDRESS[,PORT]``
 
 CERTIFICATE (with its chain), KEY and CLIENT_CA are paths, or PEM text that begins with
@@ -107,6 +107,11 @@ def parse_https2(text: str) -> Endpoint:
             raise ConfigError(f"{name}= is missing, expected at least addr=,cert=,key=")
     rest = [values.get(name, "") for name in ("cert", "key", "ciphers", "clientca")]
     return Endpoint(address=_address(values["addr"]), identity=_identity(rest))
+
+
+def asks_for_spdy(text: str) -> bool:
+    """Whether a value of ``https2`` has the key that means nothing any more."""
+    return any(item.partition("=")[0].strip() == "spdy" for item in _split(text))
 
 
 def parse_sni(text: str) -> tuple[str, Identity]:

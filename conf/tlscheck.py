@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import os
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
@@ -22,6 +23,8 @@ KEYLOG = (
     "ssl-keylog-file is set: whoever reads that file reads every connection; "
     "for debugging only, never with real clients"
 )
+
+SPDY = "https2: spdy= has no effect, SPDY became HTTP/2"
 
 # The part of an option's value that is an identity.
 PARSERS: dict[str, Callable[[str], Identity]] = {
@@ -63,6 +66,10 @@ class _Check:
         for field, parse in PARSERS.items():
             for text, place in self._values(field):
                 self._check_identity(field, parse(text), place, password)
+        self._check_names()
+        for text, place in self._values("https2"):
+            if tls.asks_for_spdy(text):
+                self.notes.append(Note(Severity.NOTE, SPDY, place))
         for field in ("ssl_ciphers", "sni_dir_ciphers"):
             if text := getattr(options, field):
                 self._check_ciphers(field, text, self._place(field))
@@ -75,6 +82,16 @@ class _Check:
         if options.ssl_keylog_file is not None:
             place = self._place("ssl_keylog_file")
             self.notes.append(Note(Severity.WARNING, KEYLOG, place))
+
+    def _check_names(self) -> None:
+        options = self._options
+        for field in ("sni", "sni_regexp", "sni_dir"):
+            if getattr(options, field) and not (options.https or options.https2):
+                text = f"{field.replace('_', '-')} has no effect without https"
+                self.notes.append(Note(Severity.WARNING, text, self._place(field)))
+        if options.sni_dir is not None and not os.path.isdir(options.sni_dir):
+            place = self._place("sni_dir")
+            self.problems.append(f"{place}: sni-dir = {options.sni_dir}: there is no such folder")
 
     def _values(self, field: str) -> Iterator[tuple[str, Place | None]]:
         texts = getattr(self._options, field)

@@ -72,6 +72,8 @@ def parse(option: Option, value: str | None, *, strict: bool, remark: Remark) ->
     if option.choices and value not in option.choices:
         raise ConfigError(f"{value!r} is not one of: {', '.join(option.choices)}")
     _check_text(option, value)
+    if option.check is not None:
+        option.check(value)
     if COMMENT_IN_TEXT.search(value) and option.kind is Kind.PATH:
         remark("what looks like a comment is part of the value; put it on a line of its own")
     if QUOTED.fullmatch(value) and option.name != "log-format":

@@ -5,6 +5,7 @@ Their answer is HTTP text that ends with the connection (spec/uwsgi-protocol.md 
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import logging
 import socket
@@ -18,11 +19,13 @@ from uwgate.conf.address import Address, AddressKind
 from uwgate.conf.errors import BackendError, BackendTimeout, ClientError, NoNodeError
 from uwgate.conf.groups.http import HttpOptions
 from uwgate.gateways import streams
-from uwgate.gateways.exchange import BodySource, Reply, Request
+from uwgate.gateways.exchange import BodySource, Raw, Reply, Request
+from uwgate.gateways.tunnel import SocketSide
 from uwgate.gateways.wire import lease
 from uwgate.gateways.wire.cgi import pack
 from uwgate.gateways.wire.chunked import ChunkedDecoder
 from uwgate.gateways.wire.response import MAX_HEAD, ResponseError, parse_response
+from uwgate.gateways.wire.upgrade import HandshakeError, check_accept
 from uwgate.gateways.wire.uwsgi import HEADER
 
 log = logging.getLogger("uwgate.backends")
@@ -34,17 +37,22 @@ SPOOL_LIMIT = 1 << 30  # bytes of a chunked body at most, where limit-post says 
 
 
 class UwsgiBackends:
-    """A fixed list of backends that take turns."""
+    """A fixed list of backends that take turns; ``limit``: bytes of a body that is collected."""
 
-    def __init__(self, addresses: Sequence[Address], options: HttpOptions, limit: int = 0) -> None:
+    def __init__(
+        self,
+        addresses: Sequence[Address],
+        options: HttpOptions,
+        limit: int = 0,
+        *,
+        adds_forwarded: bool = False,
+    ) -> None:
         self.addresses = list(addresses)
         self.options = options
+        self.adds_forwarded = adds_forwarded  # requests name the client already
         self.spool_limit = limit or SPOOL_LIMIT
         self._next = 0
         self._dead: dict[Address, float] = {}
-
-    def exchange(self) -> UwsgiExchange:
-        return UwsgiExchange(self)
 
     def in_turn(self) -> list[Address]:
         """All backends, the one whose turn it is first, those marked dead last."""
@@ -80,15 +88,8 @@ class UwsgiExchange:
     async def begin(
         self, request: Request, source: BodySource, nursery: trio.Nursery | None
     ) -> Reply:
-        block = request.block
-        if request.length is None:
-            size = await self._collect(request, source)
-            block += pack((("CONTENT_LENGTH", str(size).encode()),))
-        options = self._backends.options
-        packet = HEADER.pack(options.http_modifier1, len(block), options.http_modifier2) + block
+        packet = await self._packet(request, source)
         self._sock = sock = await self._connect()
-        if request.length is not None:
-            packet += request.body
         if request.expects_continue and not request.complete:
             await source.send_continue()
         try:
@@ -98,8 +99,18 @@ class UwsgiExchange:
         if self._spool is not None:
             await self._forward(sock, self._read_spool)
         elif not request.complete and nursery is not None:
-            nursery.start_soon(self._forward, sock, source.read_body)
-        return await self._receive_head(sock, request.method)
+            nursery.start_soon(self._forward_rest, sock, source, request)
+        return await self._receive_head(sock, request)
+
+    async def _packet(self, request: Request, source: BodySource) -> bytes:
+        """What is sent at first: the request, and what has come of its body."""
+        block = request.block
+        if request.length is None and request.raw is None:
+            size = await self._collect(request, source)
+            block += pack((("CONTENT_LENGTH", str(size).encode()),))
+        options = self._backends.options
+        packet = HEADER.pack(options.http_modifier1, len(block), options.http_modifier2) + block
+        return packet if self._spool is not None else packet + request.body
 
     async def _collect(self, request: Request, source: BodySource) -> int:
         """Take in the whole chunked body: a plain backend needs its length first."""
@@ -148,11 +159,19 @@ class UwsgiExchange:
             except OSError:
                 return  # it has read enough; its answer says what it thinks of the request
 
+    async def _forward_rest(
+        self, sock: socket.socket, source: BodySource, request: Request
+    ) -> None:
+        await self._forward(sock, source.read_body)
+        if request.raw is Raw.ENDLESS:
+            with contextlib.suppress(OSError):
+                sock.shutdown(socket.SHUT_WR)  # how else would it know?
+
     async def _read_spool(self) -> bytes:
         assert self._spool is not None
         return self._spool.read(streams.RECEIVE_SIZE)
 
-    async def _receive_head(self, sock: socket.socket, method: bytes) -> Reply:
+    async def _receive_head(self, sock: socket.socket, request: Request) -> Reply:
         buffer = b""
         while True:
             end = buffer.find(b"\r\n\r\n")
@@ -166,12 +185,14 @@ class UwsgiExchange:
                 buffer += data
                 continue
             try:
-                head = parse_response(buffer[:end], method)
+                head = parse_response(buffer[:end], request.method)
             except ResponseError as error:
                 raise BackendError(self._name, str(error), sent=True) from error
             buffer = buffer[end + 4 :]
             if head.status >= 200:
                 break
+            if head.status == 101:
+                return self._open_tunnel(request, head.head, buffer)
         self._left = head.length
         if head.chunked and not head.flags & lease.NO_BODY:
             self._chunks = ChunkedDecoder()
@@ -181,6 +202,21 @@ class UwsgiExchange:
             return Reply(head.flags, head.head, b"", last)
         body, last = await self.read()
         return Reply(head.flags, head.head, body, last)
+
+    def _open_tunnel(self, request: Request, head: bytes, received: bytes) -> Reply:
+        if not request.websocket_key:
+            raise BackendError(self._name, "101, but nobody asked for an upgrade", sent=True)
+        try:
+            check_accept(head, request.websocket_key)
+        except HandshakeError as error:
+            raise BackendError(self._name, str(error), sent=True) from error
+        self._tail = received
+        return Reply(lease.HEAD | lease.TUNNEL, head, b"", last=False)
+
+    @property
+    def side(self) -> SocketSide:
+        assert self._sock is not None
+        return SocketSide(self._sock, self._tail)
 
     async def read(self) -> tuple[bytes, bool]:
         sock = self._sock

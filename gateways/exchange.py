@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
+import enum
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 import trio
+
+from uwgate.gateways.tunnel import Side
+
+
+class Raw(enum.Enum):
+    """How a body passes whose framing is left to the backend."""
+
+    CHUNKS = "with the chunks of the client, checked"
+    ENDLESS = "until the client's end of file"
 
 
 @dataclass(slots=True)
@@ -16,7 +26,9 @@ class Request:
     ``length`` is the size of the whole body in bytes, None when it is chunked; ``complete``
     says that ``body`` is all of it. ``expects_continue``: the client holds the body back until
     it reads 100 Continue. ``minor`` is that of HTTP/1.x; ``keep_alive`` says that the client
-    may send another request.
+    may send another request. ``websocket_key`` is the Sec-WebSocket-Key of a request that asks
+    for a WebSocket (wire.upgrade); then there is no body. ``raw`` goes with a ``length`` of None.
+    ``secure``: it came encrypted.
     """
 
     method: bytes
@@ -28,6 +40,9 @@ class Request:
     expects_continue: bool
     body: bytes = b""
     complete: bool = True
+    websocket_key: bytes = b""
+    raw: Raw | None = None
+    secure: bool = False
 
     def __str__(self) -> str:
         return f"{self.method.decode()} {self.target[:200].decode('latin-1')}"
@@ -36,7 +51,8 @@ class Request:
 class Reply(NamedTuple):
     """The beginning of a response: ``flags`` and ``head`` as in ``wire.lease``.
 
-    ``body`` is what has arrived of the body, ``last`` that there is no more.
+    ``body`` is what has arrived of the body, ``last`` that there is no more. With TUNNEL in
+    ``flags`` the backend has opened a WebSocket; the rest goes through ``Exchange.side``.
     """
 
     flags: int
@@ -85,6 +101,11 @@ class Exchange(Protocol):
         """
         ...
 
+    @property
+    def side(self) -> Side:
+        """The backend's end of a tunnel, after a reply with TUNNEL."""
+        ...
+
     def end(self) -> None:
-        """Free what the exchange holds. Called once, however the exchange went."""
+        """Free what the exchange holds, however it went; again is the same as once."""
         ...

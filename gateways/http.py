@@ -5,30 +5,40 @@ from __future__ import annotations
 import contextlib
 import errno
 import logging
+import math
 import os
+import random
 import resource
 import select
 import socket
 import sys
-from collections.abc import Callable
 
 import trio
 
 from uwgate.conf.address import parse_backend
 from uwgate.conf.errors import ConfigError
+from uwgate.conf.hsts import parse_hsts
 from uwgate.conf.start import Listener, Start
 from uwgate.gateways import service
-from uwgate.gateways.backends import UwsgiBackends
+from uwgate.gateways.arrival import Gate, Welcome
+from uwgate.gateways.backends import UwsgiBackends, UwsgiExchange
+from uwgate.gateways.compression import Compression
+from uwgate.gateways.counters import Counters
 from uwgate.gateways.exchange import Exchange
+from uwgate.gateways.http2.connection import Connection
+from uwgate.gateways.http2.responses import ResponseHeads
+from uwgate.gateways.http_backends import HttpExchange
 from uwgate.gateways.lane import Lane
 from uwgate.gateways.lease_exchange import LeaseExchange
 from uwgate.gateways.leases import LeasePool
+from uwgate.gateways.peer import Crowd, Peer, Peers
 from uwgate.gateways.redirect import RedirectSession
 from uwgate.gateways.requests import RequestReader
 from uwgate.gateways.responses import ResponseWriter
 from uwgate.gateways.session import Session
+from uwgate.gateways.spool import Spools
 from uwgate.gateways.states import State
-from uwgate.gateways.tls.connection import TlsSocket
+from uwgate.gateways.streams import Socket
 from uwgate.gateways.tls.material import Material
 from uwgate.gateways.tls.ring import Ring
 from uwgate.gateways.tls.session import TlsSession
@@ -36,59 +46,70 @@ from uwgate.gateways.wire import cgi
 
 log = logging.getLogger("uwgate.http")
 
-# Two variables whose values are shorter than 256 bytes.
-_PEER = b"\x0b\0REMOTE_ADDR%b\0%b\x0b\0REMOTE_PORT%b\0%b"
 TICK = 0.5  # seconds between two looks at the sessions' deadlines
 RESERVED_DESCRIPTORS = 64  # for everything that is not a client
 ROLES = ("http", "https", "http-to-https")
 ACCEPT_BURST = 32  # connections taken before others get their turn
 EXHAUSTED_PAUSE = 0.1  # seconds without accepting when descriptors or memory have run out
 
-Welcome = Callable[[socket.socket, bytes], Session]  # a client and its packed variables
-
 
 class HttpGateway:
     """One HTTP gateway process.
 
     ``ring`` holds the certificates; None where nothing speaks TLS. Sessions use its
-    attributes: ``options``, ``https`` (options), ``reader`` and ``writer``, the ``lane``,
-    ``leases`` (None with ``http-to`` or without workers), the ``nursery`` of their tasks,
-    ``now`` (trio's clock, at most ``TICK`` old), ``idle_timeout`` (seconds) and
-    ``failed_handshakes`` (a count).
+    attributes: ``options``, ``https`` and ``edge`` (options), ``reader``, ``writer`` and
+    ``compression``, ``counters`` of what was refused, ``peers`` and ``crowd`` (who they are), the
+    ``lane``, ``leases`` (None with ``http-to`` or without workers), ``spools``, the ``nursery`` of
+    their tasks, ``now`` (trio's clock, at most ``TICK`` old) and ``idle_timeout`` (seconds).
     """
 
     nursery: trio.Nursery
+    spools: Spools
 
     def __init__(self, start: Start, ring: Ring | None = None) -> None:
         settings = start.settings
         self.options = options = settings.http
         self.https = settings.https
-        self.failed_handshakes = 0
+        self.options2 = settings.http2
+        self.edge = settings.edge
+        self.counters = Counters()
+        self.peers = Peers(settings.edge)
         self._ring = ring
-        self.reader = RequestReader(options, settings.workers.limit_post)
-        self.writer = ResponseWriter(options)
+        self.reader = RequestReader(
+            options, settings.workers.limit_post, settings.edge, self.counters
+        )
+        hsts = parse_hsts(settings.edge.https_hsts) if settings.edge.https_hsts else None
+        self.writer = ResponseWriter(options, hsts)
+        self.compression = Compression(options)
+        self.http2_heads = ResponseHeads(options, hsts)
         self.lane = Lane()
         self.leases: LeasePool | None = None
         self.idle_timeout = options.http_keepalive
+        self.closes_tunnels = False  # tunnels would have to be closed as soon as they are open
         self.now = 0.0
         self._start = start
         self._draining = False
         self._sessions: set[Session] = set()
+        self._connections: set[Connection] = set()  # of HTTP/2
         self._empty = trio.Event()  # draining, and the last session has ended
         self._doors: list[Door] = []
         self._backends = UwsgiBackends(
             [parse_backend(text) for text in options.http_to],
             options,
             settings.workers.limit_post,
+            adds_forwarded=settings.edge.http_add_forwarded,
         )
         soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
         # A request to a plain backend takes a second descriptor.
         possible = (soft - RESERVED_DESCRIPTORS) // (2 if options.http_to else 1)
         self._most = min(options.http_max_connections or possible, possible)
+        self.crowd = Crowd(settings.edge.http_client_connections or max(self._most // 4, 1))
 
     async def serve(self, nursery: trio.Nursery) -> None:
         """Accept on every http listener until cancelled."""
         self.nursery = nursery
+        edge = self.edge
+        self.spools = Spools(edge.http_response_buffer, edge.http_response_buffers, nursery)
         self._tick()
         settings = self._start.settings
         slots = settings.workers.processes * settings.workers.threads
@@ -123,13 +144,6 @@ class HttpGateway:
             return lambda client, peer: TlsSession(self, client, peer, ring.context(key))
         return lambda client, peer: Session(self, client, peer)
 
-    def begin_http2(self, sock: TlsSocket, peer: bytes, received: bytes) -> None:
-        """Serve HTTP/2 on a connection that has agreed on it (ALPN, RFC 9113 section 3.2).
-
-        ``peer`` holds its packed variables, ``received`` what was read of it already.
-        """
-        sock.close()
-
     def renew(self, name: str, material: bytes) -> None:
         """The certificates of ``name`` have changed: new handshakes get these."""
         try:
@@ -142,12 +156,28 @@ class HttpGateway:
         """An exchange for a request that does not take the lane."""
         if self.leases is not None:
             return LeaseExchange(self.leases)
-        return self._backends.exchange()
+        kind = HttpExchange if self.options.http_backend_http else UwsgiExchange
+        return kind(self._backends)
 
     def admit(self, session: Session) -> None:
         """A new session."""
         self._sessions.add(session)
+        self.crowd.enter(session.peer.group)
+        if self._draining:
+            session.deadline = min(session.deadline, self.now + self.idle_timeout)
         session.ready(0)
+
+    def begin_http2(self, sock: Socket, peer: Peer, received: bytes = b"") -> None:
+        """Speak HTTP/2 with a client from now on.
+
+        ``sock`` is not in the lane; ``received`` is what has been read from it already.
+        """
+        connection = Connection(self, sock, peer, received)
+        self._connections.add(connection)
+        self.crowd.enter(peer.group)
+        if self._draining:
+            connection.drain(self.idle_timeout)  # it may ask once
+        connection.ready(0)
 
     @property
     def is_draining(self) -> bool:
@@ -157,12 +187,27 @@ class HttpGateway:
     @property
     def is_full(self) -> bool:
         """No more connections may come in for now."""
-        return len(self._sessions) >= self._most
+        return len(self._sessions) + len(self._connections) >= self._most
+
+    def lifetime_end(self) -> float:
+        """When a connection that begins now is to end; not all that began together at once."""
+        lifetime = self.edge.http_connection_lifetime
+        return self.now + lifetime * random.uniform(0.9, 1.1) if lifetime else math.inf
 
     def forget(self, session: Session) -> None:
-        """A session has closed its connection."""
+        """A session has closed its connection, or handed it over."""
         self._sessions.discard(session)
-        if self._draining and not self._sessions:
+        self.crowd.leave(session.peer.group)
+        self._look_if_empty()
+
+    def forget_http2(self, connection: Connection) -> None:
+        """An HTTP/2 connection was closed."""
+        self._connections.discard(connection)
+        self.crowd.leave(connection.peer.group)
+        self._look_if_empty()
+
+    def _look_if_empty(self) -> None:
+        if self._draining and not self._sessions and not self._connections:
             self._empty.set()
 
     def drain(self, idle: float) -> None:
@@ -173,13 +218,19 @@ class HttpGateway:
         self._draining = True
         self.writer.keeps_alive = False
         self.idle_timeout = idle
+        # When nobody comes after us, clients had better go and look for somebody else now. After
+        # a reload they may stay until reload-mercy is over (service.py).
+        self.closes_tunnels = not idle
         for session in list(self._sessions):
-            if session.state in (State.IDLE, State.HANDSHAKE):
+            if session.state in (State.PROXY, State.HANDSHAKE, State.IDLE):
                 session.deadline = min(session.deadline, self.now + idle)
                 if not idle:
                     session.expire()
-        if not self._sessions:
-            self._empty.set()
+            elif session.state is State.TUNNEL and self.closes_tunnels:
+                session.expire()
+        for connection in list(self._connections):
+            connection.drain(idle)
+        self._look_if_empty()
 
     async def drained(self) -> None:
         """Return when the last session has ended."""
@@ -202,11 +253,14 @@ class HttpGateway:
                 elif session.state is State.BACKEND:
                     waiting[session.sock.fileno()] = session
             self._end_abandoned(waiting)
+            for connection in list(self._connections):
+                connection.tick()
             await trio.sleep(TICK)
 
     def _tick(self) -> None:
         self.now = trio.current_time()
         self.writer.tick()
+        self.counters.tick(self.now)
 
     def _end_abandoned(self, waiting: dict[int, Session]) -> None:
         """Give up requests whose client has reset the connection while it waited.
@@ -228,12 +282,12 @@ class Door:
 
     def __init__(self, gateway: HttpGateway, listener: Listener, welcome: Welcome) -> None:
         self._gateway = gateway
-        self._welcome = welcome
         self._name = listener.name
         self._sock = socket.socket(fileno=os.dup(listener.fd))
         self._full = False
         port = listener.name.rpartition(":")[2] if ":" in listener.name else ""
-        self._block = cgi.pack((("SERVER_PORT", port.encode()), ("UWSGI_ROUTER", b"http")))
+        block = cgi.pack((("SERVER_PORT", port.encode()), ("UWSGI_ROUTER", b"http")))
+        self._gate = Gate(gateway, block, welcome)
         with contextlib.suppress(OSError):  # a UNIX socket has no such option
             # Accepted sockets inherit it.
             self._sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -269,9 +323,7 @@ class Door:
                     return
                 continue  # that client is gone already (accept(2), "Error handling")
             client.setblocking(False)
-            host, port = peer_of(address)
-            peer = self._block + _PEER % (bytes((len(host),)), host, bytes((len(port),)), port)
-            gateway.admit(self._welcome(client, peer))
+            self._gate.receive(client, address)
 
     def _pause(self) -> None:
         self._gateway.lane.remove(self._sock.fileno())
@@ -281,16 +333,6 @@ class Door:
         await trio.sleep(EXHAUSTED_PAUSE)
         if self._sock.fileno() >= 0:
             self.open()
-
-
-def peer_of(address: object) -> tuple[bytes, bytes]:
-    """Address and port of a client as the variables have them (spec/uwsgi-protocol.md 9.2)."""
-    if not isinstance(address, tuple):
-        return b"0.0.0.0", b"0"  # a UNIX socket's client has no address
-    host = address[0].encode()
-    if b"." in host:
-        host = host.removeprefix(b"::ffff:")
-    return host, b"%d" % address[1]
 
 
 def main(fd: int) -> None:

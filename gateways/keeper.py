@@ -31,6 +31,7 @@ from uwgate.gateways.http import HttpGateway
 from uwgate.gateways.tls import handover
 from uwgate.gateways.tls.inquiry import Inquiry
 from uwgate.gateways.tls.ring import Ring
+from uwgate.gateways.tls.stapler import Stapler
 from uwgate.gateways.tls.vault import Vault
 
 log = logging.getLogger("uwgate.keeper")
@@ -85,8 +86,12 @@ class Keeper:
         settings = self._start.settings
         logs.configure(settings.log)
         set_title(process_title(settings.master, "keeper"))
-        self._vault = Vault(settings.https, environ=dict(os.environ))
-        self._ring = Ring(settings.https, self._vault.material)
+        stapler = Stapler(
+            uid=settings.http.http_uid or settings.master.uid,
+            gid=settings.http.http_gid or settings.master.gid,
+        )
+        self._vault = Vault(settings.https, environ=os.environ, stapler=stapler)
+        self._ring = Ring(settings.https, self._vault.material, http2=settings.http2.http2)
         self._handle_signals()
         watch = self._selector.register
         watch(self._master, selectors.EVENT_READ, self._obey)
@@ -102,6 +107,7 @@ class Keeper:
                 if self._selector.get_map().get(key.fd) is key:
                     key.data()
             self._look_at_files()
+        self._vault.close()
         return EXIT_ERROR if self._failed else 0
 
     def tell_failure(self, reason: str) -> None:
@@ -147,9 +153,15 @@ class Keeper:
         """Give the order to all children, and replace none from now on."""
         self._last_order = packet
         for place in self._places:
-            if place.orders is not None:
-                with contextlib.suppress(OSError):
-                    place.orders.send(packet)
+            if place.orders is None:
+                continue
+            try:
+                place.orders.send(packet)
+            except BlockingIOError:
+                # It is full of renewals. Behind them the child will read end of file: drain.
+                place.orders.shutdown(socket.SHUT_WR)
+            except OSError:  # it is dying
+                continue
 
     def _is_over(self) -> bool:
         return self._last_order is not None and not any(place.pid for place in self._places)
@@ -167,21 +179,37 @@ class Keeper:
         now = time.monotonic()
         for place in self._places:
             if self._last_order is None and not place.pid and place.due <= now:
-                self._fork(place)
+                try:
+                    self._fork(place)
+                except OSError as error:
+                    log.error("http %d cannot be started: %s", place.number, error.strerror)
+                    place.due = now + place.backoff.pause_after(0.0, was_ready=False)
 
     def _fork(self, place: Place) -> None:
-        orders, child_orders = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        questions, child_questions = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        pid = os.fork()
-        if pid == 0:
-            orders.close()
-            questions.close()
-            self._become_gateway(place.number, child_orders, child_questions)
-        child_orders.close()
-        child_questions.close()
+        """Start a process for a place.
+
+        Raises:
+            OSError: there are too many processes or descriptors.
+        """
+        with contextlib.ExitStack() as undo, contextlib.ExitStack() as theirs:
+            orders, child_orders = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+            undo.enter_context(orders)
+            theirs.enter_context(child_orders)
+            questions, child_questions = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+            undo.enter_context(questions)
+            theirs.enter_context(child_questions)
+            pid = os.fork()
+            if pid == 0:
+                orders.close()
+                questions.close()
+                self._become_gateway(place.number, child_orders, child_questions)
+            undo.callback(os.waitpid, pid, 0)
+            undo.callback(os.kill, pid, signal.SIGKILL)
+            pidfd = os.pidfd_open(pid)
+            undo.pop_all()
         for sock in (orders, questions):
             sock.setblocking(False)
-        place.pid, place.pidfd = pid, os.pidfd_open(pid)
+        place.pid, place.pidfd = pid, pidfd
         place.orders, place.questions = orders, questions
         place.started = time.monotonic()
         place.is_ready = False
@@ -292,14 +320,27 @@ class Keeper:
             if not packet:
                 self._selector.unregister(questions)
                 return
-            match control.decode(packet):
+            try:
+                message = control.decode(packet)
+            except ValueError as error:
+                log.error("http %d asked nonsense: %s", place.number, error)
+                continue
+            match message:
                 case {"type": "want", "name": str(name), "number": int(number)}:
-                    material = self._vault.material(name)
-                    attachment = None if material is None else material.to_bytes()
                     answer = control.encode("material", number=number)
                     # A child that does not read its answers has given them up.
                     with contextlib.suppress(OSError):
-                        handover.send(questions, answer, attachment)
+                        handover.send(questions, answer, self._find(name))
+                case _:
+                    log.error("http %d asked %.200r", place.number, message)
+
+    def _find(self, name: str) -> bytes | None:
+        try:
+            material = self._vault.material(name)
+        except ConfigError as error:
+            log.error("%s", error)
+            return None
+        return None if material is None else material.to_bytes()
 
     def _look_at_files(self) -> None:
         """Tell the children what has changed on disk; those that did not listen, again."""

@@ -65,16 +65,24 @@ class Lane:
         # to a new member, which the old one's event must not reach.
         self._removed: set[int] = set()
 
-    def add(self, fd: int, member: Member, *, level: bool = False) -> None:
-        """Watch ``fd``; what is there already counts as new. ``level``: tell again and again."""
+    def add(self, fd: int, member: Member, *, level: bool = False, writable: bool = False) -> None:
+        """Watch ``fd``; what is there already counts as new. ``level``: tell again and again.
+
+        ``writable``: tell also when the peer takes more after it had taken nothing.
+        """
         self._members[fd] = member
-        self._epoll.register(fd, select.EPOLLIN if level else EVENTS)
+        events = EVENTS | select.EPOLLOUT if writable else EVENTS
+        self._epoll.register(fd, select.EPOLLIN if level else events)
 
     def remove(self, fd: int) -> None:
         """Do not watch ``fd`` any longer. Must come before it is closed."""
         if self._members.pop(fd, None) is not None:
             self._epoll.unregister(fd)
             self._removed.add(fd)
+
+    def watches(self, fd: int, member: Member) -> bool:
+        """Whether ``fd`` is being watched for this member."""
+        return self._members.get(fd) is member
 
     def again(self, member: Member) -> None:
         """Call ``member.ready(0)`` in the next round."""

@@ -11,8 +11,10 @@ from uwgate.conf.errors import BackendError
 from uwgate.gateways import streams
 from uwgate.gateways.exchange import BodySource, Reply, Request
 from uwgate.gateways.leases import Lease, LeasePool
+from uwgate.gateways.tunnel import SocketSide
 from uwgate.gateways.wire import lease as wire
 from uwgate.gateways.wire.cgi import pack
+from uwgate.gateways.wire.upgrade import HandshakeError, check_accept
 from uwgate.gateways.wire.uwsgi import HEADER, MAX_BLOCK
 
 _FRAMED = pack((("HTTP_TRANSFER_ENCODING", b"chunked"),))
@@ -64,6 +66,8 @@ class LeaseExchange:
                 self._sent = 0
             reply = await self._try(self._lease, packet, source, nursery)
             if reply is not None:
+                if reply.flags & wire.TUNNEL:
+                    _check_tunnel(request, reply)
                 return reply
             self._leases.discard(self._lease)
             self._lease = None
@@ -80,6 +84,8 @@ class LeaseExchange:
             body = wire.CHUNK.pack(len(body)) + body if body else b""
             if request.complete:
                 body += wire.CHUNK.pack(0)
+        if request.websocket_key:
+            flags = wire.MAY_TUNNEL
         if not request.complete:
             self._sent_body = False
             flags |= wire.EXPECT if request.expects_continue else wire.ACKNOWLEDGE
@@ -129,9 +135,18 @@ class LeaseExchange:
             await self._receive(lease)
         head = lease.buffer[_FRAME_SIZE:start]
         lease.buffer = lease.buffer[start:]
+        if flags & wire.TUNNEL:
+            return Reply(flags, head, b"", last=False)
         self._open_frame(flags, body_size)
         body, last = self._take()
         return Reply(flags, head, body, last)
+
+    @property
+    def side(self) -> SocketSide:
+        lease = self._lease
+        assert lease is not None
+        data, lease.buffer = lease.buffer, b""
+        return SocketSide(lease.sock, data)
 
     async def read(self) -> tuple[bytes, bool]:
         lease = self._lease
@@ -215,3 +230,12 @@ class LeaseExchange:
             self._leases.put_back(lease)
         else:
             self._leases.discard(lease)
+
+
+def _check_tunnel(request: Request, reply: Reply) -> None:
+    if not request.websocket_key:
+        raise BackendError("worker", "a tunnel that nobody asked for", sent=True)
+    try:
+        check_accept(reply.head, request.websocket_key)
+    except HandshakeError as error:
+        raise BackendError("worker", str(error), sent=True) from error

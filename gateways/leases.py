@@ -108,10 +108,18 @@ class Lease:
         self.user: Applicant | None = None
 
     def ready(self, mask: int) -> None:
+        # Nothing tells again of what one look leaves behind, and a worker that takes from the
+        # queue may have sent more than that.
+        while self._receive() and self._pool.watches(self):
+            pass
+
+    def _receive(self) -> bool:
+        """Take what has come; whether there may be more."""
+        size = self._pool.receive_size
         try:
-            data = self.sock.recv(self._pool.receive_size)
+            data = self.sock.recv(size)
         except BlockingIOError:
-            return
+            return False
         except OSError:
             data = b""
         user = self.user
@@ -122,6 +130,7 @@ class Lease:
         else:
             user.streamed(self)
             self._pool.look_for_lost()
+        return len(data) == size
 
     def discard(self) -> None:
         """Close it: the worker left, or the request on it was given up."""
@@ -271,6 +280,10 @@ class LeasePool:
     def take_out(self, lease: Lease) -> None:
         """A task goes on with ``lease``: out of the lane with it."""
         self._lane.remove(lease.sock.fileno())
+
+    def watches(self, lease: Lease) -> bool:
+        """Whether the lease is in the lane: not closed, not taken out."""
+        return self._lane.watches(lease.sock.fileno(), lease)
 
     def put_back(self, lease: Lease) -> None:
         """The request of a task has ended well on ``lease``, and the worker stays."""

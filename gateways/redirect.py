@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from uwgate.gateways import relay
 from uwgate.gateways.exchange import Request
+from uwgate.gateways.peer import Peer
 from uwgate.gateways.session import Session
 from uwgate.gateways.states import State
 from uwgate.gateways.wire.lease import LENGTH
@@ -31,7 +32,7 @@ class RedirectSession(Session):
 
     __slots__ = ("_port",)
 
-    def __init__(self, gateway: HttpGateway, sock: Socket, peer: bytes, port: int | None) -> None:
+    def __init__(self, gateway: HttpGateway, sock: Socket, peer: Peer, port: int | None) -> None:
         super().__init__(gateway, sock, peer)
         self._port = port
 

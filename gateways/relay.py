@@ -7,19 +7,23 @@ session may go back there and wait for the next request.
 from __future__ import annotations
 
 import logging
+import math
 import socket
 import struct
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import trio
 
 from uwgate.conf.errors import BackendError, ClientError, NoNodeError
-from uwgate.gateways import streams
-from uwgate.gateways.exchange import Exchange, Reply, Request
+from uwgate.gateways import streams, tunnel
+from uwgate.gateways.exchange import Exchange, Raw, Reply, Request
+from uwgate.gateways.pace import Pace, Taking
 from uwgate.gateways.pages import error_page
+from uwgate.gateways.spool import Read, Spool
 from uwgate.gateways.states import State
 from uwgate.gateways.wire.chunked import LAST_CHUNK, ChunkedDecoder, encode_chunk
-from uwgate.gateways.wire.lease import LENGTH, NO_BODY
+from uwgate.gateways.wire.lease import ENCODING, LENGTH, NO_BODY, TUNNEL
 
 if TYPE_CHECKING:
     from uwgate.gateways.session import Session
@@ -37,10 +41,12 @@ async def answer(session: Session, request: Request, exchange: Exchange) -> bool
     status = 0
     try:
         body.take_buffered()
+        await body.collect(session.gateway.edge.http_body_buffer)
         if await relay.run():
             return True
     except ClientError as error:
-        log.info("%s: %d: %s", session.name, error.status, error)
+        counters = session.gateway.counters
+        counters.refuse(f"answer-{error.status}", "%s: %d: %s", session.name, error.status, error)
         status = error.status
     except (BackendError, NoNodeError) as error:
         log.error("%s: %s: %d: %s", session.name, request, error.status, error)
@@ -49,7 +55,9 @@ async def answer(session: Session, request: Request, exchange: Exchange) -> bool
         exchange.end()  # now: a client that takes its time must not hold a worker
     if status:
         await relay.fail(status)
-    if relay.broken or (body.is_read and not session.buffer):
+    if relay.broken:
+        return False
+    if body.is_read and not session.buffer and session.state is not State.TUNNEL:
         return False
     return await linger(session)
 
@@ -69,7 +77,7 @@ async def dismiss(session: Session, page: bytes) -> bool:
 async def finish(session: Session, rest: bytes, keep: bool) -> bool:
     """Send the rest of a response to a client that is slow to take it."""
     _enter_response(session)
-    await streams.send_all(session.sock, rest)
+    await _send(session, rest)
     return keep
 
 
@@ -81,6 +89,34 @@ async def linger(session: Session) -> bool:
     while await streams.receive(session.sock):
         pass
     return False
+
+
+async def _send(session: Session, data: bytes, behind: Callable[[], None] | None = None) -> None:
+    """Send a piece of a response; the client has to take it at http-min-rate.
+
+    ``behind`` is called when it does not take all at once.
+
+    Raises:
+        OSError: the connection broke.
+    """
+    try:
+        sent = session.sock.send(data)
+    except BlockingIOError:
+        sent = 0
+    if sent == len(data):
+        await trio.lowlevel.checkpoint()
+        return
+    if behind is not None:
+        behind()
+    gateway = session.gateway
+    pace = Pace(gateway.edge.http_min_rate, gateway.edge.http_min_rate_grace)
+    now = trio.current_time()
+    session.taking = Taking(session.sock.fileno(), pace, gateway.options.http_timeout, now)
+    session.deadline = session.taking.begin(now)
+    try:
+        await streams.send_all(session.sock, data[sent:])
+    finally:
+        session.taking = None
 
 
 def _enter_response(session: Session) -> None:
@@ -95,8 +131,11 @@ class ClientBody:
         self._session = session
         self._chunks: ChunkedDecoder | None = None
         self._left = 0  # bytes still to be read, plain framing
-        self._taken = 0  # bytes read, chunked framing
+        self._taken = 0  # bytes read, without a length
+        self._endless = False  # the client's end of file is still to come, and ends the body
         self._request = request
+        edge = session.gateway.edge
+        self._pace = Pace(edge.http_min_rate, edge.http_min_rate_grace)
 
     def take_buffered(self) -> None:
         """Give the request what has arrived of its body. To be called once, before anything else.
@@ -108,7 +147,11 @@ class ClientBody:
         if request.body:  # in the lane already
             return
         buffer, session.buffer = session.buffer, b""
-        if request.length is None:
+        if request.raw is Raw.ENDLESS:
+            self._endless = True
+            self._count(len(buffer))
+            request.body = buffer
+        elif request.length is None:
             self._chunks = ChunkedDecoder()
             request.body = self._decode(buffer)
         else:
@@ -119,10 +162,31 @@ class ClientBody:
         if request.body:  # the client did not wait
             request.expects_continue = False
 
+    async def collect(self, size: int) -> None:
+        """Wait until the request has all of its body, or this many bytes of it.
+
+        A worker is busy as long as it has a request: it shall not wait for a slow client. Whom
+        the client itself waits for (Expect) is only found out by asking, and who sends a raw body
+        may want an answer to its beginning.
+
+        Raises:
+            ClientError: as ``read_body``.
+        """
+        request = self._request
+        if request.complete or request.expects_continue or request.raw is not None:
+            return
+        pieces = [request.body]
+        missing = size - len(request.body)
+        while missing > 0 and (piece := await self.read_body()):
+            pieces.append(piece)
+            missing -= len(piece)
+        request.body = b"".join(pieces)
+        request.complete = self.is_read
+
     @property
     def is_read(self) -> bool:
         """All of it has been read."""
-        return self._chunks is None and not self._left
+        return self._chunks is None and not self._left and not self._endless
 
     async def read_body(self) -> bytes:
         session = self._session
@@ -133,6 +197,10 @@ class ClientBody:
                 session.buffer = b""
             else:
                 data = await self._receive()
+            if self._endless:
+                self._endless = bool(data)
+                self._count(len(data))
+                return data
             if self._chunks is None:
                 piece = data[: self._left]
                 session.buffer = data[len(piece) :]
@@ -148,12 +216,16 @@ class ClientBody:
         before = session.state
         if before is State.BACKEND:
             session.state = State.BODY
+        timeout = session.gateway.options.http_timeout
+        now = trio.current_time()
+        session.deadline = min(now + timeout, self._pace.begin(now))
         data = await streams.receive(session.sock, session.gateway.options.http_buffer_size)
+        self._pace.moved(trio.current_time(), len(data))
         if session.state is State.BODY:
             session.state = before
-        if not data:
+        if not data and not self._endless:
             raise ClientError(400, "request body broke off")
-        session.deadline = session.gateway.now + session.gateway.options.http_timeout
+        session.deadline = session.gateway.now + timeout
         return data
 
     def _decode(self, data: bytes) -> bytes:
@@ -163,11 +235,16 @@ class ClientBody:
         if chunks.done:
             self._session.buffer = chunks.rest
             self._chunks = None
-        self._taken += len(body)
+        self._count(len(body))
+        if self._request.raw is Raw.CHUNKS:
+            body = data[: len(data) - len(chunks.rest)] if chunks.done else data
+        return body
+
+    def _count(self, size: int) -> None:
+        self._taken += size
         limit = self._session.gateway.reader.limit_post
         if limit and self._taken > limit:
-            raise ClientError(413, f"chunked body of more than {limit} bytes")
-        return body
+            raise ClientError(413, f"body of more than {limit} bytes")
 
     async def send_continue(self) -> None:
         await streams.send_all(self._session.sock, b"HTTP/1.1 100 Continue\r\n\r\n")
@@ -196,7 +273,7 @@ class _Relay:
                 keep = await self._respond(nursery)
                 nursery.cancel_scope.cancel()  # the answer is complete; nobody reads the rest
         except* (ClientError, BackendError, NoNodeError, OSError) as group:
-            failure = _first(group)
+            failure = first_error(group)
         if failure is not None:
             raise failure
         return keep and self._body.is_read
@@ -205,6 +282,12 @@ class _Relay:
         session = self._session
         exchange = self._exchange
         reply = await exchange.begin(self._request, self._body, nursery)
+        if reply.flags & TUNNEL:
+            await self._tunnel(reply.head, exchange.side)
+            return False
+        read: Read = exchange.read
+        if reply.flags & ENCODING:
+            reply, read = session.gateway.compression.begin(self._request, reply, read)
         _enter_response(session)
         start, chunked, keep = session.gateway.writer.start(
             self._request,
@@ -216,10 +299,10 @@ class _Relay:
         if reply.flags & NO_BODY:
             await streams.send_all(session.sock, start)
             while not reply.last:  # nothing comes but the end
-                reply = Reply(reply.flags, b"", *await exchange.read())
+                reply = Reply(reply.flags, b"", *await read())
             return keep
         try:
-            await self._stream(start, reply, chunked)
+            await self._stream(start, reply, chunked, read)
         except BackendError as error:
             log.error("%s: %s: response broke off: %s", session.name, self._request, error)
             if not chunked and not reply.flags & LENGTH:
@@ -229,26 +312,55 @@ class _Relay:
             return False
         return keep
 
-    async def _stream(self, start: bytes, reply: Reply, chunked: bool) -> None:
+    async def _stream(self, start: bytes, reply: Reply, chunked: bool, read: Read) -> None:
         session = self._session
         gateway = session.gateway
         body, last = reply.body, reply.last
-        while True:
-            if chunked:
+        spool: Spool | None = None
+
+        def read_ahead() -> None:
+            nonlocal spool, read
+            if spool is None and not last and self._request.complete:
+                spool = gateway.spools.begin(read, reply.flags, reply.head, self._exchange.end)
+                if spool is not None:
+                    read = spool.read
+
+        try:
+            while True:
+                if chunked:
+                    if body:
+                        body = encode_chunk(body)
+                    if last:
+                        body += LAST_CHUNK
+                if start:
+                    body = start + body
+                    start = b""
                 if body:
-                    body = encode_chunk(body)
+                    await _send(session, body, read_ahead)
                 if last:
-                    body += LAST_CHUNK
-            if start:
-                body = start + body
-                start = b""
-            session.deadline = gateway.now + gateway.options.http_timeout
-            if body:
-                await streams.send_all(session.sock, body)
-            if last:
-                return
-            session.deadline = gateway.now + gateway.options.http_timeout
-            body, last = await self._exchange.read()
+                    return
+                session.deadline = gateway.now + gateway.options.http_timeout
+                body, last = await read()
+        finally:
+            if spool is not None:
+                await spool.close()
+
+    async def _tunnel(self, head: bytes, backend: tunnel.Side) -> None:
+        """Open the WebSocket; returns when it has ended."""
+        session = self._session
+        if session.gateway.closes_tunnels:
+            raise NoNodeError("no tunnel is opened any longer")
+        _enter_response(session)
+        head = b"HTTP/1.1 %bUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n" % head
+        session.state = State.TUNNEL
+        await streams.send_all(session.sock, head)
+        session.deadline = math.inf  # the tunnel keeps its own time
+        # What the client sent together with its head belongs to the tunnel.
+        client = tunnel.SocketSide(session.sock, session.buffer)
+        session.buffer = b""
+        idle = session.gateway.options.http_tunnel_timeout
+        if not await tunnel.relay(client, backend, idle):
+            log.info("%s: %s: no byte moves any longer", session.name, self._request)
 
     async def fail(self, status: int) -> None:
         """Tell the client what went wrong, if no response has begun."""
@@ -260,7 +372,7 @@ class _Relay:
         await streams.send_all(session.sock, page)
 
 
-def _first(group: BaseExceptionGroup[Exception]) -> Exception:
+def first_error(group: BaseExceptionGroup[Exception]) -> Exception:
     """The error that decides the answer: the client's before a backend's."""
     leaves: list[Exception] = []
     stack: list[BaseException] = [group]

@@ -7,22 +7,26 @@ from email.utils import formatdate
 
 from uwgate.conf.groups.http import HttpOptions
 from uwgate.gateways.exchange import Request
-from uwgate.gateways.wire.lease import DATE, LENGTH, NO_BODY, SERVER
+from uwgate.gateways.wire.lease import DATE, ENCODING, LENGTH, NO_BODY, SERVER
 
 _PLAIN = LENGTH | NO_BODY
+HSTS_LINE = b"\r\nstrict-transport-security:"
 
 
 class ResponseWriter:
     """Writes response heads for all sessions of a gateway.
 
-    ``keeps_alive`` is what the gateway allows; it is taken away when the gateway drains.
+    ``hsts`` is the value of Strict-Transport-Security (RFC 6797) in answers to encrypted requests
+    whose application sends none. ``keeps_alive`` is what the gateway allows; it is
+    taken away when the gateway drains.
     """
 
-    def __init__(self, options: HttpOptions) -> None:
+    def __init__(self, options: HttpOptions, hsts: str | None = None) -> None:
         self.keeps_alive = options.http_keepalive > 0
         self._auto_chunked = options.http_auto_chunked
         name = options.http_server_header
         self._server = f"Server: {name}\r\n".encode() if name else b""
+        self._hsts = f"Strict-Transport-Security: {hsts}\r\n".encode() if hsts else b""
         self._date = b""
         self.tick()
 
@@ -38,7 +42,8 @@ class ResponseWriter:
 
         ``flags`` and ``head`` are those of ``wire.lease``; ``size`` is the body's in bytes
         where all of it is at hand, else None; ``keep`` says that nothing on our side is
-        against keeping the connection.
+        against keeping the connection. A body that we encode ourselves (ENCODING) goes chunked
+        even without http-auto-chunked: its end must be seen.
         """
         keep = keep and request.keep_alive and self.keeps_alive
         chunked = False
@@ -46,7 +51,7 @@ class ResponseWriter:
         if not flags & _PLAIN:
             if size is not None:
                 framing = b"Content-Length: %d\r\n" % size
-            elif request.minor and self._auto_chunked:
+            elif request.minor and (self._auto_chunked or flags & ENCODING):
                 chunked = True
                 framing = b"Transfer-Encoding: chunked\r\n"
             else:
@@ -55,6 +60,8 @@ class ResponseWriter:
             framing += b"Connection: close\r\n"
         elif not request.minor:
             framing += b"Connection: keep-alive\r\n"
+        if self._hsts and request.secure and HSTS_LINE not in head.lower():
+            framing += self._hsts
         start = b"HTTP/1.1 %b%b%b%b\r\n" % (
             head,
             b"" if flags & DATE else self._date,

@@ -24,12 +24,15 @@ from uwgate.gateways.exchange import Request
 from uwgate.gateways.lane import ENDED, GONE
 from uwgate.gateways.lease_exchange import LeaseExchange
 from uwgate.gateways.leases import NOBODY
+from uwgate.gateways.pace import Pace, Taking
 from uwgate.gateways.pages import error_page
+from uwgate.gateways.peer import Peer
 from uwgate.gateways.states import STATUS_OF_TIMEOUT, State
 from uwgate.gateways.streams import Socket
 from uwgate.gateways.wire import http1
-from uwgate.gateways.wire.lease import MAX_QUEUED, MAY_TAKE
-from uwgate.gateways.wire.uwsgi import HEADER, decode_block
+from uwgate.gateways.wire.http2 import PREFACE
+from uwgate.gateways.wire.lease import ENCODING, MAX_QUEUED, MAY_TAKE
+from uwgate.gateways.wire.uwsgi import HEADER
 
 if TYPE_CHECKING:
     from uwgate.gateways.http import HttpGateway
@@ -37,21 +40,27 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("uwgate.http")
 
+REFUSED = "%s: %d: %s"  # client, status, reason
+# States in which the lane has to tell what the client sends.
+AWAITING = frozenset((State.IDLE, State.HEAD, State.BODY))
 RECEIVE_SIZE = 16384  # bytes asked for while a head is awaited
 MAX_QUEUED_BLOCK = MAX_QUEUED - HEADER.size
 
 
 class Session:
-    """A client connection. ``peer`` holds its packed constant variables.
+    """A client connection.
 
     ``deadline`` (trio's clock) is watched by the gateway, which calls ``expire``.
     """
 
     __slots__ = (
+        "_ends",
+        "_held",
         "_lease",
         "_more",
+        "_pace",
         "_packet",
-        "_peer",
+        "_quota",
         "_request",
         "_scope",
         "buffer",
@@ -60,31 +69,38 @@ class Session:
         "gone",
         "is_watched",
         "packet",
+        "peer",
         "sock",
         "state",
+        "taking",
     )
 
-    def __init__(self, gateway: HttpGateway, sock: Socket, peer: bytes) -> None:
+    def __init__(self, gateway: HttpGateway, sock: Socket, peer: Peer) -> None:
         self.gateway = gateway
         self.sock = sock
+        self.peer = peer
         self.state = State.IDLE
         self.deadline = gateway.now + gateway.options.http_headers_timeout
         self.gone = False  # the client has reset the connection
         self.is_watched = False  # registered in the lane; not before something has to be awaited
         self.buffer = b""  # received, but not consumed yet
-        self._peer = peer
+        self.taking: Taking | None = None  # a response that fills the socket
+        # From 0 downwards there is no limit.
+        self._quota = gateway.edge.http_connection_requests
+        self._ends = gateway.lifetime_end()
         self._more = False  # the client may have sent more than was received
         self._request: Request | None = None
         self._packet = b""  # the running request
         self.packet = b""  # the same, if it may go into the queue
         self._lease: Lease | None = None
+        self._pace: Pace | None = None  # of a body that is awaited in the lane
+        self._held = 0  # bytes of it
         self._scope: trio.CancelScope | None = None  # of the task, outside the lane
 
     @property
     def name(self) -> str:
         """The client's address, for the log."""
-        variables = dict(decode_block(self._peer))
-        return f"{variables[b'REMOTE_ADDR'].decode()}:{variables[b'REMOTE_PORT'].decode()}"
+        return str(self.peer)
 
     @property
     def in_task(self) -> bool:
@@ -109,12 +125,14 @@ class Session:
             return
         if ended or mask & ENDED:
             self._more = True  # nothing will tell again that there is an end of file to read
-        if self.buffer:
+        if self.state is State.BODY:
+            self._await_body(ended)
+        elif self.buffer:
             self._advance(ended)
         elif ended:
             self.close()
             return
-        if not self.is_watched and self.state in (State.IDLE, State.HEAD):
+        if not self.is_watched and self.state in AWAITING:
             self.watch()
 
     def _receive(self, mask: int) -> bool:
@@ -153,8 +171,9 @@ class Session:
         buffer = self.buffer
         gateway = self.gateway
         try:
-            while buffer[:2] == b"\r\n":  # RFC 9112 section 2.2
-                buffer = buffer[2:]
+            if buffer[:4] == b"PRI " and self._begins_http2(buffer):
+                return
+            buffer = http1.without_empty_lines(buffer)
             end = http1.find_end(buffer, gateway.reader.limits)
             if end < 0 and ended:
                 log.info("%s: closed in the middle of a request head", self.name)
@@ -169,12 +188,45 @@ class Session:
                     gateway.lane.again(self)
                 return
             self.buffer = buffer[end:]
-            self._request = request = gateway.reader.read(buffer[:end], self._peer)
+            self._request = request = gateway.reader.read(buffer[:end], self.peer)
         except ClientError as error:
-            log.info("%s: %d: %s", self.name, error.status, error)
+            gateway.counters.refuse(
+                f"answer-{error.status}", REFUSED, self.name, error.status, error
+            )
             self._leave_lane(relay.refuse, self, error.status)
             return
-        self._begin(request)
+        self._quota -= 1
+        if not self._quota or gateway.now >= self._ends:
+            request.keep_alive = False
+        self._await_body(ended)
+
+    def _await_body(self, ended: bool) -> None:
+        """Begin with the request, unless it has a small body that is still to come."""
+        gateway = self.gateway
+        request = self._request
+        assert request is not None
+        length = request.length
+        held = len(self.buffer)
+        if (
+            length is None
+            or held >= length
+            or length > min(gateway.edge.http_body_buffer, gateway.reader.limits.head)
+            or request.expects_continue
+            or request.raw is not None
+            or ended
+        ):
+            self._begin(request)
+            return
+        now = gateway.now
+        if self._pace is None or self.state is not State.BODY:
+            self.state = State.BODY
+            self._pace = Pace(gateway.edge.http_min_rate, gateway.edge.http_min_rate_grace)
+        else:
+            self._pace.moved(now, held - self._held)
+        self._held = held
+        self.deadline = min(now + gateway.options.http_timeout, self._pace.begin(now))
+        if self._more:
+            gateway.lane.again(self)
 
     def _begin(self, request: Request) -> None:
         """Have a request answered."""
@@ -182,7 +234,7 @@ class Session:
         self.state = State.BACKEND
         self.deadline = gateway.now + gateway.options.http_timeout
         length = request.length
-        if gateway.leases is not None and length is not None and self._has_body(length):
+        if gateway.leases is not None and length is not None and self._is_simple(request, length):
             block = request.block
             if length:
                 request.body = self.buffer[:length]
@@ -197,9 +249,22 @@ class Session:
         else:
             self._leave_lane(relay.answer, self, request, gateway.exchange())
 
-    def _has_body(self, length: int) -> bool:
+    def _is_simple(self, request: Request, length: int) -> bool:
         """Whether the body is there already, and small enough to be sent without waiting."""
-        return not length or (length <= MAX_QUEUED and len(self.buffer) >= length)
+        if not length:
+            return not request.websocket_key
+        return length <= MAX_QUEUED and len(self.buffer) >= length
+
+    def _begins_http2(self, buffer: bytes) -> bool:
+        """The client knows that we speak HTTP/2 here (RFC 9113 section 3.3): hand it over."""
+        gateway = self.gateway
+        if not gateway.options2.http2_prior_knowledge or not PREFACE.startswith(buffer[:18]):
+            return False
+        self.state = State.CLOSED
+        gateway.lane.remove(self.sock.fileno())
+        gateway.begin_http2(self.sock, self.peer, buffer)
+        gateway.forget(self)
+        return True
 
     # The worker
 
@@ -223,6 +288,8 @@ class Session:
         self.gateway.lane.expected -= 1
         request = self._request
         assert request is not None
+        if flags & ENCODING:
+            flags, head, body = self.gateway.compression.whole(request, flags, head, body)
         start, _, keep = self.gateway.writer.start(request, flags, head, len(body), True)
         self._send(start + body, keep)
 
@@ -315,6 +382,15 @@ class Session:
 
     def expire(self) -> None:
         """End the session: its deadline is over, or nobody is there any longer."""
+        taking = self.taking
+        if taking is not None and not self.gone:
+            now = trio.current_time()
+            if taking.goes_on(now):
+                self.deadline = taking.begin(now)
+                return
+            self.gateway.counters.refuse(
+                "slow-reader", "%s: takes the response too slowly", self.name
+            )
         self.deadline = math.inf
         if self._scope is not None:
             self._scope.cancel()
@@ -326,7 +402,14 @@ class Session:
         """Tell the client, if it waits for something, in one try without waiting."""
         status = STATUS_OF_TIMEOUT.get(self.state)
         if status is not None and not self.gone:
-            log.warning("%s: %d: timed out waiting for %s", self.name, status, self.state.value)
+            self.gateway.counters.refuse(
+                f"answer-{status}",
+                REFUSED,
+                self.name,
+                status,
+                f"timed out waiting for {self.state.value}",
+                level=logging.WARNING,
+            )
             with contextlib.suppress(OSError):
                 for_head = self._request is not None and self._request.method == b"HEAD"
                 self.sock.send(error_page(status, body=not for_head))

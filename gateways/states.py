@@ -8,12 +8,14 @@ import enum
 class State(enum.Enum):
     """What a session waits for; it decides what a time-out means."""
 
+    PROXY = "a PROXY header or stud prefix"
     HANDSHAKE = "the TLS handshake"
     IDLE = "the next request"
     HEAD = "the rest of a request head"
     BACKEND = "the backend's answer"
     BODY = "the rest of the request's body"
     RESPONSE = "the client to take the response"
+    TUNNEL = "bytes in a tunnel"
     LINGER = "the client to go"
     CLOSED = "nothing"
 

@@ -159,6 +159,12 @@ class Authority:
         """A server's certificate that was valid until yesterday."""
         return self.server(*names, valid=(NOW - 90 * DAY, NOW - DAY))
 
+    def responder(self, name: str) -> Certificate:
+        """A certificate to sign OCSP responses with."""
+        key = private_key("ecdsa", 0)
+        builder = self._builder(name, key, (NOW - DAY, NOW + 90 * DAY))
+        return self._signed(builder, key, ExtendedKeyUsageOID.OCSP_SIGNING, None)
+
     def client(self, name: str, *, number: int = 0) -> Certificate:
         """A client's certificate."""
         key = private_key("ecdsa", number)

@@ -13,9 +13,12 @@ from typing import TYPE_CHECKING, Any
 
 import uwgate
 from uwgate.conf.procname import set_title
+from uwgate.gateways.wire.websocket import Opcode
 from uwgate.workers.access_log import memory_usage
+from uwgate.workers.chunks import read_chunk, read_chunk_now
 from uwgate.workers.log import say
 from uwgate.workers.slot import Slot, current
+from uwgate.workers.websocket import WebSocket, WebSocketClosed, open_websocket
 
 if TYPE_CHECKING:
     from uwgate.conf.start import Start
@@ -26,13 +29,13 @@ NOT_OFFERED = frozenset(
     """
     add_cron add_file_monitor add_ms_timer add_rb_timer add_timer add_var alarm async_connect
     async_sleep cache_clear cache_dec cache_del cache_div cache_exists cache_get cache_inc
-    cache_keys cache_mul cache_num cache_set cache_update call chunked_read chunked_read_nb cl
-    close connect embedded_data extract farm_get_msg farm_msg get_queue green_schedule
+    cache_keys cache_mul cache_num cache_set cache_update call cl
+    close connect embedded_data extract farm_get_msg farm_msg get_queue
     i_am_the_lord i_am_the_spooler in_farm is_connected is_locked listen_queue lock lord_scroll
     log_this_request logsize metric_dec metric_div metric_get metric_inc metric_mul metric_set
     metric_set_max metric_set_min mule_get_msg mule_id mule_msg mule_msg_hook offload parsefile
     queue_get queue_last queue_pop queue_pull queue_pull_slot queue_push queue_set queue_size
-    queue_slot ready_fd recv register_rpc register_signal route rpc rpc_list scrolls send
+    queue_slot recv register_rpc register_signal route rpc rpc_list scrolls send
     send_to_spooler sendfile set_spooler_frequency set_user_harakiri set_warning_message
     sharedarea_dec32 sharedarea_dec64 sharedarea_inc32 sharedarea_inc64 sharedarea_memoryview
     sharedarea_object sharedarea_read sharedarea_read16 sharedarea_read32 sharedarea_read64
@@ -41,8 +44,8 @@ NOT_OFFERED = frozenset(
     signal_received signal_registered signal_wait snmp_decr_counter32 snmp_decr_counter64
     snmp_incr_counter32 snmp_incr_counter64 snmp_set_community snmp_set_counter32
     snmp_set_counter64 snmp_set_gauge spool spooler_get_task spooler_jobs spooler_pid
-    spooler_pids spoolers start_response suspend unlock wait_fd_read wait_fd_write
-    websocket_handshake websocket_recv websocket_recv_nb websocket_send websocket_send_binary
+    spooler_pids spoolers start_response unlock
+    websocket_send_binary_from_sharedarea websocket_send_from_sharedarea
     """.split()  # noqa: SIM905  a list of a hundred strings is harder to read
 )
 
@@ -156,6 +159,89 @@ class Api(types.ModuleType):
         session = _slot().session
         return -1 if session is None else session.fd
 
+    def websocket_handshake(
+        self,
+        key: str | bytes | None = None,
+        origin: str | bytes | None = None,
+        proto: str | bytes | None = None,
+    ) -> None:
+        """Make a WebSocket of this request; what is not given is taken from it.
+
+        Raises:
+            OSError: it does not ask for one, or has been answered already.
+        """
+        slot = _slot()
+        slot.websocket = open_websocket(slot, key, origin, proto)
+
+    def websocket_recv(self) -> bytes:
+        """Wait for the next message.
+
+        Raises:
+            OSError: the WebSocket has ended.
+        """
+        return _websocket().receive()
+
+    def websocket_recv_nb(self) -> bytes:
+        """The next message; empty if there is none.
+
+        Raises:
+            OSError: the WebSocket has ended.
+        """
+        return _websocket().receive_now()
+
+    def websocket_send(self, message: str | bytes) -> None:
+        """Send a text.
+
+        Raises:
+            OSError: the WebSocket has ended.
+        """
+        _websocket().send(Opcode.TEXT, _bytes(message))
+
+    def websocket_send_binary(self, message: str | bytes) -> None:
+        """Send bytes.
+
+        Raises:
+            OSError: the WebSocket has ended.
+        """
+        _websocket().send(Opcode.BINARY, _bytes(message))
+
+    def chunked_read(self, timeout: float = 0) -> bytes:
+        """Some of a chunked request body, at least a byte; empty at its end.
+
+        ``timeout``: seconds, 0: option chunked-input-timeout, below 0: for ever.
+
+        Raises:
+            OSError: nothing came in time, or the body breaks its framing.
+        """
+        return read_chunk(_slot(), timeout)
+
+    def chunked_read_nb(self) -> bytes | None:
+        """The same without waiting; None if nothing is there.
+
+        Raises:
+            OSError: the body breaks its framing.
+        """
+        return read_chunk_now(_slot())
+
+    def wait_fd_read(self, fd: int, timeout: float = 0) -> None:
+        """Let the next ``suspend`` return when ``fd`` is readable, or after ``timeout`` seconds."""
+        _slot().waiting.add_reader(fd, timeout)
+
+    def wait_fd_write(self, fd: int, timeout: float = 0) -> None:
+        """Let the next ``suspend`` return when ``fd`` is writable, or after ``timeout`` seconds."""
+        _slot().waiting.add_writer(fd, timeout)
+
+    def suspend(self) -> bool:
+        """Wait for what was asked for with ``wait_fd_*``; the slot stays busy meanwhile."""
+        _slot().waiting.wait()
+        return True
+
+    green_schedule = suspend
+
+    def ready_fd(self) -> int:
+        """The descriptor that ended the last ``suspend``; -1: its time-out did."""
+        return _slot().waiting.ready
+
     def mem(self) -> tuple[int, int]:
         """Resident memory and address space of this process, in bytes."""
         vsz, rss = memory_usage()
@@ -234,3 +320,14 @@ def _slot() -> Slot:
     if slot is None:
         raise RuntimeError("there is no request in this thread")
     return slot
+
+
+def _websocket() -> WebSocket:
+    websocket = _slot().websocket
+    if websocket is None:
+        raise WebSocketClosed("no WebSocket has been opened with websocket_handshake()")
+    return websocket
+
+
+def _bytes(message: str | bytes) -> bytes:
+    return message.encode() if isinstance(message, str) else bytes(message)

@@ -100,6 +100,14 @@ class Body:
             raise StopIteration
         return line
 
+    def read_some(self, size: int) -> bytes:
+        """At least one byte and at most ``size``; empty at the end.
+
+        Raises:
+            BodyError: nothing came; with status 408 it may still come.
+        """
+        return self._take(size)
+
     def tell(self) -> int:
         """How many bytes have been read."""
         return self._taken + self._position
@@ -281,7 +289,11 @@ class FramedBody(UnknownLengthBody):
         data = self._fetch()
         if not self._left:
             while len(data) < CHUNK.size:
-                data += self._fetch()
+                try:
+                    data += self._fetch()
+                except BodyError:
+                    self._connection.buffer = data  # who is patient may try again
+                    raise
             (self._left,) = CHUNK.unpack_from(data)
             if self._left > MAX_CHUNK:
                 raise BodyError(f"chunk of {self._left} bytes, limit {MAX_CHUNK}")

@@ -8,6 +8,7 @@ import time
 from typing import TYPE_CHECKING
 
 from uwgate.conf.errors import ClientError
+from uwgate.gateways.wire import forwarded, upgrade
 from uwgate.gateways.wire.cgi import fields_of, split_target
 from uwgate.gateways.wire.chunked import LAST_CHUNK, encode_chunk
 from uwgate.gateways.wire.http1 import (
@@ -17,10 +18,14 @@ from uwgate.gateways.wire.http1 import (
     find_end,
     framing_of,
     parse_head,
+    without_empty_lines,
 )
 from uwgate.gateways.wire.lease import DATE, LENGTH, NO_BODY
+from uwgate.gateways.wire.proxy_protocol import ProxyError
 from uwgate.workers.body import EMPTY, ChunkedBody, LengthBody
 from uwgate.workers.environ import Environ, block_size
+from uwgate.workers.log import say
+from uwgate.workers.proxies import Client
 from uwgate.workers.raw import UNREAD_LIMIT, RawConnection, date_line
 
 if TYPE_CHECKING:
@@ -32,7 +37,16 @@ CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 class HttpConnection(RawConnection):
     """A client that speaks HTTP with us; ``keep`` allows more than one request."""
 
-    __slots__ = ("_chunked", "_close", "_keep", "_minor", "_name", "_peer")
+    __slots__ = (
+        "_chunked",
+        "_client",
+        "_close",
+        "_keep",
+        "_may_tunnel",
+        "_minor",
+        "_name",
+        "_peer",
+    )
 
     def __init__(
         self,
@@ -47,10 +61,12 @@ class HttpConnection(RawConnection):
         super().__init__(sock, slot, timeout)
         self._name = name
         self._peer = peer
+        self._client: Client | None = None  # not before its first bytes are read
         self._keep = keep
         self._close = False
         self._chunked = False
         self._minor = 1
+        self._may_tunnel = False
 
     def serve(self) -> bool:
         """Serve one request; returns whether the connection goes on.
@@ -63,13 +79,24 @@ class HttpConnection(RawConnection):
         self._body = EMPTY
         self._protocol = b"HTTP/1.1"
         self._minor = 1
+        if self._client is None:
+            try:
+                self._client = self._meet()
+            except ProxyError as error:
+                say(f"connection closed: {error}")
+                return False
         try:
             head = self._receive_head()
             if head is None:
                 return False
             fields = fields_of(head.headers)
             framing = framing_of(head.minor, fields)
-            environ = self._environ(head, fields)
+            claims = forwarded.take(fields)
+            if self._client.is_trusted:
+                fields |= claims
+            else:
+                claims = {}
+            environ = self._environ(head, fields, self._client)
         except ClientError as error:
             self._refuse(error)
             return False
@@ -77,9 +104,11 @@ class HttpConnection(RawConnection):
         self._minor = head.minor
         self._protocol = b"HTTP/1.%d" % head.minor
         self._close = not (self._keep and framing.keep_alive)
+        self._may_tunnel = upgrade.is_wanted(head.minor, fields)
         self._open_body(framing, worker.settings.workers.limit_post)
         _, size = block_size(environ)
-        response = self._slot.respond(self, environ, self._body, "http", size)
+        scheme = (forwarded.scheme_of(claims) or b"http").decode()
+        response = self._slot.respond(self, environ, self._body, scheme, size)
         if response.failed or self._close or worker.ending:
             return False
         if not (self._body.done or self._body.settle(UNREAD_LIMIT)):
@@ -87,6 +116,15 @@ class HttpConnection(RawConnection):
         if self.timeout is not None:
             self.deadline = time.monotonic() + self.timeout
         return True
+
+    def may_tunnel(self) -> bool:
+        """See ``websocket.Carrier``."""
+        return self._may_tunnel
+
+    def open_tunnel(self, head: bytes) -> None:
+        """See ``websocket.Carrier``."""
+        self._close = True
+        super().open_tunnel(head)
 
     def send_body(self, body: bytes, last: bool) -> None:
         """See ``wsgi.Output``."""
@@ -152,7 +190,7 @@ class HttpConnection(RawConnection):
         )
         total = settings.http.http_headers_timeout
         deadline = time.monotonic() + total if total else None
-        data = self.buffer.lstrip(b"\r\n")  # RFC 9112 section 2.2
+        data = without_empty_lines(self.buffer)
         while (end := find_end(data, limits)) < 0:
             if deadline is not None and time.monotonic() > deadline:
                 raise ClientError(408, f"no whole request head within {total:g} s")
@@ -166,21 +204,31 @@ class HttpConnection(RawConnection):
                 if data:
                     raise ClientError(400, "request head cut short")
                 return None
-            data = (data + more).lstrip(b"\r\n") if not data else data + more
+            data = without_empty_lines(data + more)
         self.buffer = data[end:]
         return parse_head(data[:end], limits)
 
-    def _environ(self, head: RequestHead, fields: dict[bytes, bytes]) -> Environ:
+    def _meet(self) -> Client:
+        """Who asks on this connection.
+
+        Raises:
+            ProxyError: a proxy has to say so, and does not.
+            OSError: the connection broke.
+        """
+        worker = self._slot.worker
+        client = worker.proxies.client_of(self._peer)
+        if worker.proxies.must_introduce(client):
+            limit = worker.settings.http.http_headers_timeout
+            client = worker.proxies.introduced(client, self, limit)
+        return client
+
+    def _environ(self, head: RequestHead, fields: dict[bytes, bytes], client: Client) -> Environ:
         path, query, host = split_target(head.method, head.target)
         if host is not None:
             fields[b"HTTP_HOST"] = host
         name, port = self._slot.worker.hostname, "80"
         if not self._name.startswith(("/", "@")) and ":" in self._name:
             port = self._name.rpartition(":")[2]
-        address, remote_port = "", ""
-        if isinstance(self._peer, tuple):
-            address = str(self._peer[0]).removeprefix("::ffff:")
-            remote_port = str(self._peer[1])
         environ: Environ = {
             "REQUEST_METHOD": head.method.decode("latin-1"),
             "REQUEST_URI": head.target.decode("latin-1"),
@@ -190,9 +238,11 @@ class HttpConnection(RawConnection):
             "SCRIPT_NAME": "",
             "SERVER_NAME": name,
             "SERVER_PORT": port,
-            "REMOTE_ADDR": address,
-            "REMOTE_PORT": remote_port,
+            "REMOTE_ADDR": client.address,
+            "REMOTE_PORT": client.port,
         }
+        if client.server is not None:
+            environ["SERVER_ADDR"], environ["SERVER_PORT"] = client.server[0], str(client.server[1])
         for key, value in fields.items():
             environ[key.decode("latin-1")] = value.decode("latin-1")
         return environ

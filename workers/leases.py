@@ -25,9 +25,11 @@ from uwgate.gateways.wire.lease import (
     MAX_QUEUED,
     MAX_WHOLE,
     MAY_TAKE,
+    MAY_TUNNEL,
     NUMBER,
     QUEUE,
     TAKEN_FRAME,
+    TUNNEL,
 )
 from uwgate.gateways.wire.uwsgi import HEADER, PacketError
 from uwgate.workers.body import EMPTY, Body, FramedBody, LengthBody
@@ -65,6 +67,7 @@ class Lease(Connection):
         "_fresh",
         "_leave",
         "_may_take",
+        "_may_tunnel",
         "_queue",
         "_slot",
         "_taken",
@@ -81,6 +84,7 @@ class Lease(Connection):
         self._fresh = True  # nothing has come yet
         self._queue: socket.socket | None = None
         self._may_take = False  # from the queue, when the running request is answered
+        self._may_tunnel = False
         self._taken = b""  # a request from the queue, to be run next
         self._burst_ends = 0.0
         self.turn_ends = time.monotonic() + TURN
@@ -153,6 +157,7 @@ class Lease(Connection):
             scheme = scheme_of(environ, trust_forwarded=False) if "HTTPS" in environ else "http"
         self._leave = False
         self._may_take = bool(flags & MAY_TAKE) and self._queue is not None
+        self._may_tunnel = bool(flags & MAY_TUNNEL)
         response = self._slot.respond(self, environ, self._body, scheme, size)
         if response.failed:
             self._taken = b""  # the gateway is gone, and with it whoever asked
@@ -195,6 +200,15 @@ class Lease(Connection):
                     number = message[: NUMBER.size]
                     self._taken = message[NUMBER.size :]
         self.send(b"%b%b%b%b" % (FRAME.pack(flags, len(head), len(body)), head, body, number))
+
+    def may_tunnel(self) -> bool:
+        """See ``websocket.Carrier``."""
+        return self._may_tunnel
+
+    def open_tunnel(self, head: bytes) -> None:
+        """See ``websocket.Carrier``."""
+        self._leave = True
+        self.send(FRAME.pack(HEAD | TUNNEL, len(head), 0) + head)
 
     def send_body(self, body: bytes, last: bool) -> None:
         """Any amount of body, in frames of the allowed size."""

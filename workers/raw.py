@@ -37,7 +37,7 @@ def date_line() -> bytes:
 class RawConnection(Connection):
     """A client, or a front-end such as nginx, that reads an HTTP response as text."""
 
-    __slots__ = ("_body", "_protocol", "_slot", "deadline")
+    __slots__ = ("_body", "_protocol", "_slot", "deadline", "has_chunks")
 
     def __init__(self, sock: socket.socket, slot: Slot, timeout: float | None) -> None:
         super().__init__(sock, timeout)
@@ -45,6 +45,8 @@ class RawConnection(Connection):
         self._body: Body = EMPTY
         self._protocol = b"HTTP/1.0"
         self.deadline: float | None = None
+        # Chunks that only uwsgi.chunked_read() reads: a front-end has passed them on as they were.
+        self.has_chunks = False
 
     def begin(self, head: bytes, flags: int, body: bytes, last: bool) -> None:
         """See ``wsgi.Output``."""
@@ -55,6 +57,15 @@ class RawConnection(Connection):
         """See ``wsgi.Output``."""
         if body:
             self.send(body)
+
+    def may_tunnel(self) -> bool:
+        """See ``websocket.Carrier``: a front-end that does not want one does not ask."""
+        return True
+
+    def open_tunnel(self, head: bytes) -> None:
+        """See ``websocket.Carrier``."""
+        lines = b"Upgrade: websocket\r\nConnection: Upgrade\r\n"
+        self.send(b"%b %b%b\r\n" % (self._protocol, head, lines))
 
     def abort(self) -> None:
         """See ``wsgi.Output``: the connection is reset.
@@ -76,7 +87,7 @@ class RawConnection(Connection):
                 self._body.settle(UNREAD_LIMIT)
             try:
                 self.sock.shutdown(socket.SHUT_WR)
-                if not self._body.done:
+                if not self._body.done or self.has_chunks:
                     self.sock.recv(RECEIVE_SIZE)
             except OSError:
                 pass
@@ -125,6 +136,7 @@ class UwsgiConnection(RawConnection):
             environ["PATH_INFO"] = environ["PATH_INFO"][len(script) :]
         length = leading_number(environ.get("CONTENT_LENGTH", ""))
         self._body = LengthBody(self, length) if length else EMPTY
+        self.has_chunks = not length and environ.get("HTTP_TRANSFER_ENCODING") == "chunked"
         slot = self._slot
         if not slot.worker.settings.application.allow_dynamic_apps:
             for name in DYNAMIC & environ.keys():

@@ -18,6 +18,8 @@ from uwgate.workers.http import HttpConnection
 from uwgate.workers.leases import Lease, is_trusted
 from uwgate.workers.log import say
 from uwgate.workers.raw import UwsgiConnection
+from uwgate.workers.waiting import Waiting
+from uwgate.workers.websocket import WebSocket
 from uwgate.workers.wsgi import Output, Response
 
 if TYPE_CHECKING:
@@ -44,6 +46,9 @@ class Slot:
         self.environ: Environ | None = None
         self.response: Response | None = None
         self.session: Session | None = None
+        self.websocket: WebSocket | None = None  # that the running request has opened
+        self.body: Body | None = None  # of the running request
+        self.waiting = Waiting()
         self.logvars: dict[str, bytes] = {}
         self.requests = 0
         self.began = 0.0
@@ -156,9 +161,16 @@ class Slot:
         environ["wsgi.url_scheme"] = scheme
         if worker.cores > 1:
             environ["uwsgi.core"] = self.core
+        self.body = body
         mounted = self._run(response, environ, body)
+        if self.websocket is not None:
+            self.websocket.finish(failed=response.error is not None)
+            response.sent = self.websocket.sent
+            self.websocket = None
         self.environ = None
         self.response = None
+        self.body = None
+        self.waiting.forget()
         if response.failed:
             worker.peer_gone(variables)
         if worker.log_wanted:

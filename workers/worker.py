@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import faulthandler
+import math
 import os
 import signal
 import socket
@@ -21,6 +22,7 @@ from uwgate.workers.access_log import AccessLog, memory_usage
 from uwgate.workers.application import DynamicApplications, change_directory
 from uwgate.workers.environ import Environ, constants
 from uwgate.workers.log import say
+from uwgate.workers.proxies import Proxies
 from uwgate.workers.shared import Shared
 from uwgate.workers.slot import Slot
 from uwgate.workers.wsgi import FileWrapper, Response
@@ -60,6 +62,7 @@ class Worker:
         self.mounts = mounts
         self.api = api
         self.ending = False
+        self.mercy_ends = math.inf  # time.monotonic() at which requests that still run are killed
         self.requests = 0
         self.exceptions = 0
         self.started = time.monotonic()
@@ -87,6 +90,7 @@ class Worker:
         self.dynamic = (
             DynamicApplications(application.callable) if application.allow_dynamic_apps else None
         )
+        self.proxies = Proxies(self.settings.edge)
         self.trusted_users = _trusted_users(self.settings)
         timeout = self.settings.http.http_timeout
         # The gateway has its own time-out and gives up first; this one is for a gateway that hangs.
@@ -127,6 +131,7 @@ class Worker:
     def end(self, reason: str) -> None:
         """Let every slot finish what it does, and then the process end."""
         if not self.ending:
+            self.mercy_ends = time.monotonic() + self.settings.workers.worker_reload_mercy
             self.ending = True
             os.eventfd_write(self.stop_fd, 1)
             say(f"Gracefully ending worker {self.number} (pid: {os.getpid()}): {reason}")

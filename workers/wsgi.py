@@ -15,6 +15,7 @@ from uwgate.workers.body import BodyError
 from uwgate.workers.environ import Environ
 from uwgate.workers.head import Head, encode_head
 from uwgate.workers.log import say
+from uwgate.workers.websocket import HandshakeError, WebSocketClosed
 
 ExcInfo = tuple[type[BaseException], BaseException, TracebackType | None]
 Application = Callable[[Environ, Callable[..., Any]], Iterable[bytes]]
@@ -88,6 +89,7 @@ class Response:
         "sent",
         "show_errors",
         "truncated",
+        "upgraded",
     )
 
     def __init__(self, output: Output, *, head_only: bool) -> None:
@@ -102,6 +104,7 @@ class Response:
         self.error: BaseException | None = None  # of the application
         self.sent = 0
         self.truncated = False
+        self.upgraded = False  # to a WebSocket: what the application returns goes nowhere
         self.sendfile = False  # the kernel copied the body
         self.quiet_writes = False  # option disable-write-exception
         self.show_errors = False  # option catch-exceptions
@@ -139,18 +142,28 @@ class Response:
             if not (self.failed and self.quiet_writes):
                 raise
 
+    def upgrade(self, head: Head) -> None:
+        """The handshake of a WebSocket has been sent: there is no other response."""
+        self._head = head
+        self._text = head.text
+        self.began = True
+        self.ended = True
+        self.upgraded = True
+
     def run(self, application: Application, environ: Environ) -> None:
         """Call the application and send what it returns. Raises nothing of the application's."""
         try:
             result = application(environ, self.start_response)
             kind: type = type(result)
-            if kind is list or kind is tuple or result is None:
+            if result is None or kind is list or kind is tuple:
+                if self.upgraded:
+                    return
                 self._send_list(result or ())  # type: ignore[arg-type]
                 return
             try:
                 if kind is bytes:
                     self._write(result)  # type: ignore[arg-type]
-                elif kind is FileWrapper:
+                elif kind is FileWrapper and not self.upgraded:
                     self._send_wrapper(result)  # type: ignore[arg-type]
                 else:
                     self._send_iterable(result)
@@ -224,6 +237,8 @@ class Response:
         self.sent += len(body)
 
     def _write(self, data: bytes) -> None:
+        if self.upgraded:
+            return
         if type(data) is not bytes:
             data = _checked(data)
         if not data:
@@ -327,31 +342,38 @@ class Response:
         """The application raised, or the peer is gone."""
         if self.failed:
             return
+        if isinstance(error, WebSocketClosed):
+            return  # as every WebSocket is at last, and few applications catch it
         self.error = error
         report = "".join(traceback.format_exception(error)).rstrip()
         # A body that does not come is the client's doing, and no bug to look for.
-        say(f"request body: {error}" if isinstance(error, BodyError) else report)
+        if isinstance(error, BodyError):
+            report = f"request body: {error}"
+        elif isinstance(error, HandshakeError):
+            report = f"WebSocket refused: {error}"
+        say(report)
         if self.ended:
             return
         if self.began:
             self.ended = True
             self._output.abort()
             return
-        status = error.status if isinstance(error, BodyError) else 500
+        status = error.status if isinstance(error, BodyError | HandshakeError) else 500
         page = ERROR_PAGES[status]
         if self.show_errors:
             page = report.encode("utf-8", "replace")
         self._head = None
-        self.fail_with(status, page)
+        self.fail_with(status, page, error.lines if isinstance(error, HandshakeError) else b"")
 
-    def fail_with(self, status: int, page: bytes | None = None) -> None:
+    def fail_with(self, status: int, page: bytes | None = None, lines: bytes = b"") -> None:
         """Answer with a small plain page of our own; nothing may have begun."""
         name = ERROR_PAGES[status]
         page = name if page is None else page
-        text = b"%d %b\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: %d\r\n" % (
+        text = b"%d %b\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: %d\r\n%b" % (
             status,
             name,
             len(page),
+            lines,
         )
         flags = LENGTH
         if self.head_only:

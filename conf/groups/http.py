@@ -26,6 +26,12 @@ class HttpOptions:
         kind=Kind.ADDRESS,
         help="Forward to this uwsgi backend instead of our own workers; several take turns.",
     )
+    http_backend_http: bool = option(
+        False,
+        kind=Kind.BOOL,
+        ours=True,
+        help="Speak HTTP/1.1 instead of uwsgi to the http-to backends (as uWSGI 2.1).",
+    )
     http_modifier1: int = option(
         0, kind=Kind.INT, maximum=255, help="modifier1 of packets to http-to backends."
     )
@@ -93,6 +99,66 @@ class HttpOptions:
     http_auto_chunked: bool = option(
         True, kind=Kind.BOOL, help="Send answers of unknown length chunked, to keep the connection."
     )
+    http_auto_gzip: bool = option(
+        False, kind=Kind.BOOL, help="Encode with gzip the answers that ask for it (uWSGI-Encoding)."
+    )
+    http_auto_brotli: bool = option(
+        False, kind=Kind.BOOL, ours=True, help="The same with br; needs the extra uwgate[brotli]."
+    )
+    http_auto_zstd: bool = option(
+        False, kind=Kind.BOOL, ours=True, help="The same with zstd; needs the extra uwgate[zstd]."
+    )
+    http_gzip_level: int = option(
+        6,
+        kind=Kind.INT,
+        ours=True,
+        minimum=1,
+        maximum=9,
+        help="Effort of http-auto-gzip: 1 is the fastest, 9 the smallest.",
+    )
+    http_brotli_level: int = option(
+        4,
+        kind=Kind.INT,
+        ours=True,
+        maximum=6,
+        help="Effort of http-auto-brotli; beyond 6 it is too slow for what is made on the fly.",
+    )
+    http_zstd_level: int = option(
+        3, kind=Kind.INT, ours=True, minimum=1, maximum=12, help="Effort of http-auto-zstd."
+    )
+    http_encoded_streams: int = option(
+        256,
+        kind=Kind.INT,
+        ours=True,
+        minimum=1,
+        help="Most answers of one gateway process encoded at a time; others go as they are.",
+    )
     http_chunked_input: bool = option(
         True, kind=Kind.BOOL, help="Take chunked request bodies; without it they get 411."
+    )
+    http_raw_body: bool = option(
+        False,
+        kind=Kind.BOOL,
+        help="Pass chunked request bodies to http-to backends as chunks, for uwsgi.chunked_read().",
+    )
+    http_manage_source: bool = option(
+        False,
+        kind=Kind.BOOL,
+        help="The body of a SOURCE request without Content-Length is all that the client sends.",
+    )
+    http_manage_expect: int = option(
+        1,
+        kind=Kind.BYTES,
+        optional_value=True,
+        true_means=1,
+        help="Answer 413 to Expect: 100-continue with a body larger than this; 0, 1: no limit.",
+    )
+    http_websockets: bool = option(
+        True, kind=Kind.BOOL, help="Let clients open WebSockets to the backends."
+    )
+    http_tunnel_timeout: float = option(
+        300.0,
+        kind=Kind.SECONDS,
+        ours=True,
+        help="Close a WebSocket in which no byte moves for this long; 0: never.",
     )

@@ -72,6 +72,34 @@ class WorkerOptions:
     limit_post: int = option(
         0, kind=Kind.BYTES, help="Answer 413 to request bodies larger than this; 0: no limit."
     )
+    chunked_input_limit: int = option(
+        1048576, kind=Kind.BYTES, minimum=1, help="Most bytes that uwsgi.chunked_read() returns."
+    )
+    chunked_input_timeout: float = option(
+        0.0,
+        kind=Kind.SECONDS,
+        help="How long uwsgi.chunked_read() waits for a chunk; 0: socket-timeout.",
+    )
+    websocket_max_size: int = option(
+        1024,
+        kind=Kind.INT,
+        aliases=("websockets-max-size",),
+        minimum=1,
+        maximum=1048576,
+        help="Largest message that uwsgi.websocket_recv() takes, in KiB.",
+    )
+    websocket_ping_freq: float = option(
+        30.0,
+        kind=Kind.SECONDS,
+        aliases=("websockets-ping-freq",),
+        help="Ping a WebSocket's client that has been silent this long; 0: never.",
+    )
+    websocket_pong_tolerance: float = option(
+        3.0,
+        kind=Kind.SECONDS,
+        aliases=("websockets-pong-tolerance",),
+        help="How long the client may take to answer a ping.",
+    )
     disable_sendfile: bool = option(
         False, kind=Kind.BOOL, help="Copy files instead of using sendfile()."
     )

@@ -7,10 +7,13 @@ BlockingIOError says that nothing is left to read; and receiving may have to sen
 
 from __future__ import annotations
 
+import array
 import contextlib
 import errno
+import fcntl
 import os
 import socket
+import termios
 from typing import NoReturn
 
 from OpenSSL import SSL
@@ -19,6 +22,8 @@ from uwgate.gateways.streams import SendFirst
 
 # OpenSSL's words for a request in plain HTTP where a handshake should begin.
 PLAIN_HTTP = frozenset(("http request", "https proxy request"))
+
+_unread = array.array("i", [0])  # what FIONREAD answers (tcp(7))
 
 
 class TlsError(ConnectionError):
@@ -134,6 +139,17 @@ class TlsSocket:
         """Send bytes as they are, in one try; for a client that does not speak TLS."""
         with contextlib.suppress(OSError):
             self._sock.send(data)
+
+    def has_pending(self) -> bool:
+        """Whether more can be read without an event that is still to come.
+
+        OpenSSL takes no more from the socket than the record that it reads, so that what it
+        holds and what the kernel holds are all there is; it is cheaper to ask than to try.
+        """
+        if self._connection.pending():
+            return True
+        fcntl.ioctl(self._sock.fileno(), termios.FIONREAD, _unread)
+        return _unread[0] > 0
 
     def has_unread(self) -> bool:
         """Whether closing now would reset the connection, for there are bytes of the peer."""

@@ -15,6 +15,7 @@ from uwgate.conf.groups.https import HttpsOptions
 from uwgate.gateways.tls import policy
 from uwgate.gateways.tls.material import Material, Pair
 
+HTTP_1_0 = b"http/1.0"
 HTTP_1_1 = b"http/1.1"
 HTTP_2 = b"h2"
 
@@ -51,7 +52,7 @@ def build(
     context.set_verify_depth(options.ssl_verify_depth)
     if material.client_ca is not None:
         _ask_for_certificates(context, material.client_ca, required=material.client_required)
-    ours = (HTTP_2, HTTP_1_1) if http2 else (HTTP_1_1,)
+    ours = (HTTP_2, HTTP_1_1, HTTP_1_0) if http2 else (HTTP_1_1, HTTP_1_0)
     context.set_alpn_select_callback(lambda _, offered: select_protocol(ours, offered))
     if staples := _staples(material):
         context.set_ocsp_server_callback(_staple, staples)

@@ -19,6 +19,8 @@ from uwgate.gateways.tls.material import Material
 log = logging.getLogger("uwgate.https")
 
 PATIENCE = 1.0  # seconds
+# Seconds in which a keeper that did not answer is not asked again: everybody waits for it.
+PAUSE = 5.0
 
 
 class Inquiry:
@@ -27,11 +29,15 @@ class Inquiry:
     def __init__(self, sock: socket.socket) -> None:
         self._sock = sock
         self._number = 0
+        self._silent_until = 0.0  # monotonic
 
     def fetch(self, name: str) -> Material | None:
         """What the keeper has for ``name``; None for nothing, or when it does not answer."""
+        now = time.monotonic()
+        if now < self._silent_until:
+            return None
         self._number += 1
-        deadline = time.monotonic() + PATIENCE
+        deadline = now + PATIENCE
         try:
             self._sock.settimeout(PATIENCE)
             self._sock.send(control.encode("want", name=name, number=self._number))
@@ -47,6 +53,7 @@ class Inquiry:
                 if message.get("number") == self._number:
                     return None if attachment is None else Material.from_bytes(attachment)
         except TimeoutError:
+            self._silent_until = time.monotonic() + PAUSE
             log.warning("%s: no certificates within %g s", name, PATIENCE)
         except (OSError, ValueError, ConfigError) as error:
             log.warning("%s: no certificates: %s", name, error)

@@ -11,6 +11,7 @@ began in).
 from __future__ import annotations
 
 import contextlib
+import functools
 import hashlib
 import logging
 import os
@@ -62,11 +63,11 @@ class KeyLog:
 class Held:
     """A context that is served, and how it treats clients."""
 
-    __slots__ = ("context", "material", "verify")
+    __slots__ = ("client_ca", "context", "verify")
 
     def __init__(self, context: SSL.Context, material: Material) -> None:
         self.context = context
-        self.material = material
+        self.client_ca = material.client_ca
         self.verify = SSL.VERIFY_NONE
         if material.verifies:
             self.verify = SSL.VERIFY_PEER
@@ -104,13 +105,20 @@ class Ring:
         self._fixed: dict[str, Held] = {}
         self._begin: dict[str, SSL.Context] = {}
         for endpoint in tls.endpoints(options):
-            self._hold(endpoint.address)
-            self._begin[endpoint.address] = self._first(endpoint.address)
-        self._names = frozenset(self._hold(tls.parse_sni(text)[0]) for text in options.sni)
+            material = self._hold(endpoint.address)
+            self._begin[endpoint.address] = self._first(endpoint.address, material)
+        names = [tls.parse_sni(text)[0] for text in options.sni]
+        self._names = frozenset(names)
         self._regexps = [
-            (re.compile(expression), self._hold(f"~{expression}"))
+            (re.compile(expression, re.IGNORECASE), f"~{expression}")
             for expression, _ in map(tls.parse_sni_regexp, options.sni_regexp)
         ]
+        for name in (*names, *(key for _, key in self._regexps)):
+            self._hold(name)
+        # In sni-dir, an authority may appear beside a certificate at any time.
+        several = bool(options.sni or options.sni_regexp)
+        verifies = any(held.verify for held in self._fixed.values())
+        self._guards = options.sni_dir is not None or (several and verifies)
         self._loaded: OrderedDict[str, Held] = OrderedDict()
         self._absent: OrderedDict[str, float] = OrderedDict()
 
@@ -131,6 +139,25 @@ class Ring:
             if name in table:
                 table[name] = self._build(material)
 
+    def admits(self, server_name: str | None, host: str, address: str) -> bool:
+        """Whether a connection made for ``server_name`` may carry requests for ``host``.
+
+        ``host`` is without a port. False where ``host`` verifies clients and the connection's
+        own name does it otherwise or not at all: the answer is 421 (RFC 9110 section 15.5.20).
+        """
+        if not self._guards or host == server_name:
+            return True
+        asked, used = self.find(host, address), self.find(server_name, address)
+        if asked is used or not asked.verify:
+            return True
+        return asked.client_ca == used.client_ca and asked.verify & ~used.verify == 0
+
+    def _admits_authority(self, server_name: str | None, address: str, authority: bytes) -> bool:
+        host, colon, port = authority.decode("latin-1").rpartition(":")
+        if not colon or (port and not port.isdigit()):  # no port, or a part of an IPv6 address
+            host = authority.decode("latin-1")
+        return self.admits(server_name, host, address)
+
     def find(self, server_name: str | None, address: str) -> Held:
         """Who answers a client that asked ``address`` for ``server_name``; None: no name."""
         name = tls.server_name(server_name) if server_name else None
@@ -150,32 +177,37 @@ class Ring:
                     return held
         return self._fixed[address]
 
-    def _hold(self, name: str) -> str:
+    def _hold(self, name: str) -> Material:
         material = self.fetch(name)
         if material is None:
             raise ConfigError(f"{name}: no certificate")
         self._fixed[name] = self._build(material)
-        return name
+        return material
 
     def _build(self, material: Material) -> Held:
-        context = build(
+        return Held(self._context(material), material)
+
+    def _context(self, material: Material) -> SSL.Context:
+        return build(
             material,
             self._options,
             session_context=self._session_context,
             http2=self._http2,
             keylog=self._keylog,
         )
-        return Held(context, material)
 
-    def _first(self, address: str) -> SSL.Context:
-        context = self._build(self._fixed[address].material).context
+    def _first(self, address: str, material: Material) -> SSL.Context:
+        context = self._context(material)
         context.set_tlsext_servername_callback(lambda connection: self._choose(connection, address))
         return context
 
     def _choose(self, connection: SSL.Connection, address: str) -> None:
         """Called in every handshake, with a server name or without."""
         raw = connection.get_servername()
-        held = self.find(raw.decode("ascii", "replace") if raw else None, address)
+        name = raw.decode("ascii", "replace") if raw else None
+        held = self.find(name, address)
+        if self._guards:
+            connection.set_app_data(functools.partial(self._admits_authority, name, address))
         connection.set_context(held.context)
         connection.set_verify(held.verify)  # a connection keeps what it began with
         if held.verify:
@@ -216,6 +248,15 @@ class Ring:
             return True
         del self._absent[name]
         return False
+
+
+def admission(connection: SSL.Connection) -> Callable[[bytes], bool] | None:
+    """Which authorities (``Host`` or ``:authority``) requests of a connection may name.
+
+    None: any. To be asked after the handshake; see ``Ring.admits``.
+    """
+    admits: Callable[[bytes], bool] | None = connection.get_app_data()
+    return admits
 
 
 def _is_resumed(connection: SSL.Connection) -> bool:

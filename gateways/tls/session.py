@@ -9,19 +9,20 @@ from typing import TYPE_CHECKING
 from trio.lowlevel import wait_writable
 
 from uwgate.gateways import relay
-from uwgate.gateways.session import RECEIVE_SIZE, Session
+from uwgate.gateways.peer import Peer
+from uwgate.gateways.session import AWAITING, RECEIVE_SIZE, Session
 from uwgate.gateways.states import State
 from uwgate.gateways.streams import SendFirst
 from uwgate.gateways.tls import variables
 from uwgate.gateways.tls.connection import TlsError, TlsSocket
+from uwgate.gateways.tls.ring import admission
 
 if TYPE_CHECKING:
     from OpenSSL import SSL
 
     from uwgate.gateways.http import HttpGateway
 
-log = logging.getLogger("uwgate.https")
-
+RECORDS = 16  # read before others get their turn: a record may hold a single byte
 HTTP2 = b"h2"  # RFC 9113 section 3.2
 PLAIN_HTTP_PAGE = b"This port speaks HTTPS, but the request came as plain HTTP.\n"
 PLAIN_HTTP_ANSWER = (
@@ -38,7 +39,7 @@ class TlsSession(Session):
     sock: TlsSocket
 
     def __init__(
-        self, gateway: HttpGateway, sock: socket.socket, peer: bytes, context: SSL.Context
+        self, gateway: HttpGateway, sock: socket.socket, peer: Peer, context: SSL.Context
     ) -> None:
         super().__init__(gateway, TlsSocket(context, sock), peer)
         self.state = State.HANDSHAKE
@@ -53,7 +54,7 @@ class TlsSession(Session):
             super().ready(mask)
         if self._blocked:
             self._blocked = False
-            if self.state in (State.IDLE, State.HEAD) and not self.in_task:
+            if self.state in AWAITING and not self.in_task:
                 self._leave_lane(self._wait_writable)
 
     # The handshake
@@ -69,37 +70,43 @@ class TlsSession(Session):
         except TlsError as error:
             self._refuse(error)
         except OSError as error:
-            self.gateway.failed_handshakes += 1
-            log.info("%s: TLS handshake broke off: %s", self.name, error.strerror)
+            self._fail("broke off: %s", error.strerror or error)
             self.close()
         else:
             return self._begin_http()
         return False
 
     def _refuse(self, error: TlsError) -> None:
-        gateway = self.gateway
-        gateway.failed_handshakes += 1
         reasons = error.reasons or ["unknown error"]
-        shown = " < ".join(reasons) if gateway.https.ssl_verbose else reasons[-1]
-        log.info("%s: TLS handshake failed: %s", self.name, shown)
+        verbose = self.gateway.https.ssl_verbose
+        self._fail("failed: %s", " < ".join(reasons) if verbose else reasons[-1])
         if error.is_plain_http:
             self.sock.send_plain(PLAIN_HTTP_ANSWER)
         # A reset would overtake the alert that says why.
         self._leave_lane(relay.linger, self)
+
+    def _fail(self, how: str, *arguments: object) -> None:
+        """Count a failed handshake, and log how."""
+        text = f"%s: TLS handshake {how}"
+        self.gateway.counters.refuse("tls-handshake", text, self.name, *arguments)
 
     def _begin_http(self) -> bool:
         """The peer is known: begin with HTTP. False if another protocol was agreed on."""
         gateway = self.gateway
         connection = self.sock.connection
         try:
-            self._peer += variables.pack(connection, export=gateway.https.https_export_cert)
-        except variables.CertificateTooLarge as error:
-            log.error("%s: %s: the application is not told of it", self.name, error)
-            self._peer += variables.pack_plain(connection)
+            packed = variables.pack(connection, export=gateway.https.https_export_cert)
+        except variables.CertificateError as error:
+            text = "%s: %s: the application is not told of it"
+            counters = gateway.counters
+            counters.refuse("client-certificate", text, self.name, error, level=logging.ERROR)
+            packed = variables.pack_plain(connection)
+        self.peer = self.peer.secured(packed)
+        self.peer.admits = admission(connection)
         if connection.get_alpn_proto_negotiated() == HTTP2:
             gateway.lane.remove(self.sock.fileno())
             self.state = State.CLOSED
-            gateway.begin_http2(self.sock, self._peer, b"")
+            gateway.begin_http2(self.sock, self.peer, b"")
             gateway.forget(self)  # last: a gateway without a client may end
             return False
         self.state = State.IDLE
@@ -115,7 +122,9 @@ class TlsSession(Session):
         What is decrypted, and what stands behind the last record, raises no event.
         """
         limit = self.gateway.reader.limits.head
-        while len(self.buffer) <= limit:
+        for _ in range(RECORDS):
+            if len(self.buffer) > limit:
+                break
             try:
                 data = self.sock.recv(RECEIVE_SIZE)
             except SendFirst:
@@ -127,6 +136,10 @@ class TlsSession(Session):
             if not data:
                 return True
             self.buffer = self.buffer + data if self.buffer else data
+            # Without an event of its own, what an earlier one told may be still to come.
+            if mask and not self.sock.has_pending():
+                self._more = False
+                return False
         self._more = True
         return False
 
@@ -134,7 +147,7 @@ class TlsSession(Session):
         return self._more or self.sock.has_unread()
 
     def _rest(self) -> None:
-        if self.state in (State.HANDSHAKE, State.IDLE, State.HEAD):
+        if self.state is State.HANDSHAKE or self.state in AWAITING:
             # Only back from ``_wait_writable``: it goes on where it was.
             self.watch()
             self.gateway.lane.again(self)
@@ -142,9 +155,8 @@ class TlsSession(Session):
             super()._rest()
 
     def _time_out(self) -> None:
-        if self.state is State.HANDSHAKE:
-            self.gateway.failed_handshakes += 1
-            log.info("%s: TLS handshake timed out", self.name)
+        if self.state is State.HANDSHAKE and not self.gateway.is_draining:
+            self._fail("timed out")
         super()._time_out()
         if self.state is State.RESPONSE:
             self.sock.truncated = True

@@ -46,8 +46,8 @@ SHORT_NAMES = {
 _SPECIAL = re.compile(rb"[^ -~]|[/+]")
 
 
-class CertificateTooLarge(ValueError):
-    """A client's certificate does not fit into a request."""
+class CertificateError(ValueError):
+    """An application cannot be told of a client's certificate: it is too large, or malformed."""
 
 
 def pack(connection: SSL.Connection, *, export: bool) -> bytes:
@@ -57,20 +57,24 @@ def pack(connection: SSL.Connection, *, export: bool) -> bytes:
     only there when the client has sent one.
 
     Raises:
-        CertificateTooLarge: see ``pack_plain`` for what is left.
+        CertificateError: see ``pack_plain`` for what is left.
     """
     certificate = connection.get_peer_certificate(as_cryptography=True)
     if certificate is None:
         return pack_plain(connection)
+    try:
+        name = one_line(certificate.subject)
+    except ValueError as error:  # OpenSSL is more tolerant than the parser that we use
+        raise CertificateError(f"malformed subject in a client certificate: {error}") from error
     variables = [
         ("HTTPS_CLIENT_CERTIFICATE", certificate.public_bytes(Encoding.DER)),
-        ("HTTPS_DN", one_line(certificate.subject)),
+        ("HTTPS_DN", name),
     ]
     if export:
         variables.append(("HTTPS_CC", certificate.public_bytes(Encoding.PEM)))
     size = sum(len(value) for _, value in variables)
     if size > MAX_CERTIFICATE:
-        raise CertificateTooLarge(f"client certificate of {size} bytes, limit {MAX_CERTIFICATE}")
+        raise CertificateError(f"client certificate of {size} bytes, limit {MAX_CERTIFICATE}")
     return pack_plain(connection) + cgi.pack(variables)
 
 

@@ -13,6 +13,7 @@ from uwgate.conf.groups.https import HttpsOptions
 from uwgate.conf.identities import identities, open_identity, password_of, paths
 from uwgate.conf.tls import Identity, server_name
 from uwgate.gateways.tls.material import Material, Pair
+from uwgate.gateways.tls.stapler import Stapler
 
 log = logging.getLogger("uwgate.tls")
 
@@ -32,12 +33,14 @@ class _Entry:
     """What was handed out under one name, and what its files were then.
 
     ``identity`` is None for a name of sni-dir, whose files are looked for each time.
-    ``young``: a file had been written just before it was read. ``complaint`` is what was
+    ``given`` is ``material`` as it was handed out last, with
+    staples. ``young``: a file had been written just before it was read. ``complaint`` is what was
     logged last.
     """
 
     identity: Identity | None
     material: Material | None = None
+    given: Material | None = None
     stamps: dict[str, Stamp] = field(default_factory=dict)
     young: bool = False
     complaint: str = ""
@@ -51,14 +54,16 @@ class Vault:
         options: HttpsOptions,
         environ: Mapping[str, str] | None = None,
         *,
+        stapler: Stapler | None = None,
         now: Callable[[], datetime.datetime] = lambda: datetime.datetime.now(datetime.UTC),
     ) -> None:
-        """``environ`` is where ssl-key-password-env looks.
+        """``environ`` is where ssl-key-password-env looks; without ``stapler`` nothing is stapled.
 
         Raises:
             ConfigError: the options are wrong, or the password cannot be read.
         """
         self._options = options
+        self._stapler = stapler if options.ssl_stapling else None
         self._now = now
         self._password = password_of(options, environ or {})
         self._fixed = dict(identities(options))
@@ -88,7 +93,8 @@ class Vault:
                     raise ConfigError(f"{name}: {error}") from error
                 self._complain(name, entry, error)
         self._entries[name] = entry
-        return entry.material
+        entry.given = self._dressed(entry)
+        return entry.given
 
     def changed(self) -> list[tuple[str, Material]]:
         """Names whose files have changed since they were handed out, with what is in them.
@@ -96,21 +102,45 @@ class Vault:
         To be called once a second. What cannot be served is logged once and the old stays;
         the files are tried again when they change again.
         """
+        stale = {name: self._entries[name] for name in self._to_look_at() if self._has_new(name)}
+        if stale and self._stapler is not None:
+            served = [one.material for one in self._entries.values() if one.material]
+            self._stapler.forget_all_but(served)
+        if self._stapler is not None and self._stapler.poll():
+            stale = self._entries
         found: list[tuple[str, Material]] = []
-        for name in self._to_look_at():
-            entry = self._entries[name]
-            if not self._is_changed(name, entry):
-                continue
-            before = entry.material
-            try:
-                self._read(name, entry)
-            except ConfigError as error:
-                self._complain(name, entry, error)
-                continue
-            if entry.material is not None and entry.material != before:
-                log.info("%s: new certificate", name)
-                found.append((name, entry.material))
+        for name, entry in stale.items():
+            dressed = self._dressed(entry)
+            if dressed is not None and dressed != entry.given:
+                entry.given = dressed
+                found.append((name, dressed))
         return found
+
+    def close(self) -> None:
+        """End what runs for this vault."""
+        if self._stapler is not None:
+            self._stapler.close()
+
+    def _has_new(self, name: str) -> bool:
+        """Whether there is something new, and good, on disk."""
+        entry = self._entries[name]
+        if not self._is_changed(name, entry):
+            return False
+        before = entry.material
+        try:
+            self._read(name, entry)
+        except ConfigError as error:
+            self._complain(name, entry, error)
+            return False
+        if entry.material == before:
+            return False
+        log.info("%s: new certificate", name)
+        return True
+
+    def _dressed(self, entry: _Entry) -> Material | None:
+        if entry.material is None or self._stapler is None:
+            return entry.material
+        return self._stapler.dress(entry.material)
 
     def _to_look_at(self) -> Iterable[str]:
         """All names, or a part of them where they are many and the folder is as it was."""
@@ -121,10 +151,10 @@ class Vault:
         if stamp != self._folder_stamp:  # files were replaced, not written over
             self._folder_stamp = stamp
             return names
-        start = self._next_look % len(names)
+        start = self._next_look if self._next_look < len(names) else 0
         self._next_look = start + MAX_LOOKS
-        part = names[start : start + MAX_LOOKS]
-        return dict.fromkeys([*self._fixed, *part])
+        named = [name for name in self._fixed if name in self._entries]
+        return dict.fromkeys([*named, *names[start : self._next_look]])
 
     def _is_changed(self, name: str, entry: _Entry) -> bool:
         return entry.young or entry.stamps != {path: _stamp(path) for path in self._paths(name)}
@@ -145,15 +175,18 @@ class Vault:
         identity = entry.identity or self._in_folder(name)
         opened = open_identity(identity, self._password, now)
         entry.complaint = ""
-        for pair in opened.pairs:
-            for warning in pair.warnings:
-                log.warning("%s: %s", name, warning)
-        entry.material = Material(
+        material = Material(
             pairs=tuple(Pair(chain=one.chain_pem, key=one.key_pem) for one in opened.pairs),
             ciphers=identity.ciphers,
             client_ca=opened.client_ca,
             client_required=identity.client_required,
         )
+        # What the options name was looked at when they were read.
+        if material != entry.material and (entry.material is not None or name not in self._fixed):
+            for pair in opened.pairs:
+                for warning in pair.warnings:
+                    log.warning("%s: %s", name, warning)
+        entry.material = material
 
     def _complain(self, name: str, entry: _Entry, error: ConfigError) -> None:
         if entry.young or entry.complaint == str(error):

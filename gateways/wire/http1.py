@@ -20,6 +20,7 @@ REQUEST_LINE = re.compile(rb"(" + TOKEN + rb") ([\x21-\x7e\x80-\xff]+) HTTP/([0-
 # RFC 9112 section 5; field-vchar, blanks and tabs. The possessive loop keeps it linear.
 FIELD_LINES = re.compile(rb"(?:" + TOKEN + rb":[\t\x20-\x7e\x80-\xff]*\r\n)*+\r\n")
 FIELD_LINE = re.compile(TOKEN + rb":[\t\x20-\x7e\x80-\xff]*")
+EMPTY_LINES = re.compile(rb"(?:\r\n)*+")
 BARE_LF = re.compile(rb"(?<!\r)\n")
 # 18 digits fit into 64 bits whoever reads them.
 CONTENT_LENGTH = re.compile(rb"[0-9]{1,18}")
@@ -74,6 +75,15 @@ def find_end(buffer: bytes, limits: Limits) -> int:
     return -1
 
 
+def without_empty_lines(buffer: bytes) -> bytes:
+    """What follows empty lines, which may stand before a request (RFC 9112 section 2.2)."""
+    if buffer[:2] != b"\r\n":
+        return buffer
+    lines = EMPTY_LINES.match(buffer)
+    assert lines is not None
+    return buffer[lines.end() :]
+
+
 def read_request_line(head: bytes, limits: Limits) -> re.Match[bytes]:
     """The request line that begins a whole head: ``REQUEST_LINE``'s match.
 
@@ -120,7 +130,10 @@ def parse_head(head: bytes, limits: Limits) -> RequestHead:
     for text in head[line.end() : -4].split(b"\r\n"):
         name, colon, value = text.partition(b":")
         if colon:
-            headers.append((name, value.strip(b" \t")))
+            value = value.lstrip(b" \t")
+            # llhttp takes no tab behind a transfer coding: where it is not asked, no other reading.
+            blanks = b" " if name.lower() == b"transfer-encoding" else b" \t"
+            headers.append((name, value.rstrip(blanks)))
     return RequestHead(line[1], line[2], int(line[4]), headers)
 
 

@@ -19,8 +19,9 @@ lines, each with CR LF, no empty line; for example ``200 OK\\r\\nContent-Type: t
 The worker has checked it: no control characters, no hop-by-hop fields, at most one
 Content-Length. ``LENGTH`` says that a Content-Length is there, ``NO_BODY`` that the
 response has no body whatever its fields say (HEAD, 1xx, 204, 304), ``DATE`` and ``SERVER``
-that those fields are there. The last frame of a response carries ``LAST``; one frame can be
-first and last. ``ABORTED`` with LAST: the application broke off, the body is incomplete.
+that those fields are there, ``ENCODING`` that uWSGI-Encoding is. The last frame of a response
+carries ``LAST``; one frame can be first and last. ``ABORTED`` with LAST: the application broke
+off, the body is incomplete.
 ``GOODBYE``: the worker leaves after this frame. GOODBYE with LAST ends a response; alone it
 means that whatever the gateway has sent on this lease since the last LAST was not and will
 not be run, so it may go elsewhere.
@@ -33,6 +34,11 @@ message there is a ``NUMBER`` and a packet of at most ``MAX_QUEUED`` bytes with 
 ``MAX_WHOLE`` bytes, a worker may take the next one from the queue; the frame then carries
 ``QUEUE`` too, and the number of what was taken follows it. A worker with nothing to do does not
 look into the queue: the gateway hands it what is left there.
+
+A tunnel: with ``MAY_TUNNEL`` in modifier2 the request asks for a WebSocket. A worker that agrees
+answers with a frame of ``HEAD`` and ``TUNNEL``, the head with status 101 and without the fields
+Upgrade and Connection. From there on the lease carries bytes of the two peers in both
+directions, without frames, until one side closes; it is never used again.
 
 End of file without GOODBYE: the worker died.
 """
@@ -57,6 +63,7 @@ BODY_FRAMED = 1
 ACKNOWLEDGE = 2
 EXPECT = 4
 MAY_TAKE = 8
+MAY_TUNNEL = 16
 
 # flags of a frame
 HELLO = 1
@@ -71,6 +78,8 @@ NO_BODY = 256
 DATE = 512
 SERVER = 1024
 QUEUE = 2048
+ENCODING = 4096
+TUNNEL = 8192
 
 
 class LeaseError(ValueError):

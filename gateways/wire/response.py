@@ -13,9 +13,10 @@ from uwgate.gateways.wire import lease
 from uwgate.gateways.wire.http1 import FIELD_LINE, tokens_of
 
 MAX_HEAD = 65535  # bytes; uWSGI's own response-headers-limit
-# The status line, or what a worker with cgi-mode sends instead.
+# The status line, or what a worker with cgi-mode sends instead. uWSGI repeats the request's
+# SERVER_PROTOCOL there: what it says of the framing is not meant.
 STATUS_LINE = re.compile(
-    rb"(?:HTTP/1\.[01] |[Ss]tatus: )([1-9][0-9]{2})(?: ([\t\x20-\x7e\x80-\xff]*))?"
+    rb"(?:HTTP/(?:1\.[01]|2\.0) |[Ss]tatus: )([1-9][0-9]{2})(?: ([\t\x20-\x7e\x80-\xff]*))?"
 )
 CONTENT_LENGTH = re.compile(rb"[0-9]{1,18}")
 HOP_BY_HOP = frozenset(
@@ -31,7 +32,12 @@ HOP_BY_HOP = frozenset(
 )
 # Fields that a Connection field cannot take away: they frame or describe the body.
 _KEPT = frozenset((b"content-length", b"content-type", b"content-encoding", b"set-cookie"))
-_FLAGS = {b"date": lease.DATE, b"server": lease.SERVER, b"content-length": lease.LENGTH}
+_FLAGS = {
+    b"date": lease.DATE,
+    b"server": lease.SERVER,
+    b"content-length": lease.LENGTH,
+    b"uwsgi-encoding": lease.ENCODING,
+}
 
 
 class ResponseError(ValueError):

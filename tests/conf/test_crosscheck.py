@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
@@ -41,3 +42,27 @@ def test_a_clash_is_told_with_its_line(configure: Configure, text: str, reason: 
 )
 def test_what_goes_together_is_taken(configure: Configure, text: str) -> None:
     assert configure(f"[uwsgi]\n{text}").notes == ()
+
+
+@pytest.mark.parametrize(
+    ("option", "module", "extra"),
+    [("http-auto-brotli", "brotli", "brotli"), ("http-auto-zstd", "zstandard", "zstd")],
+)
+def test_an_option_says_what_to_install_for_it(
+    configure: Configure, monkeypatch: pytest.MonkeyPatch, option: str, module: str, extra: str
+) -> None:
+    monkeypatch.delitem(sys.modules, module, raising=False)
+    monkeypatch.setattr(sys, "path", [])
+    monkeypatch.setattr(sys, "path_importer_cache", {})
+    with pytest.raises(ConfigError) as caught:
+        configure(f"[uwsgi]\n{option} = true\n")
+    assert f"app.ini:2: {option}: needs " in str(caught.value)
+    assert f"pip install 'uwgate[{extra}]'" in str(caught.value)
+
+
+@pytest.mark.parametrize("option", ["http-auto-brotli", "http-auto-zstd"])
+def test_an_option_that_is_off_needs_nothing(
+    configure: Configure, monkeypatch: pytest.MonkeyPatch, option: str
+) -> None:
+    monkeypatch.setattr(sys, "path", [])
+    assert configure(f"[uwsgi]\n{option} = false\n").notes == ()

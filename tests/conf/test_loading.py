@@ -222,7 +222,6 @@ def test_all_options_that_are_not_offered_are_told_at_once(configure: Configure)
         "harakiri = 0 ; off",
         "offload-threads = 0",
         "hook-master-start = unix_signal:15 gracefully_kill_them_all",
-        "http-manage-expect =",
     ],
 )
 def test_what_is_switched_off_needs_nothing(configure: Configure, line: str) -> None:

@@ -20,7 +20,7 @@ import pytest
 from .processes import APPS, Process, free_port
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
 MODULES = Path("/usr/lib/apache2/modules")
 
@@ -144,11 +144,17 @@ def apache(folder: Path, backend: str) -> Iterator[tuple[str, int]]:
 
 
 @contextlib.contextmanager
-def uwsgi(folder: Path, *arguments: str, name: str = "uwsgi") -> Iterator[Process]:
-    """The real uWSGI with the mirror application; ``arguments`` say where it listens."""
+def uwsgi(
+    folder: Path,
+    *arguments: str,
+    name: str = "uwsgi",
+    app: str = "mirror.py",
+    env: Mapping[str, str] | None = None,
+) -> Iterator[Process]:
+    """The real uWSGI with one of the applications; ``arguments`` say where it listens."""
     argv = [program("uwsgi"), "--master", "--die-on-term", "--processes", "2"]
     argv += ["--buffer-size", "65535", "--max-vars", "1024", "--need-app"]
-    argv += ["--wsgi-file", str(APPS / "mirror.py"), "--disable-logging", *arguments]
-    with running(Process(argv, folder=folder, name=name), stop=signal.SIGINT) as process:
+    argv += ["--wsgi-file", str(APPS / app), "--disable-logging", *arguments]
+    with running(Process(argv, folder=folder, name=name, env=env), stop=signal.SIGINT) as process:
         process.wait_for_log(r"spawned uWSGI worker 2")
         yield process

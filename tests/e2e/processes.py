@@ -40,6 +40,7 @@ class Process:
         folder: Path,
         name: str = "peer",
         env: Mapping[str, str] | None = None,
+        pass_fds: Sequence[int] = (),
     ) -> None:
         self.name = name
         self.argv = list(argv)
@@ -53,6 +54,7 @@ class Process:
                 stderr=subprocess.STDOUT,
                 env={**os.environ, **(env or {})},
                 process_group=0,
+                pass_fds=pass_fds,
             )
         self.pid = self.popen.pid
 

@@ -109,10 +109,17 @@ def test_the_clients_port_is_right(program: Uwgate) -> None:
     assert f"REMOTE_PORT='{port}'" in shown or "REMOTE_PORT" not in shown
 
 
-def test_a_client_does_not_choose_the_scheme(program: Uwgate) -> None:
+@pytest.mark.parametrize(("trusted", "scheme"), [("none", b"http"), ("loopback", b"https")])
+@pytest.mark.parametrize("way", ["http", "http-socket"])
+def test_only_a_trusted_proxy_chooses_the_scheme(
+    uwgate: Start, way: str, trusted: str, scheme: bytes
+) -> None:
+    arguments = (f"--{way}=127.0.0.1:0", "--wsgi-file", APPLICATION)
+    program = uwgate(*arguments, f"--http-trust-forwarded={trusted}")
     fields = [("X-Forwarded-Proto", "https"), ("X-Forwarded-SSL", "on")]
     shown = ask(program.address, request("GET", "/show", fields)).body
-    assert b"wsgi.url_scheme='http'" in shown
+    assert b"wsgi.url_scheme='" + scheme + b"'" in shown
+    assert (b"HTTP_X_FORWARDED_PROTO" in shown) is (trusted == "loopback")
 
 
 def test_the_operator_chooses_the_scheme(uwgate: Start) -> None:

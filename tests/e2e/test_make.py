@@ -63,3 +63,23 @@ def test_the_benchmark_prints_its_table() -> None:
     row = next(line.split() for line in lines if line.startswith("  uwgate"))
     assert float(row[1].replace(",", "")) > 100
     assert any("target 1.3" in line for line in lines)
+
+
+def test_the_benchmark_of_https_prints_its_ratios() -> None:
+    for name in ("wrk", "uwsgi", "openssl"):
+        program(name)
+    argv = [sys.executable, "-m", "benchmarks.https", "--runs=1", "--seconds=1"]
+    done = subprocess.run(
+        [*argv, "--only", "uwgate", "uwsgi"],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(ROOT / "src")},
+        capture_output=True,
+        text=True,
+        timeout=90,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    row = next(line.split() for line in lines if line.startswith("  uwgate"))
+    assert all(float(figure.replace(",", "")) > 10 for figure in row[1:])
+    assert any("times uwsgi, target 1.3" in line for line in lines)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -10,13 +11,18 @@ from typing import Any
 import trio
 import trio.testing
 
-from tests.gateways.peers import Client, Workers
+from tests.gateways.peers import Client, Stream, Workers
+from uwgate.conf.groups.edge import EdgeOptions
 from uwgate.conf.groups.http import HttpOptions
+from uwgate.conf.groups.http2 import Http2Options
+from uwgate.conf.groups.https import HttpsOptions
 from uwgate.conf.groups.workers import WorkerOptions
 from uwgate.conf.settings import Settings
 from uwgate.conf.start import Listener, Start
 from uwgate.gateways.http import HttpGateway
+from uwgate.gateways.tls.ring import Ring
 
+EDGE = {field.name for field in dataclasses.fields(EdgeOptions)}
 DRAINED = 20.0  # seconds in which a gateway whose peers are gone must be empty
 
 
@@ -28,16 +34,25 @@ class Instance:
         self.workers = workers
         self.door = door
         self.clients: list[Client] = []
+        self.streams: list[Stream] = []  # other connections
         self.accepting = trio.CancelScope()
 
     async def connect(self) -> Client:
+        client = Client(await self.connected())
+        self.clients.append(client)
+        return client
+
+    async def connected(self) -> trio.socket.SocketType:
+        """A new connection to the gateway."""
         sock = trio.socket.socket(self.door.family, socket.SOCK_STREAM)
         # Else the kernel takes megabytes on behalf of a gateway that does not read.
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 65536)
         await sock.connect(self.door.getsockname())
-        client = Client(sock)
-        self.clients.append(client)
-        return client
+        return sock
+
+    def close_clients(self) -> None:
+        for client in (*self.clients, *self.streams):
+            client.close()
 
     def drain(self, idle: float = 0.0) -> None:
         """What the gateway's process does when it is told to drain."""
@@ -65,18 +80,28 @@ def start_of(
     processes: int = 1,
     threads: int = 1,
     limit_post: int = 0,
-    **http: Any,
+    role: str = "http",
+    endpoint: str = "",
+    https: HttpsOptions | None = None,
+    http2: Http2Options | None = None,
+    **options: Any,
 ) -> Start:
     """What the master would hand over."""
     name = door.getsockname()
+    options.setdefault("http_body_buffer", 0)  # bodies are forwarded as they come
+    options.setdefault("http_response_buffer", 0)  # and so are responses
     settings = Settings(
-        http=HttpOptions(**http),
+        http=HttpOptions(**{key: options[key] for key in options.keys() - EDGE}),
+        edge=EdgeOptions(**{key: options[key] for key in options.keys() & EDGE}),
+        https=https or HttpsOptions(),
+        http2=http2 or Http2Options(),
         workers=WorkerOptions(processes=processes, threads=threads, limit_post=limit_post),
     )
     listener = Listener(
         fd=door.fileno(),
-        role="http",
+        role=role,
         name=name if isinstance(name, str) else f"{name[0]}:{name[1]}",
+        endpoint=endpoint,
     )
     return Start(
         settings=settings,
@@ -106,23 +131,26 @@ def listen(path: str | None = None) -> socket.socket:
 
 @asynccontextmanager
 async def running(
-    *, path: str | None = None, workers: Workers | None = None, **options: Any
+    *,
+    path: str | None = None,
+    workers: Workers | None = None,
+    ring: Ring | None = None,
+    **options: Any,
 ) -> AsyncIterator[Instance]:
     """A gateway that runs; in the end every session must have ended.
 
-    ``workers``: share the slots of another gateway.
+    ``workers``: share the slots of another gateway. ``ring``: what speaks TLS needs it.
     """
     own = Workers() if workers is None else workers
     with listen(path) as door:
-        gateway = HttpGateway(start_of(door, own.address, **options))
+        gateway = HttpGateway(start_of(door, own.address, **options), ring)
         instance = Instance(gateway, door, own)
         try:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(instance.run, nursery)
                 await trio.testing.wait_all_tasks_blocked()
                 yield instance
-                for client in instance.clients:
-                    client.close()
+                instance.close_clients()
                 if workers is None:
                     own.close()
                 instance.drain()
@@ -132,6 +160,5 @@ async def running(
         finally:
             if workers is None:
                 own.close()
-            for client in instance.clients:
-                client.close()
+            instance.close_clients()
             instance.clean_up()

@@ -68,6 +68,22 @@ async def test_answers_that_arrive_together_reach_their_clients() -> None:
             assert (await client.response()).body == b"%d" % n
 
 
+async def test_more_answers_than_one_look_takes_reach_their_clients() -> None:
+    async with running(http_buffer_size=4096) as instance:
+        clients = [(await begin(instance))[0]]
+        lease = instance.workers.leases[0]
+        clients += [await ask(instance, b"/%d" % n) for n in range(1, 6)]
+        frames = b""
+        for n in range(6):
+            taken = await lease.take() if n < 5 else None
+            flags = wire.HEAD | wire.LAST | (wire.QUEUE if taken else 0)
+            frames += wire.encode_frame(flags, b"200 OK\r\n", b"%d" % n * 3000)
+            frames += taken[0] if taken else b""
+        await lease.send(frames)  # at once
+        for n, client in enumerate(clients):
+            assert (await client.response()).body == b"%d" % n * 3000
+
+
 async def test_an_idle_worker_is_handed_what_is_left_in_the_queue() -> None:
     async with running() as instance:
         _, lease = await begin(instance)

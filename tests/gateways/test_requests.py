@@ -3,24 +3,31 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.gateways.instance import EDGE
 from tests.gateways.peers import request
 from uwgate.conf.errors import ClientError
+from uwgate.conf.groups.edge import EdgeOptions
 from uwgate.conf.groups.http import HttpOptions
+from uwgate.gateways.counters import Counters
+from uwgate.gateways.peer import Peer
 from uwgate.gateways.requests import MAX_KNOWN, MAX_KNOWN_SIZE, ROOM, RequestReader
 from uwgate.gateways.wire.uwsgi import MAX_BLOCK, decode_block
 
-PEER = b"\x04\x00PEER\x01\x00p"
+PEER = Peer(b"\x04\x00PEER\x01\x00p", b"203.0.113.7", b"1024", False, False, b"")
+PROXY = dataclasses.replace(PEER, address=b"10.0.0.1", is_trusted=True)
 PROBE = request(b"GET", b"/probe?1", b"X-Probe: yes")
 
 
 def reader_of(limit_post: int = 0, **options: Any) -> RequestReader:
-    return RequestReader(HttpOptions(**options), limit_post)
+    edge = {key: options.pop(key) for key in options.keys() & EDGE}
+    return RequestReader(HttpOptions(**options), limit_post, EdgeOptions(**edge), Counters())
 
 
 def status_of(reader: RequestReader, head: bytes) -> int:
@@ -217,3 +224,98 @@ def test_a_request_that_does_not_fit_into_a_packet_is_431() -> None:
     assert len(block) in (MAX_BLOCK - ROOM, MAX_BLOCK - ROOM - 1)
     assert status_of(reader, request(b"GET", b"/?" + b"q" * (most + 1))) == 431
     assert_reads_on(reader)
+
+
+# Forwarded fields
+
+SPOKEN = (
+    b"X-Forwarded-For: 198.51.100.1",
+    b"X-Forwarded-Proto: https",
+    b"X-Real-IP: 198.51.100.1",
+    b"Forwarded: for=198.51.100.1;proto=https",
+    b"X-Other: kept",
+)
+
+
+def seen(reader: RequestReader, peer: Peer, *lines: bytes) -> dict[bytes, bytes]:
+    """The variables that tell of other clients than the peer, and of the scheme."""
+    variables = dict(decode_block(reader.read(request(b"GET", b"/", *lines), peer).block))
+    own = (b"PEER", b"HTTP_HOST", b"HTTP_X_OTHER", b"UWSGI_ROUTER")
+    return {
+        key: value
+        for key, value in variables.items()
+        if key not in own and key.startswith((b"HTTP_", b"UWSGI_"))
+    }
+
+
+def test_what_a_trusted_proxy_says_is_passed_on_as_it_is() -> None:
+    assert seen(reader_of(), PROXY, *SPOKEN) == {
+        b"HTTP_X_FORWARDED_FOR": b"198.51.100.1",
+        b"HTTP_X_FORWARDED_PROTO": b"https",
+        b"HTTP_X_REAL_IP": b"198.51.100.1",
+        b"HTTP_FORWARDED": b"for=198.51.100.1;proto=https",
+        b"UWSGI_SCHEME": b"https",
+    }
+    assert seen(reader_of(), PROXY) == {}
+
+
+def test_what_others_say_is_removed_whoever_asked_before() -> None:
+    reader = reader_of()
+    seen(reader, PROXY, *SPOKEN)
+    assert seen(reader, PEER, *SPOKEN) == {}
+    assert seen(reader, PROXY, *SPOKEN)[b"UWSGI_SCHEME"] == b"https"
+    assert reader._counters["forwarded-removed"] == 1
+
+
+def test_other_fields_stay_where_forwarded_ones_are_removed() -> None:
+    block = reader_of().read(request(b"GET", b"/", *SPOKEN), PEER).block
+    assert dict(decode_block(block))[b"HTTP_X_OTHER"] == b"kept"
+
+
+@pytest.mark.parametrize("name", [b"X_Forwarded_For", b"X-Forwarded_For", b"x_real_ip"])
+def test_no_other_spelling_gets_through(name: bytes) -> None:
+    assert seen(reader_of(), PEER, name + b": 198.51.100.1") == {}
+
+
+def test_the_client_is_added_on_request() -> None:
+    reader = reader_of(http_add_forwarded=True)
+    assert seen(reader, PEER, *SPOKEN) == {
+        b"HTTP_X_FORWARDED_FOR": b"203.0.113.7",
+        b"HTTP_X_FORWARDED_PROTO": b"http",
+    }
+    assert seen(reader, PEER.secured(b"")) == {
+        b"HTTP_X_FORWARDED_FOR": b"203.0.113.7",
+        b"HTTP_X_FORWARDED_PROTO": b"https",
+    }
+    assert seen(reader, PROXY, SPOKEN[0], SPOKEN[1]) == {
+        b"HTTP_X_FORWARDED_FOR": b"198.51.100.1, 10.0.0.1",
+        b"HTTP_X_FORWARDED_PROTO": b"https",
+        b"UWSGI_SCHEME": b"https",
+    }
+    local = dataclasses.replace(PROXY, address=b"0.0.0.0")
+    assert seen(reader, local)[b"HTTP_X_FORWARDED_FOR"] == b"unknown"
+
+
+def test_a_forwarded_host_is_not_the_host() -> None:
+    reader = reader_of(http_server_name_as_http_host=True)
+    found = seen(reader, PROXY, b"X-Forwarded-Host: other")
+    assert found == {b"HTTP_X_FORWARDED_HOST": b"other"}
+
+
+@pytest.mark.parametrize(
+    ("target", "authority"), [(b"/", b"a.example"), (b"http://b.example:1/", b"b.example:1")]
+)
+def test_an_authority_that_the_connection_does_not_admit_is_misdirected(
+    target: bytes, authority: bytes
+) -> None:
+    asked: list[bytes] = []
+
+    def admits(authority: bytes) -> bool:
+        asked.append(authority)
+        return False
+
+    peer = dataclasses.replace(PEER, admits=admits)
+    head = request(b"GET", target).replace(b"a.example", authority)
+    with pytest.raises(ClientError) as caught:
+        reader_of().read(head, peer)
+    assert (caught.value.status, asked) == (421, [authority])

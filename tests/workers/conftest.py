@@ -19,6 +19,7 @@ import pytest
 
 from uwgate.conf import control
 from uwgate.conf.groups.application import ApplicationOptions
+from uwgate.conf.groups.edge import EdgeOptions
 from uwgate.conf.groups.http import HttpOptions
 from uwgate.conf.groups.log import LogOptions
 from uwgate.conf.groups.master import MasterOptions
@@ -34,6 +35,7 @@ GROUPS: dict[str, Any] = {
     "workers": WorkerOptions,
     "sockets": SocketOptions,
     "http": HttpOptions,
+    "edge": EdgeOptions,
     "master": MasterOptions,
     "log": LogOptions,
 }

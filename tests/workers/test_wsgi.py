@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from uwgate.gateways.wire.lease import LENGTH, NO_BODY
+from uwgate.gateways.wire.lease import DATE, ENCODING, LENGTH, NO_BODY, SERVER
 from uwgate.workers.wsgi import FileWrapper, Response
 
 Start = Callable[..., Callable[[bytes], None]]
@@ -64,6 +64,17 @@ def test_a_list_goes_out_at_once_with_its_length() -> None:
         return [b"a", b"bc"]
 
     assert run(app).calls == [("begin", OK + b"Content-Length: 3\r\n", LENGTH, b"abc", True)]
+
+
+@pytest.mark.parametrize(
+    ("name", "flag"), [("DATE", DATE), ("server", SERVER), ("uWSGI-Encoding", ENCODING)]
+)
+def test_the_gateway_is_told_of_fields_that_it_may_have_to_touch(name: str, flag: int) -> None:
+    def app(environ: Any, start: Start) -> list[bytes]:
+        start("200 OK", [(name, "x")])
+        return []
+
+    assert run(app).calls[0][2] == flag | LENGTH
 
 
 def test_a_generator_goes_out_item_by_item() -> None:

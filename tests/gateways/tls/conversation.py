@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import ssl
 from concurrent.futures import ThreadPoolExecutor
@@ -76,13 +77,14 @@ def talk(
             with context.wrap_socket(
                 theirs, server_hostname=name, session=session, suppress_ragged_eofs=True
             ) as sock:
+                certificate = sock.getpeercert(binary_form=True) or b""
                 answer = _ask(sock)
                 cipher = sock.cipher()
                 assert cipher is not None
                 seen = (
                     sock.version(),
                     cipher[0],
-                    sock.getpeercert(binary_form=True) or b"",
+                    certificate,
                     sock.selected_alpn_protocol(),
                     bool(sock.session_reused),
                     sock.session,
@@ -123,3 +125,21 @@ def _serve(context: SSL.Context, sock: socket.socket) -> tuple[Exception | None,
 def serves(outcome: Outcome, certificate: Certificate) -> bool:
     """Whether the client was shown this certificate."""
     return outcome.certificate == certificate.der
+
+
+def handshake(client: SSL.Connection, server: SSL.Connection) -> None:
+    """Carry the bytes of a handshake from side to side, in memory."""
+    for _ in range(4):
+        for one, other in ((client, server), (server, client)):
+            _advance(one)
+            _carry(one, other)
+
+
+def _advance(connection: SSL.Connection) -> None:
+    with contextlib.suppress(SSL.WantReadError):
+        connection.do_handshake()
+
+
+def _carry(one: SSL.Connection, other: SSL.Connection) -> None:
+    with contextlib.suppress(SSL.WantReadError):
+        other.bio_write(one.bio_read(65536))

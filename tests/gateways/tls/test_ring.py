@@ -90,7 +90,7 @@ def test_of_two_expressions_the_first_that_matches_answers(
     ring: MakeRing, write: Write, root: Authority
 ) -> None:
     first, second = root.server("first.example"), root.server("second.example")
-    made = ring(sni_regexp=(f"a {write(first, 'first')}", f"ab {write(second, 'second')}"))
+    made = ring(sni_regexp=(f"A {write(first, 'first')}", f"ab {write(second, 'second')}"))
     assert serves(talk(made.context(ADDRESS), "ab.example"), first)
 
 
@@ -231,59 +231,6 @@ def test_an_address_without_a_certificate_stops_the_start() -> None:
         Ring(FOLDER, lambda name: None)
 
 
-@pytest.mark.parametrize(
-    ("http2", "offered", "chosen"),
-    [
-        (True, ["http/1.1", "h2"], "h2"),
-        (False, ["h2", "http/1.1"], "http/1.1"),
-        (True, ["http/1.1"], "http/1.1"),
-        (True, None, None),
-    ],
-)
-def test_the_protocol_is_chosen_by_our_preference(
-    ring: MakeRing, http2: bool, offered: list[str] | None, chosen: str | None
-) -> None:
-    client = client_context(protocols=offered)
-    assert talk(ring(http2=http2).context(ADDRESS), None, client).protocol == chosen
-
-
-def test_a_client_with_no_protocol_of_ours_gets_an_alert(ring: MakeRing) -> None:
-    client = client_context(protocols=["spdy/3"])
-    with pytest.raises(ssl.SSLError, match="no application protocol"):
-        talk(ring(http2=True).context(ADDRESS), None, client)
-
-
-def test_rsa_and_ecdsa_stand_side_by_side_each_with_its_chain(
-    ring: MakeRing, write: Write, root: Authority
-) -> None:
-    old, new = Authority("Old", root), Authority("New", root)
-    rsa, ecdsa = old.server("a.example", kind="rsa"), new.server("a.example")
-    (rsa_crt, rsa_key), (ec_crt, ec_key) = (
-        write(one, name).split(",") for one, name in ((rsa, "rsa"), (ecdsa, "ecdsa"))
-    )
-    made = ring(https=(f"{ADDRESS},{rsa_crt}|{ec_crt},{rsa_key}|{ec_key}",))
-    shown = []
-    for ciphers in ("ECDHE-RSA-AES128-GCM-SHA256", "ECDHE-ECDSA-AES128-GCM-SHA256"):
-        client = client_context(trusted=root.pem, maximum=ssl.TLSVersion.TLSv1_2, ciphers=ciphers)
-        shown.append(talk(made.context(ADDRESS), "a.example", client).certificate)
-    assert shown == [rsa.der, ecdsa.der]
-
-
-@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1, ssl.TLSVersion.TLSv1_1])
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")
-def test_old_versions_are_refused(ring: MakeRing, version: ssl.TLSVersion) -> None:
-    client = client_context(maximum=version, ciphers="ALL:@SECLEVEL=0")
-    client.minimum_version = version
-    with pytest.raises(ssl.SSLError, match="alert protocol version"):
-        talk(ring().context(ADDRESS), None, client)
-
-
-def test_tls_1_3_can_be_the_least(ring: MakeRing) -> None:
-    client = client_context(maximum=ssl.TLSVersion.TLSv1_2)
-    with pytest.raises(ssl.SSLError, match="alert protocol version"):
-        talk(ring(ssl_min_version="1.3").context(ADDRESS), None, client)
-
-
 def test_a_ticket_of_one_name_resumes_under_another(
     ring: MakeRing, write: Write, root: Authority
 ) -> None:
@@ -300,3 +247,22 @@ def test_the_keys_of_sessions_are_written_where_the_option_says(
     talk(ring(ssl_keylog_file=str(path)).context(ADDRESS), None)
     assert "CLIENT_TRAFFIC_SECRET_0 " in path.read_text()
     assert path.stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_tickets_last_as_long_as_the_option_says(ring: MakeRing, version: ssl.TLSVersion) -> None:
+    made = ring(ssl_sessions_timeout=77)
+    session = talk(made.context(ADDRESS), None, client_context(maximum=version)).session
+    assert session is not None
+    assert session.ticket_lifetime_hint == 77
+
+
+def test_a_ticket_of_one_address_does_not_resume_at_another(
+    write: Write, default: Certificate
+) -> None:
+    files = write(default, "default")
+    options = HttpsOptions(https=(f":1,{files}", f":2,{files}"))
+    made = Ring(options, Vault(options).material)
+    client = client_context()
+    first = talk(made.context(":1"), None, client)
+    assert not talk(made.context(":2"), None, client, session=first.session).resumed

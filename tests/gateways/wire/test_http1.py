@@ -16,6 +16,7 @@ from uwgate.gateways.wire.http1 import (
     find_end,
     parse_head,
     tokens_of,
+    without_empty_lines,
 )
 
 LIMITS = Limits()
@@ -568,3 +569,19 @@ def test_each_accepted_case_is_read_by_both(case: bytes) -> None:
 def test_each_refused_case_is_refused(case: bytes) -> None:
     with pytest.raises(ClientError):
         read(case)
+
+
+@pytest.mark.parametrize(
+    ("data", "rest"),
+    [
+        (b"", b""),
+        (b"\r\n" * 5, b""),
+        (b"\r\n\r\nGET", b"GET"),
+        (b"\r\n\r", b"\r"),
+        (b"\nGET", b"\nGET"),
+        (b"\r\n\nGET", b"\nGET"),
+        (b"GET\r\n", b"GET\r\n"),
+    ],
+)
+def test_only_whole_empty_lines_may_stand_before_a_request(data: bytes, rest: bytes) -> None:
+    assert without_empty_lines(data) == rest

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from uwgate.gateways.wire.lease import DATE, HEAD, LENGTH, NO_BODY, SERVER
+from uwgate.gateways.wire.lease import DATE, ENCODING, HEAD, LENGTH, NO_BODY, SERVER
 from uwgate.gateways.wire.response import ResponseError, ResponseHead, parse_response
 
 
@@ -34,6 +34,7 @@ def test_a_plain_answer_is_passed_on_in_the_form_of_a_lease() -> None:
         (b"status: 200 OK", b"200 OK"),
         (b"HTTP/1.1 200 ", b"200 "),
         (b"HTTP/1.1 200", b"200 "),
+        (b"HTTP/2.0 200 OK", b"200 OK"),
         (b"HTTP/1.1 299 caf\xc3\xa9", b"299 caf\xc3\xa9"),
         (b"HTTP/1.1 999 x", b"999 x"),
     ],
@@ -47,7 +48,7 @@ def test_a_status_line_is_read(line: bytes, start: bytes) -> None:
     [
         b"",
         b"200 OK",
-        b"HTTP/2.0 200 OK",
+        b"HTTP/3.0 200 OK",
         b"HTTP/1.1  200 OK",
         b"HTTP/1.1 20 OK",
         b"HTTP/1.1 2000 OK",
@@ -168,8 +169,11 @@ def test_repeated_fields_stay_apart() -> None:
     assert kept(*cookies) == cookies
 
 
-@pytest.mark.parametrize(("line", "flag"), [(b"Date: x", DATE), (b"SERVER: x", SERVER)])
-def test_date_and_server_are_noticed(line: bytes, flag: int) -> None:
+@pytest.mark.parametrize(
+    ("line", "flag"),
+    [(b"Date: x", DATE), (b"SERVER: x", SERVER), (b"uWSGI-Encoding: gzip", ENCODING)],
+)
+def test_fields_that_we_may_have_to_touch_are_noticed(line: bytes, flag: int) -> None:
     assert parse(b"HTTP/1.1 200 OK", line).flags == HEAD | flag
 
 

@@ -1,0 +1,107 @@
+"""What a choice from the subscription table costs, and how much memory nodes take.
+
+Usage: PYTHONPATH=src python -m benchmarks.table_cost [--runs N]
+
+For every algorithm: microseconds for looking a name up, choosing a node and releasing it, with 1
+key of 1 node, and with 10,000 keys of 10 nodes each, of which a random one is asked for. The ratio
+has a target of 1.5. Runs of the two sizes alternate; the smallest time of each counts.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import random
+import time
+import tracemalloc
+
+from uwgate.subscriptions.balancing import ALGORITHMS
+from uwgate.subscriptions.node import Node
+from uwgate.subscriptions.packet import Packet
+from uwgate.subscriptions.table import Table, TableOptions
+
+SIZES = ((1, 1), (100, 10), (10_000, 10))
+REQUESTS = 20_000
+TARGET = 1.5
+
+
+def table_of(algo: str, keys: int, nodes: int) -> Table:
+    """A table with keys k0, k1, ... and their nodes."""
+    table = Table(TableOptions(algo=algo))
+    for key in range(keys):
+        for node in range(nodes):
+            address = f"10.{key >> 8 & 255}.{key & 255}.{node}:9000"
+            table.follow(Packet(key=f"k{key}.example.com", address=address), 0.0)
+    return table
+
+
+def names_of(keys: int) -> list[str]:
+    """The names of requests in random order, each a string of its own as in real life."""
+    dice = random.Random(1)
+    return [f"k{dice.randrange(keys)}.example.com" for _ in range(REQUESTS)]
+
+
+def cost(table: Table, names: list[str]) -> float:
+    """Microseconds for one request. Eight run at a time."""
+    running: list[Node] = []
+    began = time.perf_counter()
+    for name in names:
+        slot = table.find(name)
+        assert slot is not None
+        node = slot.choose(0.0, client=b"\x0a\0\0\x01", affinity=b"/")
+        assert node is not None
+        running.append(node)
+        if len(running) > 8:
+            table.release(running.pop(0))
+    used = time.perf_counter() - began
+    for node in running:
+        table.release(node)
+    return used / len(names) * 1e6
+
+
+def empty_loop(names: list[str]) -> float:
+    """Microseconds of the loop itself."""
+    running: list[str] = []
+    began = time.perf_counter()
+    for name in names:
+        running.append(name)
+        if len(running) > 8:
+            running.pop(0)
+    return (time.perf_counter() - began) / len(names) * 1e6
+
+
+def memory() -> tuple[float, float]:
+    """Bytes for each of 10,000 nodes: of one key, and of 1,000 keys."""
+    found = []
+    for keys, nodes in ((10, 1000), (1000, 10)):
+        gc.collect()
+        tracemalloc.start()
+        table = table_of("wrr", keys, nodes)
+        found.append(tracemalloc.get_traced_memory()[0] / table.node_count)
+        tracemalloc.stop()
+    return found[0], found[1]
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.table_cost", description=__doc__)
+    parser.add_argument("--runs", type=int, default=7, help="how many times (7)")
+    runs = parser.parse_args().runs
+    title = "".join(f"{f'{keys} x {nodes}':>12}" for keys, nodes in SIZES)
+    print(f"{'algorithm':12}{title}{'ratio':>8}   (microseconds; target {TARGET})")  # noqa: T201
+    for algo in ALGORITHMS:
+        cases = [(table_of(algo, *size), names_of(size[0])) for size in SIZES]
+        best = [float("inf")] * len(cases)
+        for _ in range(runs):
+            for at, (table, names) in enumerate(cases):
+                best[at] = min(best[at], cost(table, names))
+        ratio = best[-1] / best[0]
+        columns = "".join(f"{one:12.2f}" for one in best)
+        print(f"{algo:12}{columns}{ratio:8.2f}")  # noqa: T201
+    print(f"the loop itself {empty_loop(names_of(1)):.2f}")  # noqa: T201
+    of_few, of_many = memory()
+    print(f"memory of a node: {of_few:.0f} bytes in 10 keys, {of_many:.0f} in 1000")  # noqa: T201
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""HTTP/2 between clients and the HTTP gateway (RFC 9113)."""

@@ -1,0 +1,210 @@
+"""HTTP/2 with curl and h2load, in the clear and over TLS: real processes on both sides."""
+
+from __future__ import annotations
+
+import json
+import re
+import signal
+import subprocess
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.certificates import Authority
+
+from . import peers
+from .peers import program
+from .processes import APPS, Uwgate, forget_peak, peak
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from .conftest import Start
+
+GIB = 1 << 30
+MIB = 1 << 20
+ENOUGH = 32 * MIB  # by which a gateway may grow, whatever goes through it
+
+
+@dataclass
+class Site:
+    """A running uwgate and how curl speaks HTTP/2 with it."""
+
+    program: Uwgate
+    url: str
+    curl: tuple[str, ...]
+
+    def ask(self, path: str, *options: str, **keywords: object) -> bytes:
+        """What curl prints; it must succeed, over HTTP/2."""
+        argv = [program("curl"), "-sS", "--fail", "-m", "60", *self.curl, *options]
+        argv += ["-w", "%{stderr}%{http_version}", self.url + path]
+        done = subprocess.run(argv, capture_output=True, check=False, timeout=90)
+        assert done.returncode == 0, done.stderr.decode()
+        assert done.stderr.decode().endswith("2"), done.stderr.decode()
+        return done.stdout
+
+    @property
+    def gateway(self) -> int:
+        """The pid of the process that has the connections."""
+        (pid,) = self.program.processes("http")
+        return pid
+
+
+APP = ("--wsgi-file", str(APPS / "bytes.py"), "--processes=2", "--disable-logging")
+
+
+def plain(uwgate: Start, folder: Path) -> Site:
+    program = uwgate("--http", "127.0.0.1:0", "--http2-prior-knowledge", *APP)
+    host, port = program.address
+    return Site(program, f"http://{host}:{port}", ("--http2-prior-knowledge",))
+
+
+def encrypted(uwgate: Start, folder: Path) -> Site:
+    authority = Authority()
+    certificate, key = authority.server("localhost").write(folder, "site")
+    program = uwgate("--https", f"127.0.0.1:0,{certificate},{key}", *APP)
+    _, port = program.address
+    trusted = authority.write(folder, "authority")
+    name = f"localhost:{port}:127.0.0.1"
+    curl = ("--http2", "--cacert", str(trusted), "--resolve", name)
+    return Site(program, f"https://localhost:{port}", curl)
+
+
+@pytest.fixture(params=[plain, encrypted])
+def site(request: pytest.FixtureRequest, uwgate: Start, folder: Path) -> Site:
+    made: Site = request.param(uwgate, folder)
+    return made
+
+
+def test_the_application_sees_http_2(site: Site) -> None:
+    assert site.ask("/") == b"HTTP/2.0"
+
+
+@pytest.mark.parametrize("how", ["with its length", "without"])
+def test_an_upload_arrives_whole(site: Site, how: str, folder: Path) -> None:
+    body = folder / "body"
+    body.write_bytes(bytes(5 * MIB + 7))
+    options = ("-T", str(body)) if how == "with its length" else ("-T", "-")
+    argv = [program("curl"), "-sS", *site.curl, *options, "-X", "POST", site.url + "/count"]
+    with body.open("rb") as file:
+        done = subprocess.run(argv, stdin=file, capture_output=True, check=True, timeout=60)
+    assert done.stdout == b"%d" % (5 * MIB + 7)
+
+
+def test_a_client_without_alpn_gets_http_1(site: Site) -> None:
+    argv = [program("curl"), "-sS", *site.curl[1:], "--http1.1", site.url + "/"]
+    done = subprocess.run(argv, capture_output=True, check=True, timeout=60)
+    assert done.stdout == b"HTTP/1.1"
+
+
+def test_http2_can_be_switched_off(uwgate: Start, folder: Path) -> None:
+    certificate, key = Authority().server("localhost").write(folder, "site")
+    app = ("--wsgi-file", str(APPS / "bytes.py"))
+    started = uwgate("--https", f"127.0.0.1:0,{certificate},{key}", "--http2=false", *app)
+    host, port = started.address
+    argv = [program("curl"), "-sS", "-k", "--http2", f"https://{host}:{port}/"]
+    done = subprocess.run(argv, capture_output=True, check=True, timeout=60)
+    assert done.stdout == b"HTTP/1.1"
+
+
+def test_a_gibibyte_comes_down_at_constant_memory(site: Site) -> None:
+    site.ask("/")
+    forget_peak(site.gateway)
+    before = peak(site.gateway)
+    argv = [program("curl"), "-sS", *site.curl, "-o", "/dev/null", "-w", "%{size_download}"]
+    argv += [f"{site.url}/zeros?{GIB}"]
+    done = subprocess.run(argv, capture_output=True, check=True, timeout=100)
+    assert int(done.stdout) == GIB
+    assert peak(site.gateway) - before < ENOUGH
+
+
+def test_a_gibibyte_goes_up_at_constant_memory(site: Site, folder: Path) -> None:
+    site.ask("/")
+    forget_peak(site.gateway)
+    before = peak(site.gateway)
+    body = folder / "body"
+    with body.open("wb") as file:
+        file.truncate(GIB)
+    argv = [program("curl"), "-sS", *site.curl, "-T", str(body), f"{site.url}/count"]
+    done = subprocess.run(argv, capture_output=True, check=True, timeout=100)
+    assert done.stdout == b"%d" % GIB
+    assert peak(site.gateway) - before < ENOUGH
+
+
+def h2load(site: Site, *options: str, path: str = "/") -> str:
+    """The report of h2load."""
+    argv = [program("h2load"), *options, site.url.replace("localhost", "127.0.0.1") + path]
+    done = subprocess.run(argv, capture_output=True, check=True, timeout=100, text=True)
+    return done.stdout
+
+
+def failed(report: str) -> dict[str, int]:
+    """What became of the requests, by h2load's words."""
+    line = re.search(r"^requests: (.*)$", report, re.MULTILINE)
+    assert line is not None, report
+    return {word: int(count) for count, word in re.findall(r"(\d+) (\w+)", line[1])}
+
+
+def test_no_request_of_many_fails(site: Site) -> None:
+    seen = failed(h2load(site, "-n20000", "-c20", "-m32"))
+    assert (seen["succeeded"], seen["failed"], seen["errored"]) == (20000, 0, 0)
+
+
+def test_no_large_response_of_many_fails(site: Site) -> None:
+    seen = failed(h2load(site, "-n400", "-c10", "-m16", path="/zeros?300000"))
+    assert (seen["succeeded"], seen["failed"], seen["errored"]) == (400, 0, 0)
+
+
+def test_no_upload_of_many_fails(site: Site, folder: Path) -> None:
+    body = folder / "body"
+    body.write_bytes(bytes(200000))
+    seen = failed(h2load(site, "-n400", "-c10", "-m16", "-d", str(body), path="/count"))
+    assert (seen["succeeded"], seen["failed"], seen["errored"]) == (400, 0, 0)
+
+
+def test_a_worker_that_is_killed_costs_one_request(site: Site) -> None:
+    load = subprocess.Popen(
+        [program("h2load"), "-n20000", "-c4", "-m8", site.url.replace("localhost", "127.0.0.1")],
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    worker = site.program.wait_for_processes("worker", 2)[0]
+    subprocess.run(["kill", "-KILL", str(worker)], check=True)
+    report, _ = load.communicate(timeout=100)
+    seen = failed(report)
+    assert seen["errored"] == 0
+    assert seen["failed"] <= 1
+    assert seen["succeeded"] >= 19999
+
+
+def test_a_reload_ends_connections_between_requests(uwgate: Start, folder: Path) -> None:
+    """curl asks again and again on one connection, which a reload may close, but not break.
+
+    Over TLS: in the clear, curl 7.88 fails with every second request on a connection, whoever
+    the server is.
+    """
+    site = encrypted(uwgate, folder)
+    argv = [program("curl"), "-sS", "--fail", *site.curl]
+    for number in range(300):
+        argv += ["-o", "/dev/null", f"{site.url}/zeros?{number * 1000}"]
+    client = subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    site.program.popen.send_signal(signal.SIGHUP)
+    site.program.wait_for_log("generation 2 serves")
+    _, errors = client.communicate(timeout=60)
+    assert client.returncode == 0, errors.decode()
+
+
+def test_a_plain_uwsgi_backend_sees_the_same(uwgate: Start, folder: Path) -> None:
+    backend = f"{folder}/backend.sock"
+    with peers.uwsgi(folder, "--socket", backend, app="mirror.py"):
+        where = ("--http", "127.0.0.1:0", "--http2-prior-knowledge", "--http-to", backend)
+        host, port = uwgate(*where).address
+        argv = [program("curl"), "-sS", "--http2-prior-knowledge", f"http://{host}:{port}/p?q=1"]
+        argv += ["-H", "Cookie: a=1", "-H", "Cookie: b=2", "-T", "-"]
+        done = subprocess.run(argv, input=b"body", capture_output=True, check=True, timeout=30)
+    seen = json.loads(done.stdout)
+    assert (seen["method"], seen["path"], seen["query"]) == ("PUT", "/p", "q=1")
+    assert (seen["protocol"], seen["size"], seen["length"]) == ("HTTP/2.0", 4, "4")
+    assert seen["headers"]["HTTP_COOKIE"] == "a=1; b=2"
+    assert "HTTP_TRANSFER_ENCODING" not in seen["headers"]

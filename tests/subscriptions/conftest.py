@@ -1,0 +1,34 @@
+"""Slots and tables to try things on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from hypothesis import settings
+
+from uwgate.subscriptions import balancing
+from uwgate.subscriptions.health import Circuit
+from uwgate.subscriptions.node import Node
+from uwgate.subscriptions.slot import Slot
+
+# How long an example takes says more of the machine than of the code.
+settings.register_profile("no deadline", deadline=None)
+settings.load_profile("no deadline")
+
+MakeSlot = Callable[..., Slot]
+
+
+@pytest.fixture
+def slot() -> MakeSlot:
+    """``slot("wrr", A=1, B=2)`` has those nodes with those weights."""
+
+    def make(algo: str, circuit: Circuit | None = None, **weights: int) -> Slot:
+        name, algorithm = balancing.make(algo)
+        made = Slot("shop.example", name, algorithm, circuit or Circuit())
+        for address, weight in weights.items():
+            made.add(Node(key=made.key, address=address, weight=weight))
+        made.refresh()
+        return made
+
+    return make
