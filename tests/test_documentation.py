@@ -29,6 +29,7 @@ import uwgate
 from uwgate.conf.option import options_of
 from uwgate.conf.settings import GROUPS
 
+from .certificates import Authority
 from .e2e.client import ask, request
 from .e2e.peers import program
 from .e2e.processes import Process, free_port
@@ -72,6 +73,15 @@ def commands(tmp_path: Path) -> dict[str, str]:
     }
 
 
+def with_certificates(text: str, folder: Path) -> str:
+    """A configuration whose certificates in /etc/uwgate are made for this test."""
+    if "/etc/uwgate" not in text:
+        return text
+    (folder / "names").mkdir()
+    Authority().server("shop.example").write(folder, "default")
+    return text.replace("/etc/uwgate", str(folder))
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_the_examples_of_a_page_work(page: Path, tmp_path: Path, commands: dict[str, str]) -> None:
     folder = tmp_path / "page"
@@ -83,7 +93,8 @@ def test_the_examples_of_a_page_work(page: Path, tmp_path: Path, commands: dict[
         match block.language, block.word:
             case (("python" | "ini"), name) if name.startswith("conf/examples/"):
                 assert block.text == (ROOT / name).read_text(), f"{name} is not what {page} shows"
-                run(["uwgate", "--check", str(ROOT / name)], folder, commands)
+                (folder / "example.ini").write_text(with_certificates(text, folder))
+                run(["uwgate", "--check", "example.ini"], folder, commands)
             case "python", name:
                 (folder / name).write_text(text)
             case "ini", name:
