@@ -11,6 +11,10 @@ VERSIONS = {"1.2": SSL.TLS1_2_VERSION, "1.3": SSL.TLS1_3_VERSION}
 
 OP_PRIORITIZE_CHACHA = 1 << 21  # pyOpenSSL has no name for it
 
+# OpenSSL's own three, the cheapest first: the hash of a suite is also that of the handshake's key
+# schedule, and few CPUs have instructions for SHA-384.
+CIPHERSUITES = "TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256"
+
 # PRIORITIZE_CHACHA: a client that puts ChaCha20 first has no AES in hardware; it gets it.
 OPTIONS = (
     SSL.OP_NO_COMPRESSION
@@ -34,5 +38,4 @@ def apply(context: SSL.Context, options: HttpsOptions, ciphers: str | None) -> N
     # Idle connections are many, and their buffers are 34 KB each.
     context.set_mode(SSL.MODE_RELEASE_BUFFERS)
     set_ciphers(context, ciphers or options.ssl_ciphers)
-    if options.ssl_ciphersuites:
-        set_ciphersuites(context, options.ssl_ciphersuites)
+    set_ciphersuites(context, options.ssl_ciphersuites or CIPHERSUITES)

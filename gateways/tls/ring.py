@@ -104,9 +104,11 @@ class Ring:
         self._session_context = hashlib.sha256(options.https_session_context.encode()).digest()
         self._fixed: dict[str, Held] = {}
         self._begin: dict[str, SSL.Context] = {}
+        self._first_held: dict[str, Held] = {}  # whose certificates a ``_begin`` has anyhow
         for endpoint in tls.endpoints(options):
             material = self._hold(endpoint.address)
             self._begin[endpoint.address] = self._first(endpoint.address, material)
+            self._first_held[endpoint.address] = self._fixed[endpoint.address]
         names = [tls.parse_sni(text)[0] for text in options.sni]
         self._names = frozenset(names)
         self._regexps = [
@@ -208,8 +210,9 @@ class Ring:
         held = self.find(name, address)
         if self._guards:
             connection.set_app_data(functools.partial(self._admits_authority, name, address))
-        connection.set_context(held.context)
-        connection.set_verify(held.verify)  # a connection keeps what it began with
+        if held is not self._first_held[address]:
+            connection.set_context(held.context)
+            connection.set_verify(held.verify)  # a connection keeps what it began with
         if held.verify:
             # A ticket says nothing of the name that it was given for, nor of the authority
             # that its client was checked against (CVE-2025-23419 was that in another
