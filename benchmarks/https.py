@@ -8,11 +8,13 @@ process that speaks TLS, and two workers. Nothing is saved, and missing a target
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import re
 import statistics
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 from .__main__ import positive, progress, say
@@ -20,6 +22,7 @@ from .contenders import HERE, NGINX, WORKERS, Contender, find
 from .running import NotStarted, Running, running
 
 CONNECTIONS = 32
+PAUSE = 0.5  # seconds between two measurements
 CLIENTS = 8  # of s_time, each with one connection after the other
 
 KEPT, FULL, RESUMED = "requests/s", "full handshakes/s", "resumed handshakes/s"
@@ -31,8 +34,8 @@ TARGETS = {KEPT: ("uwsgi", 1.3), FULL: ("nginx-uwsgi", 0.9)}
 def main() -> int:
     """Parse the command line, measure, print."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.https", description=__doc__)
-    names = [contender.name for contender in CONTENDERS]
-    parser.add_argument("--only", nargs="+", choices=names, default=names, help="who takes part")
+    known = [contender.name for contender in CONTENDERS]
+    parser.add_argument("--only", nargs="+", choices=known, default=known, help="who takes part")
     parser.add_argument("--runs", type=positive, default=3, help="how many times (3)")
     parser.add_argument("--seconds", type=positive, default=3, help="length of a run (3)")
     options = parser.parse_args()
@@ -41,20 +44,31 @@ def main() -> int:
             sys.stderr.write(f"{program} is not installed\n")
             return 1
     results: dict[tuple[str, str], list[float]] = {}
-    for number in range(1, options.runs + 1):
+    with contextlib.ExitStack() as stack:
+        servers: dict[str, Running] = {}
         for contender in CONTENDERS:
             missing = [program for program in contender.programs if find(program) is None]
             if contender.name not in options.only or missing:
                 continue
-            progress(f"run {number} of {options.runs}: {contender.name}")
             try:
-                with running(contender) as server:
-                    for figure in FIGURES:
-                        value = measure(server, figure, options.seconds)
-                        results.setdefault((contender.name, figure), []).append(value)
+                servers[contender.name] = stack.enter_context(running(contender))
             except NotStarted as error:
                 say(f"{contender.name} did not start:\n{error}\n")
+        # All wait while one is asked, and take turns: what the machine does meanwhile is then
+        # the same for all. Each is the first one now and then: what the last one left behind
+        # (thousands of closed connections) costs the next.
+        names = list(servers)
+        for number in range(1, options.runs + 1):
+            names.append(names.pop(0))
+            for figure in FIGURES:
+                for name in names:
+                    progress(f"run {number} of {options.runs}: {name}, {figure}")
+                    time.sleep(PAUSE)
+                    value = measure(servers[name], figure, options.seconds)
+                    results.setdefault((name, figure), []).append(value)
     progress("")
+    if "-v" in sys.argv:
+        print(results)
     say(render(results))
     return 0
 
