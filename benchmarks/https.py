@@ -67,8 +67,6 @@ def main() -> int:
                     value = measure(servers[name], figure, options.seconds)
                     results.setdefault((name, figure), []).append(value)
     progress("")
-    if "-v" in sys.argv:
-        print(results)
     say(render(results))
     return 0
 

@@ -65,7 +65,7 @@ def best_protocol(address: tuple[str, int]) -> str:
     context.set_alpn_protocols(["h2", "http/1.1"])
     with socket.create_connection(address) as sock, context.wrap_socket(sock) as connection:
         protocol = connection.selected_alpn_protocol()
-    assert protocol is not None
+    assert protocol == "h2"
     return protocol
 
 
