@@ -24,7 +24,7 @@ CONNECTIONS = 8
 STREAMS = 16
 WARM_UP = 1  # second
 # Against whom, and how much of it.
-TARGETS = {"hypercorn": 2.0, "nginx-uwsgi": 1.0}
+TARGETS = {"hypercorn": 2.0}
 
 
 def main() -> int:

@@ -56,6 +56,18 @@ def crosscheck(settings: Settings, places: Places) -> list[str]:
         *_twice(settings, places),
         *_not_installed(settings, places),
         *_names_twice(settings, places),
+        *_without_http_backends(settings, places),
+    ]
+
+
+def _without_http_backends(settings: Settings, places: Places) -> list[str]:
+    http = settings.http
+    if not http.http_backend_proxy_protocol or http.http_backend_http:
+        return []
+    return [
+        f"{place}: http-backend-proxy-protocol: uwsgi backends read no PROXY header; "
+        "it goes with http-backend-http"
+        for place in places.get(("http", "http_backend_proxy_protocol"), [])
     ]
 
 

@@ -32,6 +32,14 @@ class HttpOptions:
         ours=True,
         help="Speak HTTP/1.1 instead of uwsgi to the http-to backends (as uWSGI 2.1).",
     )
+    http_backend_proxy_protocol: int = option(
+        0,
+        kind=Kind.INT,
+        ours=True,
+        maximum=2,
+        help="Begin connections to http-backend-http backends with a PROXY header of this version, "
+        "1 or 2; 0: none.",
+    )
     http_modifier1: int = option(
         0, kind=Kind.INT, maximum=255, help="modifier1 of packets to http-to backends."
     )
