@@ -77,6 +77,26 @@ class BodySource(Protocol):
         ...
 
 
+async def collect(request: Request, source: BodySource, size: int) -> None:
+    """Wait until ``request.body`` is all of the body, or this many bytes of it.
+
+    A worker is busy as long as it has a request: it shall not wait for a slow client. Whom
+    the client itself waits for (Expect) is only found out by asking, and who sends a raw body
+    may want an answer to its beginning.
+
+    Raises:
+        ClientError: as ``BodySource.read_body``.
+    """
+    if request.complete or request.expects_continue or request.raw is not None:
+        return
+    pieces = [request.body]
+    missing = size - len(request.body)
+    while missing > 0 and (piece := await source.read_body()):
+        pieces.append(piece)
+        missing -= len(piece)
+    request.body = b"".join(pieces)
+
+
 class Exchange(Protocol):
     """A request that is being answered."""
 

@@ -132,6 +132,15 @@ class Lease:
             self._pool.look_for_lost()
         return len(data) == size
 
+    def hand_over(self, packet: bytes, user: Applicant) -> bool:
+        """Send a request; False if the worker has left, and has got nothing of it."""
+        try:
+            self.sock.send(packet)  # the buffer of an idle lease has room for any
+        except OSError:
+            return False
+        self.user = user
+        return True
+
     def discard(self) -> None:
         """Close it: the worker left, or the request on it was given up."""
         self._pool.discard(self)

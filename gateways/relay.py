@@ -17,7 +17,7 @@ import trio
 
 from uwgate.conf.errors import BackendError, ClientError, NoNodeError
 from uwgate.gateways import streams, tunnel
-from uwgate.gateways.exchange import Exchange, Raw, Reply, Request
+from uwgate.gateways.exchange import Exchange, Raw, Reply, Request, collect
 from uwgate.gateways.pace import Pace, Taking
 from uwgate.gateways.pages import error_page
 from uwgate.gateways.spool import Read, Spool
@@ -163,24 +163,9 @@ class ClientBody:
             request.expects_continue = False
 
     async def collect(self, size: int) -> None:
-        """Wait until the request has all of its body, or this many bytes of it.
-
-        A worker is busy as long as it has a request: it shall not wait for a slow client. Whom
-        the client itself waits for (Expect) is only found out by asking, and who sends a raw body
-        may want an answer to its beginning.
-
-        Raises:
-            ClientError: as ``read_body``.
-        """
+        """Have the request wait for its body; see ``exchange.collect``."""
         request = self._request
-        if request.complete or request.expects_continue or request.raw is not None:
-            return
-        pieces = [request.body]
-        missing = size - len(request.body)
-        while missing > 0 and (piece := await self.read_body()):
-            pieces.append(piece)
-            missing -= len(piece)
-        request.body = b"".join(pieces)
+        await collect(request, self, size)
         request.complete = self.is_read
 
     @property

@@ -31,8 +31,7 @@ from uwgate.gateways.states import STATUS_OF_TIMEOUT, State
 from uwgate.gateways.streams import Socket
 from uwgate.gateways.wire import http1
 from uwgate.gateways.wire.http2 import PREFACE
-from uwgate.gateways.wire.lease import ENCODING, MAX_QUEUED, MAY_TAKE
-from uwgate.gateways.wire.uwsgi import HEADER
+from uwgate.gateways.wire.lease import ENCODING, MAX_QUEUED, encode_request
 
 if TYPE_CHECKING:
     from uwgate.gateways.http import HttpGateway
@@ -44,7 +43,6 @@ REFUSED = "%s: %d: %s"  # client, status, reason
 # States in which the lane has to tell what the client sends.
 AWAITING = frozenset((State.IDLE, State.HEAD, State.BODY))
 RECEIVE_SIZE = 16384  # bytes asked for while a head is awaited
-MAX_QUEUED_BLOCK = MAX_QUEUED - HEADER.size
 
 
 class Session:
@@ -235,14 +233,10 @@ class Session:
         self.deadline = gateway.now + gateway.options.http_timeout
         length = request.length
         if gateway.leases is not None and length is not None and self._is_simple(request, length):
-            block = request.block
             if length:
                 request.body = self.buffer[:length]
                 self.buffer = self.buffer[length:]
-            queueable = len(block) + length <= MAX_QUEUED_BLOCK
-            header = HEADER.pack(0, len(block), MAY_TAKE if queueable else 0)
-            self._packet = header + block + request.body
-            self.packet = self._packet if queueable else b""
+            self._packet, self.packet = encode_request(request.block, request.body)
             gateway.lane.expected += 1
             if gateway.leases.apply(self):
                 self.watch()  # the client may leave meanwhile
@@ -269,13 +263,8 @@ class Session:
     # The worker
 
     def granted(self, lease: Lease) -> bool:
-        try:
-            lease.sock.send(self._packet)
-        except BlockingIOError:  # cannot happen
+        if not lease.hand_over(self._packet, self):
             return False
-        except OSError:  # the worker left; nothing was handed over
-            return False
-        lease.user = self
         self._lease = lease
         return True
 

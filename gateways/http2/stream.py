@@ -22,8 +22,7 @@ from uwgate.gateways.lease_exchange import LeaseExchange
 from uwgate.gateways.pace import Pace
 from uwgate.gateways.pages import error_parts
 from uwgate.gateways.states import STATUS_OF_TIMEOUT, State
-from uwgate.gateways.wire.lease import ENCODING, HEAD, LENGTH, MAX_QUEUED, MAY_TAKE, NO_BODY
-from uwgate.gateways.wire.uwsgi import HEADER
+from uwgate.gateways.wire.lease import ENCODING, HEAD, LENGTH, NO_BODY, encode_request
 
 if TYPE_CHECKING:
     from uwgate.gateways.http2.connection import Connection
@@ -31,7 +30,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("uwgate.http")
 
-MAX_QUEUED_BLOCK = MAX_QUEUED - HEADER.size
 _NOTHING = memoryview(b"")
 
 
@@ -90,10 +88,7 @@ class Stream:
         if request.length != 0 or request.websocket_key or gateway.leases is None:
             self._start(gateway.exchange())
             return
-        block = request.block
-        queueable = len(block) <= MAX_QUEUED_BLOCK
-        self._packet = HEADER.pack(0, len(block), MAY_TAKE if queueable else 0) + block
-        self.packet = self._packet if queueable else b""
+        self._packet, self.packet = encode_request(request.block)
         gateway.lane.expected += 1
         gateway.leases.apply(self)
 
@@ -106,11 +101,8 @@ class Stream:
     # The worker (``leases.Applicant``)
 
     def granted(self, lease: Lease) -> bool:
-        try:
-            lease.sock.send(self._packet)
-        except OSError:  # the worker left; nothing was handed over
+        if not lease.hand_over(self._packet, self):
             return False
-        lease.user = self
         self._lease = lease
         return True
 

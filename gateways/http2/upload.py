@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import trio
 
 from uwgate.conf.errors import ClientError
-from uwgate.gateways.exchange import Request
+from uwgate.gateways.exchange import Request, collect
 from uwgate.gateways.http2.protocol import STREAM_WINDOW
 from uwgate.gateways.pace import Pace
 from uwgate.gateways.states import State
@@ -74,18 +74,8 @@ class Upload:
             request.expects_continue = False  # the client did not wait
 
     async def collect(self, request: Request, size: int) -> None:
-        """Wait until the request has all of its body, or this many bytes of it.
-
-        See ``relay.ClientBody.collect``.
-        """
-        if request.complete or request.expects_continue:
-            return
-        pieces = [request.body]
-        missing = size - len(request.body)
-        while missing > 0 and (piece := await self.read_body()):
-            pieces.append(piece)
-            missing -= len(piece)
-        request.body = b"".join(pieces)
+        """Have the request wait for its body; see ``exchange.collect``."""
+        await collect(request, self, size)
         request.complete = self.ended and not self._buffer
 
     async def read_body(self) -> bytes:

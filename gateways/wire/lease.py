@@ -47,6 +47,8 @@ from __future__ import annotations
 
 import struct
 
+from uwgate.gateways.wire.uwsgi import HEADER
+
 FRAME = struct.Struct("<HHI")  # flags, size of the head, size of the body
 CHUNK = struct.Struct("<I")
 MAX_HEAD = 0xFFFF  # bytes; the size field has 16 bits
@@ -97,6 +99,16 @@ def encode_frame(flags: int, head: bytes = b"", body: bytes = b"") -> bytes:
             f"frame of {len(head)} + {len(body)} bytes, limit {MAX_HEAD} + {MAX_CHUNK}"
         )
     return FRAME.pack(flags, len(head), len(body)) + head + body
+
+
+def encode_request(block: bytes, body: bytes = b"") -> tuple[bytes, bytes]:
+    """The packet of a request with its whole body, and what of it may go into the queue.
+
+    The second is the packet again, or empty where it is too large for the queue.
+    """
+    queueable = HEADER.size + len(block) + len(body) <= MAX_QUEUED
+    packet = HEADER.pack(0, len(block), MAY_TAKE if queueable else 0) + block + body
+    return packet, packet if queueable else b""
 
 
 def decode_header(buffer: bytes | bytearray) -> tuple[int, int, int] | None:
