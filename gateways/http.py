@@ -69,6 +69,7 @@ class HttpGateway:
     def __init__(self, start: Start, ring: Ring | None = None) -> None:
         settings = start.settings
         self.options = options = settings.http
+        core = settings.http_corerouter
         self.https = settings.https
         self.options2 = settings.http2
         self.edge = settings.edge
@@ -76,7 +77,11 @@ class HttpGateway:
         self.peers = Peers(settings.edge)
         self._ring = ring
         self.reader = RequestReader(
-            options, settings.workers.limit_post, settings.edge, self.counters
+            options,
+            settings.workers.limit_post,
+            settings.edge,
+            self.counters,
+            has_backends=core.names_backends,
         )
         hsts = parse_hsts(settings.edge.https_hsts) if settings.edge.https_hsts else None
         self.writer = ResponseWriter(options, hsts)
@@ -94,14 +99,15 @@ class HttpGateway:
         self._empty = trio.Event()  # draining, and the last session has ended
         self._doors: list[Door] = []
         self._backends = UwsgiBackends(
-            [parse_backend(text) for text in options.http_to],
+            [parse_backend(text) for text in core.to],
             options,
+            core,
             settings.workers.limit_post,
             adds_forwarded=settings.edge.http_add_forwarded,
         )
         soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
         # A request to a plain backend takes a second descriptor.
-        possible = (soft - RESERVED_DESCRIPTORS) // (2 if options.http_to else 1)
+        possible = (soft - RESERVED_DESCRIPTORS) // (2 if core.names_backends else 1)
         self._most = min(options.http_max_connections or possible, possible)
         self.crowd = Crowd(settings.edge.http_client_connections or max(self._most // 4, 1))
 
@@ -113,9 +119,10 @@ class HttpGateway:
         self._tick()
         settings = self._start.settings
         slots = settings.workers.processes * settings.workers.threads
-        if self._start.lease_address is not None and slots and not self.options.http_to:
+        address = self._start.lease_address
+        if address is not None and slots and not settings.http_corerouter.names_backends:
             self.leases = LeasePool(
-                self._start.lease_address, slots, self.options.http_buffer_size, self.lane, nursery
+                address, slots, self.options.http_buffer_size, self.lane, nursery
             )
         nursery.start_soon(self.lane.run)
         nursery.start_soon(self._clock)
@@ -338,8 +345,8 @@ class Door:
 def main(fd: int) -> None:
     """Be an HTTP gateway; ``fd`` is the memory file with the ``Start``."""
     start = Start.from_memory_file(fd)
-    options = start.settings.http
-    service.run("http", start, HttpGateway, options.http_uid, options.http_gid)
+    core = start.settings.http_corerouter
+    service.run("http", start, HttpGateway, core.uid, core.gid)
 
 
 if __name__ == "__main__":

@@ -108,7 +108,7 @@ class Generation:
     def _gateway_places(self) -> list[Place]:
         if self.settings.speaks_tls:  # gateways that share TLS tickets have a common parent
             return [Place("keeper", 1)]
-        return [Place("http", 1 + one) for one in range(self.settings.http.http_processes)]
+        return [Place("http", 1 + one) for one in range(self.settings.http_corerouter.processes)]
 
     def supervise(self, nursery: trio.Nursery) -> None:
         """Keep every place filled from now on, with tasks in ``nursery``."""
