@@ -110,12 +110,13 @@ def flood(port: int, seconds: float, rate: int) -> None:
     """Send forged announcements to ``port`` of this machine."""
     packets = [
         encode(
-            Command.SUBSCRIBE if number % 2 else Command.UNSUBSCRIBE,
             Packet(
+                command=Command.SUBSCRIBE if number % 2 else Command.UNSUBSCRIBE,
                 key=KEY if number % 3 else f"n{number}.test",
                 address=f"127.0.0.1:{1024 + number}",
                 unix=int(time.time()),
-                sign=os.urandom(64) if number % 5 else b"",
+                micros=0,
+                signature=os.urandom(64) if number % 5 else b"",
             ),
         )
         for number in range(1000)
