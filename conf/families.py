@@ -131,7 +131,9 @@ NOT_OFFERED: tuple[tuple[re.Pattern[str], str], ...] = tuple(
         (r"(ssl|raw)router.*", "use http with http-to for HTTP; HAProxy or nginx otherwise"),
         (r"forkpty.*|tuntap.*|pty-.*", NO_SUBSTITUTE),
         (r"(http|fastrouter)-use-cache", "use use-code-string, or subscriptions"),
-        (r"legion.*|.*-legion.*|.*multicast.*", "use keepalived for a service address"),
+        (r"legion-.*daemon.*", "start the program with legion-lord, stop it with legion-unlord"),
+        (r"legion-cron|.*-legion-cron|.*cron-legion", "use cron; uwsgi.i_am_the_lord() tells"),
+        (r"multicast", "use legion-mcast"),
         (r"zerg.*|.*-zerg|.*zerg-?pool", "send SIGHUP: a reload starts the new workers first"),
         (
             r"cheap|cheaper.*|idle|die-on-idle",

@@ -17,6 +17,7 @@ from uwgate.conf.groups.fastrouter import FastrouterOptions
 from uwgate.conf.groups.http import HttpOptions
 from uwgate.conf.groups.http2 import Http2Options
 from uwgate.conf.groups.https import HttpsOptions
+from uwgate.conf.groups.legion import LegionOptions
 from uwgate.conf.groups.log import LogOptions
 from uwgate.conf.groups.master import MasterOptions
 from uwgate.conf.groups.sockets import SocketOptions
@@ -46,6 +47,7 @@ class Settings:
     )
     subscriptions: SubscriptionOptions = field(default_factory=SubscriptionOptions)
     subscribe: SubscribeOptions = field(default_factory=SubscribeOptions)
+    legion: LegionOptions = field(default_factory=LegionOptions)
     master: MasterOptions = field(default_factory=MasterOptions)
     log: LogOptions = field(default_factory=LogOptions)
     pairs: tuple[tuple[str, str | None], ...] = ()
@@ -85,6 +87,7 @@ GROUPS: dict[str, Any] = {
     "fastrouter_corerouter": FastrouterCorerouterOptions,
     "subscriptions": SubscriptionOptions,
     "subscribe": SubscribeOptions,
+    "legion": LegionOptions,
     "master": MasterOptions,
     "log": LogOptions,
 }

@@ -21,7 +21,7 @@ class Listener:
 
     ``role`` says who serves it: ``http``, ``https`` and ``http-to-https`` (the gateway),
     ``lease`` (workers, for our own gateways), ``uwsgi``, ``http-socket``, ``http11-socket``
-    (workers, for others).
+    (workers, for others), ``legion`` (UDP; ``endpoint`` is the legion's name).
     ``name`` is the bound address as text (``127.0.0.1:8080``, ``/run/app.sock``).
     ``endpoint`` is for https the address as its option has it, which finds its certificates,
     and for http-to-https the port to redirect to, empty for 443.
@@ -42,6 +42,7 @@ class Start:
     reaches end of file when the master is gone. ``lease_address`` is the abstract name
     (without the leading NUL) of the workers' lease socket, None without workers.
     ``instance`` counts processes of one kind from 1; ``generation`` counts reloads from 1.
+    ``board_fd`` is the board of the legions (``uwgate.conf.board``), None without any.
     """
 
     settings: Settings
@@ -51,6 +52,7 @@ class Start:
     lease_address: str | None
     instance: int
     generation: int
+    board_fd: int | None = None
 
     def to_memory_file(self) -> int:
         """Write the value to a new memory file; returns its descriptor, at offset 0."""

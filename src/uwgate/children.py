@@ -53,6 +53,7 @@ class Children:
         lease_address: str | None,
         instance: int,
         generation: int,
+        board_fd: int | None = None,
     ) -> Child:
         """Start a child. It is not ready yet; ``settled`` says when.
 
@@ -70,8 +71,11 @@ class Children:
                 lease_address=lease_address,
                 instance=instance,
                 generation=generation,
+                board_fd=board_fd,
             ).to_memory_file()
             passed = [theirs.fileno(), self._life_read, start_fd]
+            if board_fd is not None:
+                passed.append(board_fd)
             process = subprocess.Popen(
                 command(settings, start_fd),
                 stdin=subprocess.DEVNULL,

@@ -1,0 +1,76 @@
+"""What a node does when it becomes lord, and when it stops being one.
+
+Addresses come first and go first: hooks find them there, and no hook can delay their removal.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from typing import Protocol
+
+import trio
+
+from uwgate.subscriptions.legion.hook import Event
+from uwgate.legion.hooks import Hooks
+
+log = logging.getLogger("uwgate.legion")
+
+
+class Holding(Protocol):
+    """Something that only the lord has, such as a service address."""
+
+    async def take(self, still: Callable[[], bool]) -> bool:
+        """Get it; whether that succeeded. ``still``: whether it should be had at all."""
+
+    def drop(self) -> None:
+        """Give it back, at once."""
+
+    def renew(self, seconds: float) -> None:
+        """Keep it for that long at least, if it is had."""
+
+    def announce(self) -> None:
+        """Tell the neighbours again that it is here, if it is had."""
+
+
+class Lordship:
+    """See the module."""
+
+    def __init__(self, name: str, hooks: Hooks, holdings: tuple[Holding, ...]) -> None:
+        self._name = name
+        self._hooks = hooks
+        self._holdings = holdings
+
+    async def take(
+        self, environ: Mapping[str, str], still: Callable[[], bool], *, stop_at_failure: bool
+    ) -> bool:
+        """Take the holdings and run the lord hooks; whether all of that succeeded."""
+        for holding in self._holdings:
+            if not still() or not await holding.take(still):
+                if stop_at_failure:
+                    return False
+        return await self._hooks.run(
+            Event.LORD, environ, still=still, stop_at_failure=stop_at_failure
+        )
+
+    def drop(self) -> None:
+        """Give the holdings back, at once."""
+        for holding in self._holdings:
+            holding.drop()
+
+    def renew(self, seconds: float) -> None:
+        """Keep the holdings for that long at least."""
+        for holding in self._holdings:
+            holding.renew(seconds)
+
+    def announce(self) -> None:
+        """Tell the neighbours again where the holdings are."""
+        for holding in self._holdings:
+            holding.announce()
+
+    async def end(self, environ: Mapping[str, str], seconds: float) -> None:
+        """Run the unlord hooks; those that have not ended after ``seconds`` are killed."""
+        with trio.move_on_after(seconds) as scope:
+            await self._hooks.run(Event.UNLORD, environ)
+        if scope.cancelled_caught:
+            log.error("legion %s: the unlord hooks took longer than legion-release", self._name)
