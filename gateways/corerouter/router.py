@@ -18,10 +18,13 @@ import time
 from collections.abc import Callable, Sequence
 
 from uwgate.conf.address import parse_backend
+from uwgate.conf.codestring import parse_code_string
+from uwgate.conf.errors import ConfigError
 from uwgate.conf.groups.corerouter import CorerouterOptions
 from uwgate.conf.start import Start
 from uwgate.gateways.corerouter.attempts import Attempts
-from uwgate.gateways.corerouter.derived import Derived
+from uwgate.gateways.corerouter.derived import Derived, Fixed
+from uwgate.gateways.corerouter.function import Function, load
 from uwgate.gateways.corerouter.mapper import Mapper
 from uwgate.gateways.corerouter.pool import Pool
 from uwgate.gateways.corerouter.static import Static
@@ -45,6 +48,9 @@ class Corerouter:
     ``on_certificate`` when nodes bring a certificate or the last one of a name goes, ``tell``
     when a request has found out something that the other processes should know.
     ``speaks_http``: all backends want HTTP.
+
+    Raises:
+        ConfigError: the function or the socket that the options name is not there.
     """
 
     BUSY_PATIENCE = 0.1  # seconds for a full accept queue while there are others to try
@@ -61,6 +67,8 @@ class Corerouter:
     ) -> None:
         self.kind = kind
         self.options: CorerouterOptions = start.settings.corerouter(kind)
+        self._folder = start.settings.application.chdir
+        self._sockets = start.worker_sockets
         self.clock = clock
         self.counters = counters or Counters()
         self.budget = RetryBudget(ratio=self.options.retry_budget / 100)
@@ -91,6 +99,11 @@ class Corerouter:
             return self.pool
         if options.use_base:
             return Derived(Template.of_base(options.use_base), speaks_http=speaks_http)
+        if options.use_code_string:
+            function = load(parse_code_string(options.use_code_string), self._folder)
+            return Function(function, self.counters, speaks_http=speaks_http)
+        if options.use_socket is not None:
+            return Fixed(self._own_socket(options.use_socket))
         if options.to:
             self.static = Static(
                 [Target(parse_backend(text), speaks_http=speaks_http) for text in options.to],
@@ -99,6 +112,17 @@ class Corerouter:
             )
             return self.static
         return self.nothing
+
+    def _own_socket(self, number: int) -> Target:
+        """The socket of this instance with that number."""
+        sockets = self._sockets
+        if number >= len(sockets):
+            raise ConfigError(
+                f"{self.kind}-use-socket = {number}: this instance has {len(sockets)} sockets "
+                "of its workers, counted from 0"
+            )
+        own = sockets[number]
+        return Target(parse_backend(own.name), speaks_http=own.role != "uwsgi")
 
     def attempts(self, asked: Asked) -> Attempts:
         """Begin with a request."""
