@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 class Attempts:
     """Ask ``next`` for a backend, say what became of it, and in any case ``end``.
 
-    ``outcome`` says why ``next`` returned None. ``tried`` are the backends that could not be
-    connected, ``granted`` is what ``prepare`` has found. ``now`` is in seconds of the router's
-    clock.
+    ``outcome`` says why ``next`` returned None. ``target`` is the backend that is tried or in
+    use, ``tried`` are all that ``next`` has returned, ``granted`` is what ``prepare`` has found.
+    ``now`` is in seconds of the router's clock.
     """
 
     __slots__ = (
@@ -90,6 +90,8 @@ class Attempts:
                 target = fallbacks[self._fallback]
                 self._fallback += 1
                 self._mapper = router.nothing
+        if target is not None:
+            self.tried.append(target)
         self.target = target
         self._started = now
         return target
@@ -122,9 +124,7 @@ class Attempts:
         """
         router = self._router
         others = self._fallback < len(router.fallbacks) or (
-            not self._fallback
-            and len(self.tried) < router.options.max_retries
-            and router.mapper.has_other(self, now)
+            self._may_retry and router.mapper.has_other(self, now)
         )
         limit = router.options.connect_timeout
         return min(router.BUSY_PATIENCE, limit) if others else limit
@@ -136,7 +136,6 @@ class Attempts:
         """
         target = self._current()
         self.target = None
-        self.tried.append(target)
         self._router.log_failure(self.asked, target, reason)
         if not busy:
             self._mapper.failed(target, now)
