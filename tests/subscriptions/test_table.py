@@ -10,7 +10,7 @@ import pytest
 
 from uwgate.subscriptions.admission import Credentials
 from uwgate.subscriptions.change import Back, Cause, Change, Joined, Left, Out
-from uwgate.subscriptions.health import Circuit, EjectionPolicy
+from uwgate.subscriptions.health import CheckPolicy, Circuit, EjectionPolicy
 from uwgate.subscriptions.lookup import Lookup
 from uwgate.subscriptions.node import Node
 from uwgate.subscriptions.packet import Command, Packet
@@ -316,6 +316,66 @@ def test_the_end_of_a_period_means_nothing_to_a_node_that_went(table: Table) -> 
     table.unreachable(node_of(table), 1.0)
     table.follow(gone(A), 2.0)
     assert table.advance(6.0) == []
+
+
+# checks
+
+
+CHECKS = CheckPolicy(fall=2, rise=1)
+
+
+def test_failed_looks_may_put_all_nodes_out(table: Table) -> None:
+    for packet in (A, B):
+        node = node_of(table, packet)
+        assert table.looked(node, 1.0, CHECKS, good=False) == []
+        assert table.looked(node, 2.0, CHECKS, good=False) == [Out(node, Cause.CHECKS, None)]
+    assert table.find(KEY) is None
+
+
+def test_a_good_look_takes_a_node_back_and_it_starts_slowly() -> None:
+    table = Table(TableOptions(slow_start=10.0))
+    table.follow(A, 0.0)
+    node = node_of(table)
+    for _ in range(2):
+        table.looked(node, 1.0, CHECKS, good=False)
+    table.follow(A, 2.0)
+    assert table.find(KEY) is None
+    assert table.looked(node, 20.0, CHECKS, good=True) == [Back(node, Cause.CHECKS)]
+    assert ask(table, now=20.0) is node
+    assert node.warm_at == 30.0
+
+
+def test_what_a_look_found_counts_in_other_processes_too(table: Table) -> None:
+    other = Table()
+    node = node_of(table)
+    for _ in range(2):
+        table.looked(node, 1.0, CHECKS, good=False)
+    from_json(other, json.loads(json.dumps(to_json(table))))
+    copy = node_of(other)
+    assert copy.health.fails_checks
+    assert other.set_failing(copy, 2.0, failing=True) == []
+    assert other.set_failing(copy, 2.0, failing=False) == [Back(copy, Cause.CHECKS)]
+    assert {ask(other).address for _ in range(4)} == {A.address, B.address}
+    assert other.set_failing(copy, 3.0, failing=True) == [Out(copy, Cause.CHECKS, None)]
+    assert {ask(other).address for _ in range(4)} == {B.address}
+
+
+def test_a_look_at_a_node_that_went_meanwhile_changes_nothing(table: Table) -> None:
+    node = node_of(table)
+    table.follow(gone(A), 1.0)
+    assert [table.looked(node, 2.0, CHECKS, good=False) for _ in range(3)] == [[]] * 3
+    assert table.set_failing(node, 3.0, failing=True) == []
+
+
+def test_checks_and_announcements_take_a_node_back_only_together(table: Table) -> None:
+    node = node_of(table)
+    table.unreachable(node, 1.0)
+    for _ in range(2):
+        table.looked(node, 1.0, CHECKS, good=False)
+    assert table.looked(node, 2.0, CHECKS, good=True) == [Back(node, Cause.CHECKS)]
+    assert {ask(table).address for _ in range(4)} == {B.address}
+    table.follow(A, 3.0)
+    assert {ask(table).address for _ in range(4)} == {A.address, B.address}
 
 
 # circuit, backup levels, slow start
