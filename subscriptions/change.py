@@ -17,6 +17,7 @@ class Cause(enum.Enum):
     UNREACHABLE = "unreachable"
     BAD_ANSWERS = "bad-answers"
     PERIOD_OVER = "period-over"
+    TOLD = "told"  # another process says so, not why
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from random import Random
 
@@ -15,7 +14,7 @@ from uwgate.subscriptions.lookup import Lookup
 from uwgate.subscriptions.node import Node
 from uwgate.subscriptions.packet import Command, Packet
 from uwgate.subscriptions.refusal import Refusal, Refused
-from uwgate.subscriptions.state import from_json, to_json
+from uwgate.subscriptions.state import rows
 from uwgate.subscriptions.statistics import statistics
 from uwgate.subscriptions.table import Table, TableOptions
 
@@ -447,97 +446,15 @@ def test_bounds_refuse_what_is_new_and_keep_what_is_known(
 ) -> None:
     table = Table(options)
     table.follow(A, 0.0)
-    before = to_json(table)
+    before = list(rows(table, table.slots))
     with pytest.raises(Refused) as caught:
         table.follow(packet, 1.0)
     assert caught.value.reason is Refusal.FULL
-    assert to_json(table) == before
+    assert list(rows(table, table.slots)) == before
     assert table.follow(A, 2.0) == []
 
 
-# handing over, statistics
-
-
-def test_certificates_of_nodes_that_were_not_handed_over_are_left_out() -> None:
-    table = Table()
-    brings = replace(A, sni_key="/k", sni_crt="/c")
-    table.follow(brings, 0.0, sni=True)
-    node = ask(table)
-    table.follow(gone(A), 1.0)
-    new = Table()
-    from_json(new, to_json(table))
-    assert new.is_empty
-    assert new.sni.find(KEY) is None
-    table.release(node)
-
-
-def test_another_process_goes_on_with_the_same_table() -> None:
-    options = TableOptions(ejection=EjectionPolicy(base=50.0))
-    old = Table(options)
-    old.follow(replace(A, algo="lrc", vassal="v"), 0.0)
-    old.follow(B, 3.0)
-    old.follow(A, 4.0)
-    old.follow(replace(VASSAL, key="other"), 5.0)
-    old.unreachable(node_of(old, B), 6.0)
-    old.answered(node_of(old), 6.0, 0.5)
-    new = Table(options)
-    from_json(new, json.loads(json.dumps(to_json(old))))
-    assert to_json(new) == to_json(old)
-    assert ask(new).address == A.address
-    assert new.node_count == 3
-    assert [type(change) for change in new.advance(20.5)] == [Left]
-    assert [type(change) for change in new.advance(21.5)] == [Left]
-
-
-def test_running_requests_and_leaving_nodes_are_not_handed_over(table: Table) -> None:
-    node = ask(table)
-    table.follow(gone(A if node.address == A.address else B), 1.0)
-    new = Table()
-    from_json(new, to_json(table))
-    (left,) = new.slots[KEY].members.values()
-    assert left.address != node.address
-    assert left.reference == 0
-
-
-def test_what_the_new_process_has_heard_itself_stays(table: Table) -> None:
-    new = Table()
-    new.follow(replace(A, weight=7), 9.0)
-    from_json(new, to_json(table))
-    assert node_of(new).weight == 7
-    assert new.node_count == 2
-
-
-def test_what_was_handed_over_expires_before_what_is_newer(table: Table) -> None:
-    new = Table()
-    new.follow(replace(A, key="new"), 10.0)
-    from_json(new, to_json(table))
-    assert kinds(new.advance(17.5)) == [Left, Left]
-    assert list(new.slots) == ["new"]
-
-
-def test_a_node_that_was_put_out_comes_back_in_the_new_process(table: Table) -> None:
-    table.unreachable(node_of(table), 1.0)
-    new = Table()
-    from_json(new, to_json(table))
-    assert kinds(new.advance(6.0)) == [Back]
-
-
-def test_the_state_of_another_release_is_understood(table: Table) -> None:
-    state = to_json(table)
-    row = state["slots"][0]["nodes"][0]
-    row["colour"] = row["health"]["colour"] = "red"
-    del row["notify"], row["health"]["trial"]
-    new = Table()
-    from_json(new, state)
-    assert new.node_count == 2
-
-
-@pytest.mark.parametrize(
-    "state", [{}, {"version": 2}, {"version": 1}, {"version": 1, "slots": [1]}]
-)
-def test_a_damaged_state_is_an_error(state: dict[str, object]) -> None:
-    with pytest.raises(ValueError, match="state"):
-        from_json(Table(), state)
+# statistics
 
 
 def test_statistics_have_the_names_of_uwsgi(table: Table) -> None:
