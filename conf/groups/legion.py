@@ -83,9 +83,7 @@ class LegionOptions:
     legion_scroll_list_max_size: int = option(
         32768, kind=Kind.BYTES, minimum=1, maximum=1 << 24, help="Most that uwsgi.scrolls holds."
     )
-    legion_setup: tuple[str, ...] = option(
-        (), kind=Kind.TEXT, help=f"Do this at the start. {HOOK}"
-    )
+    legion_setup: tuple[str, ...] = option((), kind=Kind.TEXT, help=f"Do this at the start. {HOOK}")
     legion_join: tuple[str, ...] = option(
         (), kind=Kind.TEXT, help=f"Do this when a quorum is there for the first time. {HOOK}"
     )

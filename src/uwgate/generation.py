@@ -77,12 +77,15 @@ class Generation:
         sockets: Sockets,
         children: Children,
         commands: Commands,
+        *,
+        board_fd: int | None = None,
     ) -> None:
         self.number = number
         self.settings = settings
         self.sockets = sockets
         self._children = children
         self._commands = commands
+        self._board_fd = board_fd
         self._filled: dict[Place, Child] = {}
         self._orphans: set[int] = set()  # workers whose spawner died, until they are gone too
         self._orphaned_gateways: set[int] = set()  # they drain since their keeper died
@@ -168,8 +171,10 @@ class Generation:
                 self.settings,
                 listeners=sockets.worker_listeners if is_spawner else sockets.gateway_listeners,
                 lease_address=sockets.lease_address,
+                worker_sockets=() if is_spawner else sockets.worker_sockets,
                 instance=place.instance,
                 generation=self.number,
+                board_fd=self._board_fd if is_spawner else None,
             )
         except OSError as error:
             raise StartFailed(f"{place.name}: cannot be executed: {error}", exits.ERROR) from error

@@ -20,6 +20,7 @@ from uwgate.conf.procname import process_title, set_title
 from uwgate.conf.settings import Settings
 from uwgate.daemon import Caller
 from uwgate.generation import Commands, Generation, StartFailed
+from uwgate.legion.legions import Legions, Seat, make_seat
 from uwgate.log_file import LogFile, LogPipe
 from uwgate.notify import Notifier
 from uwgate.sockets import Sockets, bind_all
@@ -66,8 +67,10 @@ class Master:
         log_file: LogFile,
         notifier: Notifier,
         caller: Caller,
+        legions: Legions,
     ) -> None:
         self.sockets = sockets
+        self.legions = legions
         self._settings = settings
         self._commands = commands
         self._load = load
@@ -157,9 +160,13 @@ class Master:
         # Who connects from here on is refused as soon as the last child has closed, too.
         self.sockets.close_unless_in(None, remove_files=False)
         with self._patience:
-            async with trio.open_nursery() as drains:
-                for generation in self._generations:
-                    drains.start_soon(self._drain_last, generation)
+            async with trio.open_nursery() as nursery:
+                drained = trio.Event()
+                nursery.start_soon(self.legions.leave_after, drained)
+                async with trio.open_nursery() as drains:
+                    for generation in self._generations:
+                        drains.start_soon(self._drain_last, generation)
+                drained.set()
         children.kill_all()
         with trio.move_on_after(KILL_LIMIT):
             await children.wait_none()
@@ -173,9 +180,14 @@ class Master:
     async def _start_first(self, children: Children, nursery: trio.Nursery) -> None:
         for line in banner.lines(self._settings, self.sockets):
             log.info("%s", line)
-        generation = self._new_generation(self._settings, self.sockets, children)
+        generation = self._new_generation(
+            self._settings, self.sockets, children, self.legions.seat.reading
+        )
         await generation.start()
         generation.supervise(nursery)
+        failure = await self.legions.start(children, nursery)
+        if failure is not None:
+            raise StartFailed(failure, exits.ERROR)
         log.info("generation 1 serves %s", self._names())
         self._report_ready()
         self._caller.release()
@@ -200,20 +212,23 @@ class Master:
             settings = self._load()
             identity.check(settings)
             sockets = bind_all(settings, log.warning, systemd=self._systemd, previous=self.sockets)
+            seat = self._make_seat(settings, sockets)
         except ConfigError as error:
             log.error("%s", error)
             log.error("reload failed, generation %d keeps serving", self._generations[-1].number)
             return False
         old = self._generations[-1]
-        generation = self._new_generation(settings, sockets, children)
+        generation = self._new_generation(settings, sockets, children, seat.reading)
         try:
             await generation.start()
         except trio.Cancelled:
             sockets.close_unless_in(self.sockets, remove_files=True)
+            seat.close_unless_in(self.legions.seat)
             raise
         except StartFailed as error:
             log.error("reload failed, generation %d keeps serving: %s", old.number, error.summary)
             sockets.close_unless_in(self.sockets, remove_files=True)
+            seat.close_unless_in(self.legions.seat)
             # Its workers may have taken requests already, so it is not simply killed.
             self._generations.remove(generation)
             self._generations.insert(0, generation)
@@ -233,7 +248,15 @@ class Master:
         # Old gateways can use the new workers only if those serve leases at the same address.
         shared = sockets.lease_address == gone.lease_address
         nursery.start_soon(self._retire, old, not shared)
+        await self.legions.replace(seat, nursery)
         return True
+
+    def _make_seat(self, settings: Settings, sockets: Sockets) -> Seat:
+        try:
+            return make_seat(settings, self.legions.seat)
+        except ConfigError:
+            sockets.close_unless_in(self.sockets, remove_files=True)
+            raise
 
     def _warn_of_fixed_options(self, settings: Settings) -> None:
         changed = [
@@ -252,10 +275,12 @@ class Master:
         log.info("generation %d is gone", generation.number)
 
     def _new_generation(
-        self, settings: Settings, sockets: Sockets, children: Children
+        self, settings: Settings, sockets: Sockets, children: Children, board_fd: int | None
     ) -> Generation:
         self._count += 1
-        generation = Generation(self._count, settings, sockets, children, self._commands)
+        generation = Generation(
+            self._count, settings, sockets, children, self._commands, board_fd=board_fd
+        )
         self._generations.append(generation)
         return generation
 

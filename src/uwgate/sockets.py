@@ -51,6 +51,11 @@ class Sockets:
         """What the workers accept on."""
         return self.of(LEASE, *ROLE_OF_PROTOCOL.values())
 
+    @property
+    def worker_sockets(self) -> tuple[Listener, ...]:
+        """Those on which workers serve others."""
+        return self.of(*ROLE_OF_PROTOCOL.values())
+
     def close_unless_in(self, kept: Sockets | None, *, remove_files: bool) -> None:
         """Close the sockets that ``kept`` does not have as well."""
         held = {id(one) for one in kept.bound.values()} if kept else set()
@@ -186,7 +191,8 @@ class _Binder:
             self._bind(key, address, option)
             self._add(key, one.role, one.endpoint)
         self._serve_systemd(systemd)
-        if not self.sockets.listeners:
+        has_legions = self.settings.legion.legion or self.settings.legion.legion_mcast
+        if not self.sockets.listeners and not has_legions:
             raise ConfigError(
                 "nothing to listen on: give http = :8080 (the HTTP gateway), "
                 "or socket, uwsgi-socket, http-socket (workers behind another server)"

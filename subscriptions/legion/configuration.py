@@ -29,9 +29,7 @@ def read_legions(options: LegionOptions) -> dict[str, LegionSpec]:
             (``LegionOptionError``).
     """
     values = [
-        (option, value)
-        for option in VALUES
-        for value in getattr(options, option.replace("-", "_"))
+        (option, value) for option in VALUES for value in getattr(options, option.replace("-", "_"))
     ]
     specs = read_all(values, scroll_limit=options.legion_scroll_max_size)
     read = {

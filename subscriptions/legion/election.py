@@ -177,6 +177,7 @@ class Election(Protocol[Message]):
     identity: Identity
     state: State
     term: int
+    lord: bytes | None  # whom this node takes for the lord
 
     def tick(self, now: float, wall: float) -> list[Action[Message]]:
         """Do what is due."""

@@ -1,4 +1,4 @@
-"""Running hooks: one after the other, each with a time-out, without ever holding up the protocol."""
+"""Running hooks: one after the other, each with a time-out, never in the protocol's way."""
 
 from __future__ import annotations
 
@@ -82,18 +82,17 @@ class Hooks:
         return await self._change_file(hook)
 
     async def _change_file(self, hook: Hook) -> str | None:
-        reason: str | None = f"did not end in {self.timeout:g} s"
         with trio.move_on_after(self.timeout):
-            reason = await trio.to_thread.run_sync(
+            return await trio.to_thread.run_sync(
                 change_file, hook, abandon_on_cancel=True, limiter=self._threads
             )
-        return reason
+        return f"did not end in {self.timeout:g} s"
 
 
-async def run_command(command: str, environ: Mapping[str, str], timeout: float) -> str | None:
+async def run_command(command: str, environ: Mapping[str, str], seconds: float) -> str | None:
     """Run a shell command; None if it succeeded, else what went wrong.
 
-    After ``timeout`` seconds, or when cancelled, it is killed with all that it has started.
+    After ``seconds``, or when cancelled, it is killed with all that it has started.
     """
     try:
         process = await trio.lowlevel.open_process(
@@ -105,7 +104,7 @@ async def run_command(command: str, environ: Mapping[str, str], timeout: float) 
     except OSError as error:
         return f"cannot be executed: {error}"
     try:
-        with trio.move_on_after(timeout):
+        with trio.move_on_after(seconds):
             await process.wait()
     finally:
         if process.returncode is None:
@@ -117,14 +116,14 @@ async def run_command(command: str, environ: Mapping[str, str], timeout: float) 
         else:
             status = process.returncode
     if status is None:
-        return f"did not end in {timeout:g} s: killed"
+        return f"did not end in {seconds:g} s: killed"
     if status < 0:
         return f"killed by signal {-status}"
     return f"ended with status {status}" if status else None
 
 
 def change_file(hook: Hook) -> str | None:
-    """``touch``, ``write``, ``append`` or ``unlink``; None if it succeeded, else what went wrong."""
+    """Do what a hook of FILES says; None if it succeeded, else what went wrong."""
     path, _, text = hook.argument.partition(" ")
     try:
         match hook.action:

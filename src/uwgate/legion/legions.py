@@ -14,6 +14,7 @@ import socket
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import trio
 
@@ -25,14 +26,15 @@ from uwgate.conf.groups.legion import LegionOptions
 from uwgate.conf.settings import Settings
 from uwgate.conf.start import Listener
 from uwgate.legion.root_hooks import RootRunner
-from uwgate.legion.sockets import bind
-from uwgate.subscriptions.legion.configuration import read_legions
-from uwgate.subscriptions.legion.spec import LegionSpec
+
+if TYPE_CHECKING:
+    from uwgate.subscriptions.legion.spec import LegionSpec
 
 log = logging.getLogger("uwgate.master")
 
 START_LIMIT = 60.0  # seconds
 LEAVE_LIMIT = 32.0  # seconds; the process itself keeps 30
+OFFICE_LIMIT = 2.0  # seconds that running requests may keep a stopping lord in office
 STOP_LIMIT = 3.0  # seconds that it has to obey SIGTERM
 
 
@@ -49,13 +51,16 @@ def essence(settings: Settings) -> tuple[object, ...]:
 
 @dataclass(slots=True)
 class Seat:
-    """The sockets and the board of one configuration. ``board``, ``reading``: descriptors."""
+    """The sockets and the board of one configuration.
+
+    ``board`` and ``reading`` are descriptors, to write and to read; None without legions.
+    """
 
     settings: Settings
-    specs: Mapping[str, LegionSpec]
+    specs: Mapping[str, LegionSpec] = field(default_factory=dict)
     sockets: dict[str, socket.socket] = field(default_factory=dict)
-    board: int = -1
-    reading: int = -1
+    board: int | None = None
+    reading: int | None = None
 
     def close_unless_in(self, kept: Seat | None) -> None:
         """Close what ``kept`` does not have as well."""
@@ -63,9 +68,9 @@ class Seat:
         for sock in self.sockets.values():
             if id(sock) not in held:
                 sock.close()
-        if self.board >= 0 and (kept is None or kept.board != self.board):
-            os.close(self.board)
-            os.close(self.reading)
+        for fd in (self.board, self.reading):
+            if fd is not None and (kept is None or fd not in (kept.board, kept.reading)):
+                os.close(fd)
 
 
 def make_seat(settings: Settings, previous: Seat | None = None) -> Seat:
@@ -74,7 +79,12 @@ def make_seat(settings: Settings, previous: Seat | None = None) -> Seat:
     Raises:
         ConfigError: an address cannot be had. Nothing of this call stays open then.
     """
-    seat = Seat(settings, read_legions(settings.legion))
+    seat = Seat(settings)
+    if settings.legion != LegionOptions():
+        # Here, because cryptography is large, and most have no use for it.
+        from uwgate.subscriptions.legion.configuration import read_legions
+
+        seat.specs = read_legions(settings.legion)
     if previous is not None and essence(previous.settings) == essence(settings):
         seat.sockets, seat.board, seat.reading = previous.sockets, previous.board, previous.reading
         return seat
@@ -82,7 +92,7 @@ def make_seat(settings: Settings, previous: Seat | None = None) -> Seat:
     try:
         for name, spec in seat.specs.items():
             same = known.get(key(spec, settings.legion))
-            seat.sockets[name] = same or bind(spec, settings.legion)
+            seat.sockets[name] = same or _bind(spec, settings.legion)
     except BaseException:
         seat.close_unless_in(previous)
         raise
@@ -94,9 +104,15 @@ def make_seat(settings: Settings, previous: Seat | None = None) -> Seat:
             scrolls=options.legion_scroll_list_max_size,
         )
         seat.reading = open_for_reading(seat.board)
-        if previous is not None and previous.board >= 0:
+        if previous is not None and previous.board is not None:
             keep_terms(previous.board, seat.board)
     return seat
+
+
+def _bind(spec: LegionSpec, options: LegionOptions) -> socket.socket:
+    from uwgate.legion.sockets import bind
+
+    return bind(spec, options)
 
 
 def key(spec: LegionSpec, options: LegionOptions) -> tuple[object, ...]:
@@ -130,19 +146,20 @@ class Legions:
         self._gone = trio.Event()
         self._gone.set()
 
-    @property
-    def board(self) -> int | None:
-        """A descriptor through which workers can read the board, None without legions."""
-        return self.seat.reading if self.seat.specs else None
-
-    async def start(self, children: Children, nursery: trio.Nursery) -> None:
-        """Start the process; returns when it is there, or cannot be for now."""
+    async def start(self, children: Children, nursery: trio.Nursery) -> str | None:
+        """Start the process; returns when it runs, or why it cannot (it is tried again then)."""
         self._children = children
         if not self.seat.specs:
-            return
+            return None
         self._ending = trio.Event()
         self._gone = trio.Event()
         await nursery.start(self._keep_running, nursery)
+        child = self._child
+        if child is None:
+            return "the legion process cannot be executed"
+        if child.failure is not None:
+            return child.failure.reason
+        return None if child.is_ready else f"legion {child.describe_exit()} before it was ready"
 
     async def replace(self, seat: Seat, nursery: trio.Nursery) -> None:
         """Go on with another configuration; ``seat`` came from ``make_seat`` with ours."""
@@ -171,6 +188,12 @@ class Legions:
                     await child.exited.wait()
                 child.kill_group()
         await self._gone.wait()
+
+    async def leave_after(self, drained: trio.Event) -> None:
+        """``leave``, when the running requests are done, or have had some time for that."""
+        with trio.move_on_after(OFFICE_LIMIT):
+            await drained.wait()
+        await self.leave()
 
     def close(self) -> None:
         """Close the sockets and the board."""

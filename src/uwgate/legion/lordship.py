@@ -11,8 +11,8 @@ from typing import Protocol
 
 import trio
 
-from uwgate.subscriptions.legion.hook import Event
 from uwgate.legion.hooks import Hooks
+from uwgate.subscriptions.legion.hook import Event
 
 log = logging.getLogger("uwgate.legion")
 
@@ -45,13 +45,17 @@ class Lordship:
         self, environ: Mapping[str, str], still: Callable[[], bool], *, stop_at_failure: bool
     ) -> bool:
         """Take the holdings and run the lord hooks; whether all of that succeeded."""
+        taken = True
         for holding in self._holdings:
-            if not still() or not await holding.take(still):
-                if stop_at_failure:
-                    return False
-        return await self._hooks.run(
+            if not still():
+                return False
+            taken = await holding.take(still) and taken
+            if not taken and stop_at_failure:
+                return False
+        hooked = await self._hooks.run(
             Event.LORD, environ, still=still, stop_at_failure=stop_at_failure
         )
+        return taken and hooked
 
     def drop(self) -> None:
         """Give the holdings back, at once."""

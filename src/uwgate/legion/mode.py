@@ -35,8 +35,11 @@ class Member:
 class Mode(Protocol):
     """What a node needs. Messages are of the mode's own kind; a node only carries them."""
 
-    election: Election[Any]
     refused: Counter[Reason]
+
+    @property
+    def election(self) -> Election[Any]:
+        """Who decides."""
 
     def open(self, datagram: bytes, wall: float) -> Any | None:
         """The message of a datagram, None if it must change nothing."""
@@ -73,7 +76,7 @@ class CompatibleMode:
         self._cipher = spec.cipher
         self._inbox = CompatibleInbox(legion, identity.uuid, spec.cipher, spec.times.skew)
         self.refused = self._inbox.refused
-        self.election = UnanimousElection(
+        self._election = UnanimousElection(
             identity,
             legion=legion,
             pid=pid,
@@ -82,7 +85,11 @@ class CompatibleMode:
             now=now,
             scroll=spec.scroll,
         )
-        self.election.term = term
+        self._election.term = term
+
+    @property
+    def election(self) -> Election[Any]:
+        return self._election
 
     def open(self, datagram: bytes, wall: float) -> Announcement | None:
         return self._inbox.open(datagram, wall)
@@ -94,22 +101,22 @@ class CompatibleMode:
         return message.uuid
 
     def members(self) -> Iterator[Member]:
-        for uuid_, member in self.election.members.items():
+        for uuid_, member in self._election.members.items():
             said = member.said
             yield Member(uuid_, said.name, said.valor, said.checksum, said.scroll, member.heard)
 
     def vote(self) -> tuple[int, bytes]:
-        valor, uuid_ = self.election.vote
+        valor, uuid_ = self._election.vote
         return (0, b"") if uuid_ == NOBODY else (valor, uuid_)
 
     def checksum(self) -> int:
-        return self.election.checksum
+        return self._election.checksum
 
     def text(self, uuid: bytes) -> str:
         return uuid.decode("ascii", "replace")
 
     def lease_end(self) -> float:
-        return self.election.lease_end()
+        return self._election.lease_end()
 
 
 class SealedMode:
@@ -119,11 +126,13 @@ class SealedMode:
         assert spec.suite is not None
         identity = Identity(uuid.uuid4().bytes, name, spec.valor)
         legion = spec.name.encode()
-        keys = [derive(legion, secret.encode("utf-8", "surrogateescape")) for secret in spec.secrets]
+        keys = [
+            derive(legion, secret.encode("utf-8", "surrogateescape")) for secret in spec.secrets
+        ]
         self._sealer = Sealer(keys[0], identity.uuid, spec.suite)
         self._inbox = SealedInbox(legion, identity.uuid, Opener(keys))
         self.refused = self._inbox.refused
-        self.election = PromiseElection(
+        self._election = PromiseElection(
             identity,
             quorum=spec.votes_needed,
             timing=spec.times,
@@ -131,6 +140,10 @@ class SealedMode:
             term=term,
             scroll=spec.scroll,
         )
+
+    @property
+    def election(self) -> Election[Any]:
+        return self._election
 
     def open(self, datagram: bytes, wall: float) -> Statement | None:
         return self._inbox.open(datagram)
@@ -142,17 +155,17 @@ class SealedMode:
         return message.sender
 
     def members(self) -> Iterator[Member]:
-        for uuid_, peer in self.election.peers.by_uuid.items():
+        for uuid_, peer in self._election.peers.by_uuid.items():
             if peer.is_member:
                 said = peer.said
                 yield Member(uuid_, said.name, said.valor, 0, said.scroll, peer.heard)
 
     def vote(self) -> tuple[int, bytes]:
-        wish = self.election.wish
+        wish = self._election.wish
         if wish is None:
             return 0, b""
         valors = {member.uuid: member.valor for member in self.members()}
-        return valors.get(wish, self.election.identity.valor), wish
+        return valors.get(wish, self._election.identity.valor), wish
 
     def checksum(self) -> int:
         return 0
@@ -161,7 +174,7 @@ class SealedMode:
         return str(_as_uuid(uuid)) if uuid else ""
 
     def lease_end(self) -> float:
-        return self.election.lease_end()
+        return self._election.lease_end()
 
 
 def _as_uuid(sixteen: bytes) -> uuid.UUID:

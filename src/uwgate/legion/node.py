@@ -256,10 +256,10 @@ class Node:
 def age(ancillary: list[tuple[int, int, bytes]], wall: float) -> float:
     """How many seconds ago the kernel took a datagram in, as far as it says so."""
     for level, kind, content in ancillary:
-        if (level, kind) == (socket.SOL_SOCKET, SO_TIMESTAMPNS):
-            if len(content) == TIMESTAMP.size:
-                seconds, nanoseconds = TIMESTAMP.unpack(content)
-                return max(wall - seconds - nanoseconds / 1e9, 0.0)
+        if (level, kind, len(content)) == (socket.SOL_SOCKET, SO_TIMESTAMPNS, TIMESTAMP.size):
+            seconds, nanoseconds = TIMESTAMP.unpack(content)
+            stamp: float = seconds + nanoseconds / 1e9
+            return max(wall - stamp, 0.0)
     return 0.0
 
 

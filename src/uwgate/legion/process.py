@@ -1,8 +1,8 @@
 """The legion process: all legions of an instance.
 
 It parses packets from outside, so it gives up its privileges; where it has service addresses
-to move it keeps CAP_NET_ADMIN and CAP_NET_RAW. It ends when the master says so or is gone, after having
-given back whatever it had as a lord.
+to move it keeps CAP_NET_ADMIN and CAP_NET_RAW. It ends when the master says so or is gone,
+after having given back whatever it had as a lord.
 """
 
 from __future__ import annotations
@@ -17,13 +17,12 @@ from collections.abc import Callable
 import trio
 
 from uwgate.conf import control, logs
-from uwgate.conf.board import Board
+from uwgate.conf.board import Board, clock
 from uwgate.conf.capabilities import NET_ADMIN, NET_RAW, keep
 from uwgate.conf.errors import ConfigError
 from uwgate.conf.privileges import drop
 from uwgate.conf.procname import process_title, set_title
 from uwgate.conf.start import Start
-from uwgate.conf.board import clock
 from uwgate.legion.chronicle import Chronicle
 from uwgate.legion.hooks import Hooks
 from uwgate.legion.lordship import Lordship

@@ -10,13 +10,16 @@ import contextlib
 import logging
 import socket
 from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
 
 import trio
 
 from uwgate.conf import control
 from uwgate.legion.hooks import RunAsRoot, run_command
 from uwgate.subscriptions.legion.hook import Event
-from uwgate.subscriptions.legion.spec import LegionSpec
+
+if TYPE_CHECKING:  # it brings cryptography along
+    from uwgate.subscriptions.legion.spec import LegionSpec
 
 log = logging.getLogger("uwgate.legion")
 
@@ -41,9 +44,9 @@ class RootHooks:
         """What runs the hooks of one legion; returns None or what went wrong."""
 
         async def run(
-            event: Event, hook: int, environ: Mapping[str, str], timeout: float
+            event: Event, hook: int, environ: Mapping[str, str], seconds: float
         ) -> str | None:
-            return await self._ask(legion, event, hook, environ, timeout)
+            return await self._ask(legion, event, hook, environ, seconds)
 
         return run
 
@@ -55,7 +58,7 @@ class RootHooks:
             self._asked[number].set()
 
     async def _ask(
-        self, legion: str, event: Event, hook: int, environ: Mapping[str, str], timeout: float
+        self, legion: str, event: Event, hook: int, environ: Mapping[str, str], seconds: float
     ) -> str | None:
         self._count += 1
         number = self._count
@@ -69,10 +72,10 @@ class RootHooks:
                     event=event.value,
                     hook=hook,
                     environ=dict(environ),
-                    timeout=timeout,
+                    seconds=seconds,
                 )
             )
-            with trio.move_on_after(timeout + SPARE):
+            with trio.move_on_after(seconds + SPARE):
                 await answered.wait()
                 return self._answers.pop(number)
             return "no answer of the master"
@@ -126,7 +129,7 @@ class RootRunner:
                 "event": str(event),
                 "hook": int(hook),
                 "environ": dict(environ),
-                "timeout": float(timeout),
+                "seconds": float(seconds),
             }:
                 try:
                     found = self._specs[name].hooks[Event(event)][hook]
@@ -134,7 +137,7 @@ class RootRunner:
                     return "there is no such hook"
                 if hook < 0 or found.action != "exec-as-root":
                     return "there is no such hook"
-                return await run_command(found.argument, acceptable(environ), timeout)
+                return await run_command(found.argument, acceptable(environ), seconds)
         return "not understood"
 
 

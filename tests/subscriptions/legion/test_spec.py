@@ -89,7 +89,15 @@ def test_a_hook_is_read() -> None:
 
 @pytest.mark.parametrize(
     "value",
-    ["ring", "ring x", "ring boil:tea", "ring signal:5", "r cmd:x", "ring cmd:", "ring write:/file"],
+    [
+        "ring",
+        "ring x",
+        "ring boil:tea",
+        "ring signal:5",
+        "r cmd:x",
+        "ring cmd:",
+        "ring write:/file",
+    ],
 )
 def test_a_bad_hook_is_an_error(value: str) -> None:
     table = LegionTable()
