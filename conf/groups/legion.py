@@ -74,6 +74,19 @@ class LegionOptions:
         minimum=0.1,
         help="How long any other hook may take; then it is killed, and has failed.",
     )
+    legion_vip: tuple[str, ...] = option(
+        (),
+        kind=Kind.TEXT,
+        ours=True,
+        help="NAME ADDRESS/BITS [dev DEVICE], a service address that the lord has. Needs "
+        "CAP_NET_ADMIN and CAP_NET_RAW, and pip install 'uwgate[legion]'.",
+    )
+    legion_vip_refresh: float = option(
+        60.0,
+        kind=Kind.SECONDS,
+        ours=True,
+        help="Announce service addresses to the neighbours this often; 0: at changes only.",
+    )
     legion_scroll: tuple[str, ...] = option(
         (), kind=Kind.TEXT, help="NAME TEXT, which the other nodes get to see (uwsgi.scrolls)."
     )

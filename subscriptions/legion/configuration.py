@@ -16,6 +16,7 @@ VALUES = (
     "legion-node",
     "legion-quorum",
     "legion-key",
+    "legion-vip",
     "legion-scroll",
     *(f"legion-{event.value}" for event in Event),
 )
@@ -47,6 +48,9 @@ def timing(spec: LegionSpec, options: LegionOptions) -> Timing:
     """How often and how long: what is set, else what the mode has."""
     standard = spec.times
     suspension = options.legion_death_on_lord_error
+    if spec.vips and not suspension:
+        # A lord that could not take its address is no use: another node shall try.
+        suspension = 2 * (options.legion_tolerance or standard.tolerance)
     return Timing(
         period=options.legion_freq or standard.period,
         tolerance=options.legion_tolerance or standard.tolerance,

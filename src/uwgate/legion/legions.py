@@ -7,6 +7,7 @@ goodbye, so that another node takes over at once; then a new one starts.
 
 from __future__ import annotations
 
+import importlib.util
 import logging
 import os
 import signal
@@ -22,6 +23,8 @@ from uwgate.child import Child
 from uwgate.children import Children
 from uwgate.conf.backoff import Backoff
 from uwgate.conf.board import Board, make_board, open_for_reading
+from uwgate.conf.capabilities import NET_ADMIN, NET_RAW, has
+from uwgate.conf.errors import ConfigError
 from uwgate.conf.groups.legion import LegionOptions
 from uwgate.conf.settings import Settings
 from uwgate.conf.start import Listener
@@ -85,6 +88,7 @@ def make_seat(settings: Settings, previous: Seat | None = None) -> Seat:
         from uwgate.subscriptions.legion.configuration import read_legions
 
         seat.specs = read_legions(settings.legion)
+        check_vips(seat.specs)
     if previous is not None and essence(previous.settings) == essence(settings):
         seat.sockets, seat.board, seat.reading = previous.sockets, previous.board, previous.reading
         return seat
@@ -107,6 +111,34 @@ def make_seat(settings: Settings, previous: Seat | None = None) -> Seat:
         if previous is not None and previous.board is not None:
             keep_terms(previous.board, seat.board)
     return seat
+
+
+def check_vips(specs: Mapping[str, LegionSpec]) -> None:
+    """Whether service addresses can be moved here.
+
+    Raises:
+        ConfigError: something that this takes is missing.
+    """
+    if not any(spec.vips for spec in specs.values()):
+        return
+    if importlib.util.find_spec("pyroute2") is None:
+        raise ConfigError("legion-vip: needs pyroute2: pip install 'uwgate[legion]'")
+    if not has(NET_ADMIN, NET_RAW):
+        raise ConfigError(
+            "legion-vip: needs CAP_NET_ADMIN and CAP_NET_RAW: start as root, or with systemd's"
+            " AmbientCapabilities"
+        )
+    from uwgate.legion import vip
+
+    vip.check(specs.values())
+
+
+def sweep(specs: Mapping[str, LegionSpec]) -> None:
+    """Remove service addresses that a dead process has left behind."""
+    if any(spec.vips for spec in specs.values()):
+        from uwgate.legion import vip
+
+        vip.sweep(specs.values())
 
 
 def _bind(spec: LegionSpec, options: LegionOptions) -> socket.socket:
@@ -205,6 +237,7 @@ class Legions:
         backoff = Backoff()
         started = False
         try:
+            sweep(self.seat.specs)  # of an earlier life
             while not self._ending.is_set():
                 child = self._child = self._launch(nursery)
                 if child is not None:
@@ -219,6 +252,7 @@ class Legions:
                 lived, was_ready = 0.0, False
                 if child is not None:
                     await child.exited.wait()
+                    sweep(self.seat.specs)
                     lived, was_ready = child.lived, child.is_ready
                     if self._ending.is_set():
                         return

@@ -32,6 +32,9 @@ class Holding(Protocol):
     def announce(self) -> None:
         """Tell the neighbours again that it is here, if it is had."""
 
+    async def run(self) -> None:
+        """What it takes meanwhile, for ever."""
+
 
 class Lordship:
     """See the module."""
@@ -56,6 +59,12 @@ class Lordship:
             Event.LORD, environ, still=still, stop_at_failure=stop_at_failure
         )
         return taken and hooked
+
+    async def run(self) -> None:
+        """Care for the holdings, for ever."""
+        async with trio.open_nursery() as nursery:
+            for holding in self._holdings:
+                nursery.start_soon(holding.run)
 
     def drop(self) -> None:
         """Give the holdings back, at once."""

@@ -80,6 +80,7 @@ class Node:
             self._nursery = nursery
             nursery.start_soon(self._addresses.resolve)
             nursery.start_soon(self._chronicle.run_hooks)
+            nursery.start_soon(self._lordship.run)
             self._chronicle.begin()
             try:
                 await self._serve()

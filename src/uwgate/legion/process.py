@@ -25,7 +25,7 @@ from uwgate.conf.procname import process_title, set_title
 from uwgate.conf.start import Start
 from uwgate.legion.chronicle import Chronicle
 from uwgate.legion.hooks import Hooks
-from uwgate.legion.lordship import Lordship
+from uwgate.legion.lordship import Holding, Lordship
 from uwgate.legion.mode import make_mode
 from uwgate.legion.node import Node
 from uwgate.legion.publisher import Publisher
@@ -121,13 +121,20 @@ class LegionProcess:
             spec,
             mode,
             sock,
-            lordship=Lordship(spec.name, hooks, ()),
+            lordship=Lordship(spec.name, hooks, self._holdings(spec)),
             chronicle=Chronicle(spec, mode, hooks),
             publisher=Publisher(
                 spec, mode, notice, scrolls=settings.legion.legion_scroll_list_max_size
             ),
             keep_term=self._files[spec.name].keep,
         )
+
+    def _holdings(self, spec: LegionSpec) -> tuple[Holding, ...]:
+        if not spec.vips:
+            return ()
+        from uwgate.legion.vip import Vips  # needs pyroute2
+
+        return (Vips(spec, refresh=self._start.settings.legion.legion_vip_refresh),)
 
     async def _wait_for_order(self, nursery: trio.Nursery) -> None:
         """Wait until it is time to leave; answers of the master are passed on until the end."""
