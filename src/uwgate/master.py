@@ -285,7 +285,8 @@ class Master:
         return generation
 
     def _names(self) -> str:
-        return ", ".join(one.name for one in self.sockets.of(*banner.SERVED_BY))
+        names = [one.name for one in self.sockets.of(*banner.SERVED_BY)]
+        return ", ".join(names) or "its legions"
 
     def _report_ready(self) -> None:
         self._notifier.ready(f"generation {self._generations[-1].number} serves {self._names()}")

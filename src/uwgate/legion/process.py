@@ -53,10 +53,19 @@ class LegionProcess:
         self._terms = {name: file.read() for name, file in self._files.items()}
         assert start.board_fd is not None
         self._board = Board(start.board_fd, writable=True)
+        self._holdings = {name: self._make_holdings(spec) for name, spec in self._specs.items()}
         link.setblocking(False)
         self._link = link
         self._root_hooks = RootHooks(link)
         self._limit = 0.0  # seconds for leaving, once there was an order
+
+    def _make_holdings(self, spec: LegionSpec) -> tuple[Holding, ...]:
+        if not spec.vips:
+            return ()
+        # Needs pyroute2; and while we still can read whatever Python is installed where.
+        from uwgate.legion.vip import Vips
+
+        return (Vips(spec, refresh=self._start.settings.legion.legion_vip_refresh),)
 
     def give_up_privileges(self) -> None:
         """Become the user of the instance.
@@ -121,20 +130,13 @@ class LegionProcess:
             spec,
             mode,
             sock,
-            lordship=Lordship(spec.name, hooks, self._holdings(spec)),
+            lordship=Lordship(spec.name, hooks, self._holdings[spec.name]),
             chronicle=Chronicle(spec, mode, hooks),
             publisher=Publisher(
                 spec, mode, notice, scrolls=settings.legion.legion_scroll_list_max_size
             ),
             keep_term=self._files[spec.name].keep,
         )
-
-    def _holdings(self, spec: LegionSpec) -> tuple[Holding, ...]:
-        if not spec.vips:
-            return ()
-        from uwgate.legion.vip import Vips  # needs pyroute2
-
-        return (Vips(spec, refresh=self._start.settings.legion.legion_vip_refresh),)
 
     async def _wait_for_order(self, nursery: trio.Nursery) -> None:
         """Wait until it is time to leave; answers of the master are passed on until the end."""

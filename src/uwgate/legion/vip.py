@@ -156,9 +156,13 @@ class Vips:
 
     async def _wait_free(self, vip: Vip, link: Link, still: Callable[[], bool]) -> None:
         """Wait until nobody answers at this address, or for long enough."""
+        seen: bytes | None = None
         with trio.move_on_after(CONFLICT_LIMIT):
             while (mac := await find_owner(vip, link)) is not None and still():
-                log.warning("legion %s: %s has %s still", self._name, mac.hex(":"), vip.address.ip)
+                if mac != seen:
+                    log.warning("legion %s: %s has %s", self._name, mac.hex(":"), vip.address.ip)
+                seen = mac
+                await trio.sleep(PROBE_GAP)
             return
         log.error(
             "legion %s: another machine has %s and does not give it back: taken nevertheless",
