@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import signal
 import sys
 import threading
@@ -16,6 +17,7 @@ from .network import SUBNET, Host, Network, signal_tree
 from .processes import APPS, Process, tree
 
 CALLER = Path(__file__).parent / "caller.py"
+RESPONDER = Path(__file__).parent / "responder.py"
 SOURCE = Path(uwgate.__file__).parents[1]
 VIP = f"{SUBNET}.10"
 VIP6 = "fd77::10"
@@ -26,10 +28,16 @@ PATIENCE = 60.0  # seconds; nothing that is waited for takes longer, on the busi
 class Cluster:
     """Nodes ``1`` to ``count``; the one with the highest number has the highest valor.
 
-    ``freq`` and ``tolerance`` are those of the legion, in seconds.
+    ``freq`` and ``tolerance`` are those of the legion, in seconds. ``serve``: the nodes serve the
+    client with gateways and workers of their own, which take their time to start; else a
+    program does that which goes on whatever becomes of the nodes.
     """
 
-    def __init__(self, folder: Path, *, count: int = 3, freq: float, tolerance: float) -> None:
+    def __init__(
+        self, folder: Path, *, count: int = 3, freq: float, tolerance: float, serve: bool
+    ) -> None:
+        self.serve = serve
+        self.responders: dict[str, Process] = {}
         self.folder = folder
         self.freq = freq
         self.tolerance = tolerance
@@ -40,6 +48,10 @@ class Cluster:
         self._starts = 0
         self._watching = threading.Event()
         self._watcher = threading.Thread(target=self._watch)
+
+    @property
+    def names(self) -> list[str]:
+        return [host.name for host in self.hosts]
 
     @property
     def hosts(self) -> list[Host]:
@@ -56,13 +68,17 @@ class Cluster:
                 argv += ["--legion-node", f"ring {other.address}:4242"]
         argv += ["--legion-freq", f"{self.freq}", "--legion-tolerance", f"{self.tolerance}"]
         argv += ["--legion-vip", f"ring {VIP}/24 dev eth0", "--legion-vip", f"ring {VIP6}/64"]
-        argv += ["--http", f":{PORT}", "--wsgi-file", str(APPS / "node.py")]
-        return [*argv, "--env", f"NODE={host.name}"]
+        if self.serve:
+            argv += ["--http", f":{PORT}", "--wsgi-file", str(APPS / "node.py")]
+            argv += ["--env", f"NODE={host.name}", "--disable-logging"]
+        return argv
 
     def start(self, name: str) -> Process:
-        """Start one node."""
+        """Start one node; what is left of its earlier life ends before."""
         self._starts += 1
         host = self.host(name)
+        spared = [one.pid for one in self.responders.values()]
+        self.wait_for(lambda: not host.kill_all(*spared), f"end of all that ran on {name}")
         argv = host.command(sys.executable, "-m", "uwgate", *self.options(host))
         env = {"PYTHONPATH": str(SOURCE), "PYTHONDONTWRITEBYTECODE": "1"}
         process = Process(argv, folder=self.folder, name=f"{name}-{self._starts}", env=env)
@@ -72,6 +88,10 @@ class Cluster:
     def start_all(self) -> None:
         """Start all nodes, the client, and the watch over the address."""
         for host in self.hosts:
+            if not self.serve:
+                argv = host.command(sys.executable, str(RESPONDER), str(PORT), host.name)
+                name = f"responder-{host.name}"
+                self.responders[host.name] = Process(argv, folder=self.folder, name=name)
             self.start(host.name)
         argv = self.network.client.command(sys.executable, str(CALLER), VIP, str(PORT))
         self.client = Process(argv, folder=self.folder, name="client")
@@ -98,14 +118,29 @@ class Cluster:
         fields = [line.split() for line in lines if line.endswith("\n")]
         return [(float(one[0]), float(one[1]), one[2]) for one in fields if len(one) == 3]
 
-    def wait_for_answer(self, name: str) -> float:
-        """Wait until a node answers at the address, from now on; for how long nobody did."""
+    def wait_for_answer(self, *names: str) -> None:
+        """Wait until one of these nodes answers at the address, from now on."""
         began = time.monotonic()
-        self.wait_for(lambda: self._answered(name, began), f"answer of node {name}")
-        answers = self.answers()
-        first = next(i for i, one in enumerate(answers) if one[0] >= began and one[2] == name)
-        before = [one for one in answers[:first] if one[2] != "-"]
-        return answers[first][0] - before[-1][0] if before else 0.0
+
+        def answered() -> bool:
+            return any(one[0] >= began and one[2] in names for one in self.answers()[-200:])
+
+        self.wait_for(answered, f"answer of node {' or '.join(names)}")
+
+    def outage_since(self, began: float) -> float:
+        """The longest time between two answers, of which the later came after ``began``."""
+        times = [when for when, _, node in self.answers() if node != "-"]
+        pairs = itertools.pairwise(times)
+        return max((after - before for before, after in pairs if after > began), default=0.0)
+
+    def make_whole(self) -> None:
+        """Start the nodes that are gone, and wait until the highest serves, as it should."""
+        for name in self.names:
+            if name not in self.nodes or self.nodes[name].popen.poll() is not None:
+                self.start(name)
+        self.wait_for_answer(self.names[-1])
+        self.wait_for_holders(VIP, self.names[-1])
+        self.wait_for_holders(VIP6, self.names[-1])
 
     def wait_for_holders(self, address: str, *names: str) -> None:
         """Wait until these and no others have an address."""
@@ -139,13 +174,11 @@ class Cluster:
             self._watcher.join()
         for name in list(self.nodes):
             self.kill(name)
-        if self.client is not None:
-            self.client.popen.kill()
-            self.client.popen.wait()
+        for process in (*self.responders.values(), self.client):
+            if process is not None:
+                process.popen.kill()
+                process.popen.wait()
         self.network.close()
-
-    def _answered(self, name: str, since: float) -> bool:
-        return any(one[0] >= since and one[2] == name for one in self.answers()[-200:])
 
     def _watch(self) -> None:
         while not self._watching.wait(0.05):
@@ -157,9 +190,11 @@ class Cluster:
 
 
 @contextmanager
-def running_cluster(folder: Path, *, freq: float, tolerance: float) -> Iterator[Cluster]:
+def running_cluster(
+    folder: Path, *, freq: float, tolerance: float, serve: bool
+) -> Iterator[Cluster]:
     """A cluster whose nodes all run, for the length of a block."""
-    cluster = Cluster(folder, freq=freq, tolerance=tolerance)
+    cluster = Cluster(folder, freq=freq, tolerance=tolerance, serve=serve)
     try:
         cluster.start_all()
         yield cluster

@@ -7,19 +7,23 @@ A ``Network`` needs root and iproute2; whatever it makes carries its own prefix 
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import itertools
-import json
 import os
 import shutil
 import signal
 import subprocess
+import threading
 
 import pytest
+
+from uwgate.legion.netlink import Netlink
 
 from .processes import birth, tree
 
 _numbers = itertools.count()
 SUBNET = "10.77.0"
+CLONE_NEWNET = 0x40000000
 BRIDGES = ("main", "other")
 
 
@@ -71,6 +75,8 @@ class Host:
         ip("link", "set", "eth0", "up", namespace=self.namespace)
         self.plug_in()
         ip("link", "set", self.port, "up", namespace=self._switch)
+        self._lock = threading.Lock()
+        self._netlink = netlink_in(self.namespace)
 
     def plug_in(self, bridge: str = BRIDGES[0]) -> None:
         """Connect it to the others, or to those that are on the other bridge."""
@@ -88,14 +94,23 @@ class Host:
         """The words that run a program there, with the pid that the caller gets."""
         return ["ip", "netns", "exec", self.namespace, *words]
 
+    def kill_all(self, *spared: int) -> list[int]:
+        """SIGKILL for all that runs there, but some; who that was."""
+        found = ip("netns", "pids", self.namespace).split()
+        pids = [int(pid) for pid in found if int(pid) not in spared]
+        for pid in pids:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        return pids
+
     def has(self, address: str) -> bool:
         """Whether the host has this address."""
-        family = "-6" if ":" in address else "-4"
-        found = json.loads(
-            ip("-j", family, "addr", "show", "dev", "eth0", namespace=self.namespace)
-        )
-        infos = [info for one in found for info in one.get("addr_info", [])]
-        return any(info["local"] == address for info in infos)
+        with self._lock:
+            return any(str(each.address.ip) == address for each in self._netlink.addresses())
+
+    def close(self) -> None:
+        """Let go of the namespace."""
+        self._netlink.close()
 
 
 class Network:
@@ -107,6 +122,7 @@ class Network:
         self._namespaces = [self.switch]
         ip("netns", "add", self.switch)
         self.hosts: list[Host] = []
+        self._all: list[Host] = []
         try:
             for bridge in BRIDGES:
                 ip("link", "add", bridge, "type", "bridge", namespace=self.switch)
@@ -120,7 +136,9 @@ class Network:
 
     def _add(self, name: str, number: int) -> Host:
         self._namespaces.append(f"{self.prefix}{name}")
-        return Host(self, name, number)
+        host = Host(self, name, number)
+        self._all.append(host)
+        return host
 
     def holders(self, address: str) -> list[Host]:
         """Who has the address, all at one moment: who had it before and after the others."""
@@ -131,9 +149,30 @@ class Network:
 
     def close(self) -> None:
         """Remove all that was made."""
+        for host in self._all:
+            host.close()
         for namespace in self._namespaces:
             with contextlib.suppress(AssertionError):
                 ip("netns", "del", namespace)
+
+
+def netlink_in(namespace: str) -> Netlink:
+    """A connection to the kernel's addresses in a namespace, for every thread of this process.
+
+    A socket stays in the namespace in which it was made.
+    """
+    made: list[Netlink] = []
+
+    def make() -> None:
+        libc = ctypes.CDLL(None, use_errno=True)
+        with open(f"/run/netns/{namespace}") as file:
+            assert libc.setns(file.fileno(), CLONE_NEWNET) == 0, os.strerror(ctypes.get_errno())
+        made.append(Netlink())
+
+    thread = threading.Thread(target=make)  # setns(2) moves this thread only, and it ends
+    thread.start()
+    thread.join()
+    return made[0]
 
 
 def signal_tree(pid: int, number: signal.Signals) -> None:

@@ -75,11 +75,14 @@ class Netlink:
         return self._link(socket.if_nametoindex(name))
 
     def link_towards(self, address: Interface) -> Link:
-        """The device through which this machine reaches the network of an address.
+        """The device that has an address, or through which this machine reaches its network.
 
         Raises:
             OSError: there is no route, or it leads through no device with a MAC.
         """
+        for each in list(self.addresses()):
+            if each.address.ip == address.ip:  # its route would lead to ``lo``
+                return self._link(each.index)
         message = rtmsg()
         message["family"] = family(address)
         message["dst_len"] = address.max_prefixlen

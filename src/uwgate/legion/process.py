@@ -154,9 +154,14 @@ class LegionProcess:
     async def _read_link(self, leave: Callable[[float], None]) -> None:
         while True:
             await trio.lowlevel.wait_readable(self._link)
-            packet = self._link.recv(control.MAX_MESSAGE)
+            try:
+                packet = self._link.recv(control.MAX_MESSAGE)
+            except BlockingIOError:
+                continue
+            except OSError:
+                packet = b""
             if not packet:
-                leave(LEAVE_LIMIT)
+                self._forsaken(leave)
                 return
             message = control.decode(packet)
             match message["type"]:
@@ -169,8 +174,12 @@ class LegionProcess:
 
     async def _watch_master(self, leave: Callable[[float], None]) -> None:
         await trio.lowlevel.wait_readable(self._start.life_fd)
-        log.error("the master is gone: leaving the legions")
-        leave(LEAVE_LIMIT)
+        self._forsaken(leave)
+
+    def _forsaken(self, leave: Callable[[float], None]) -> None:
+        if not self._limit:
+            log.error("the master is gone: leaving the legions")
+            leave(LEAVE_LIMIT)
 
     async def _watch_signals(self, leave: Callable[[float], None]) -> None:
         with trio.open_signal_receiver(signal.SIGTERM) as signals:

@@ -93,11 +93,12 @@ class Vips:
         self._until = self._told = 0.0
         for one in held:
             try:
-                self._netlink.remove(one.vip.address, one.link.index)
+                was_there = self._netlink.remove(one.vip.address, one.link.index)
             except OSError as error:
                 log.error("%s cannot be removed: %s", self._describe(one), error)
             else:
-                log.info("%s: given back", self._describe(one))
+                how = "given back" if was_there else "was gone already"
+                log.info("%s: %s", self._describe(one), how)
 
     def renew(self, seconds: float) -> None:
         """The lordship lasts for ``seconds`` from now at least."""
