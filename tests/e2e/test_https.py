@@ -192,7 +192,7 @@ def test_key_updates_are_followed(mirror: Uwgate, site: Site) -> None:
         time.sleep(0.3)
         client.stdin.write(request("GET", "/updated", [("Connection", "close")]))
         client.stdin.flush()
-        client.wait(20)  # it ends when the server does; the end of its input would be too early
+        client.wait(120)  # it ends when the server does; the end of its input would be too early
         output = client.communicate()[0]
     finally:
         client.kill()
