@@ -46,6 +46,8 @@ ACCEPTED: dict[str, str] = {
     "threaded-logger": "writing the log never holds up a request",
     "ssl-tmp-dir": "PEM text as the value of a certificate or key needs no folder",
     "http-events": "the gateway takes as many events as there are",
+    "fastrouter-events": "the gateway takes as many events as there are",
+    "fastrouter-subscription-slot": "the size of the table is no longer to be stated",
     "autoload": "nothing is loaded at run time",
     "plugin": "the parts that it names are built in",
     "plugins": "the parts that it names are built in",
@@ -88,7 +90,6 @@ _TASKS = "use a task queue with workers of its own, such as Celery or RQ"
 _LIMITS = "use max-requests or reload-on-rss, or set limits outside (systemd, ulimit)"
 _HOOK = "run the command before uwgate starts (systemd's ExecStartPre), or in the application"
 _ROUTE = "write the rule in the web server in front, or as WSGI middleware"
-_SUBSCRIBE = "name the backends with http-to"
 _CACHE = "use Redis or memcached from the application"
 _ASYNC = "use threads and more processes"
 _RELOAD = "send SIGHUP to the master (uwgate --reload PIDFILE)"
@@ -127,17 +128,13 @@ NOT_OFFERED: tuple[tuple[re.Pattern[str], str], ...] = tuple(
             "write it without a name: session tickets resume in all processes without a cache",
         ),
         (r"https-socket.*|suwsgi-socket|ssl-socket", "use https, which listens in a gateway"),
-        (r"(fast|ssl|raw)router.*", "use http with http-to for HTTP; HAProxy or nginx otherwise"),
+        (r"(ssl|raw)router.*", "use http with http-to for HTTP; HAProxy or nginx otherwise"),
         (r"forkpty.*|tuntap.*|pty-.*", NO_SUBSTITUTE),
-        (
-            r"subscri.*|unsubscribe.*|start-unsubscribed|.*-subscription-.*|.*-resubscribe.*|weight|"
-            r"auto-weight|http-use-.*|http-fallback|http-gracetime|st",
-            _SUBSCRIBE,
-        ),
+        (r"(http|fastrouter)-use-cache", "use use-code-string, or subscriptions"),
         (r"legion.*|.*-legion.*|.*multicast.*", "use keepalived for a service address"),
         (r"zerg.*|.*-zerg|.*zerg-?pool", "send SIGHUP: a reload starts the new workers first"),
         (
-            r"cheap|cheaper.*|idle|die-on-idle|http-cheap",
+            r"cheap|cheaper.*|idle|die-on-idle",
             "processes states how many workers run; they start at once",
         ),
         (

@@ -11,6 +11,8 @@ import enum
 from collections.abc import Callable
 from typing import Any
 
+from uwgate.conf.catalog import catalog
+
 
 class Kind(enum.Enum):
     """What a value means, and how its text is read."""
@@ -101,10 +103,18 @@ def option(
 
 
 def options_of(group_class: type, group: str) -> dict[str, Option]:
-    """The options that a group declares, by field name, in order of declaration."""
+    """The options that a group declares, by field name, in order of declaration.
+
+    A class with a ``PREFIX`` puts it before every name; then uWSGI's own list says which of the
+    options are ours.
+    """
+    prefix: str = getattr(group_class, "PREFIX", "")
     found: dict[str, Option] = {}
     for field in dataclasses.fields(group_class):
         declared = dict(field.metadata["option"])
-        declared["name"] = declared["name"] or field.name.replace("_", "-")
+        declared["name"] = prefix + (declared["name"] or field.name.replace("_", "-"))
+        declared["aliases"] = tuple(prefix + alias for alias in declared["aliases"])
+        if prefix:
+            declared["ours"] = declared["name"] not in catalog()
         found[field.name] = Option(default=field.default, group=group, **declared)
     return found

@@ -7,13 +7,21 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from uwgate.conf.groups.application import ApplicationOptions
+from uwgate.conf.groups.corerouter import (
+    CorerouterOptions,
+    FastrouterCorerouterOptions,
+    HttpCorerouterOptions,
+)
 from uwgate.conf.groups.edge import EdgeOptions
+from uwgate.conf.groups.fastrouter import FastrouterOptions
 from uwgate.conf.groups.http import HttpOptions
 from uwgate.conf.groups.http2 import Http2Options
 from uwgate.conf.groups.https import HttpsOptions
 from uwgate.conf.groups.log import LogOptions
 from uwgate.conf.groups.master import MasterOptions
 from uwgate.conf.groups.sockets import SocketOptions
+from uwgate.conf.groups.subscribe import SubscribeOptions
+from uwgate.conf.groups.subscriptions import SubscriptionOptions
 from uwgate.conf.groups.workers import WorkerOptions
 
 
@@ -28,9 +36,16 @@ class Settings:
     workers: WorkerOptions = field(default_factory=WorkerOptions)
     sockets: SocketOptions = field(default_factory=SocketOptions)
     http: HttpOptions = field(default_factory=HttpOptions)
+    http_corerouter: HttpCorerouterOptions = field(default_factory=HttpCorerouterOptions)
     https: HttpsOptions = field(default_factory=HttpsOptions)
     edge: EdgeOptions = field(default_factory=EdgeOptions)
     http2: Http2Options = field(default_factory=Http2Options)
+    fastrouter: FastrouterOptions = field(default_factory=FastrouterOptions)
+    fastrouter_corerouter: FastrouterCorerouterOptions = field(
+        default_factory=FastrouterCorerouterOptions
+    )
+    subscriptions: SubscriptionOptions = field(default_factory=SubscriptionOptions)
+    subscribe: SubscribeOptions = field(default_factory=SubscribeOptions)
     master: MasterOptions = field(default_factory=MasterOptions)
     log: LogOptions = field(default_factory=LogOptions)
     pairs: tuple[tuple[str, str | None], ...] = ()
@@ -39,6 +54,11 @@ class Settings:
     def speaks_tls(self) -> bool:
         """Whether any address of the HTTP gateway does."""
         return bool(self.https.https or self.https.https2)
+
+    def corerouter(self, kind: str) -> CorerouterOptions:
+        """Where the gateways of a kind (``http``, ``fastrouter``) find their backends."""
+        options: CorerouterOptions = getattr(self, f"{kind}_corerouter")
+        return options
 
     def to_json(self) -> dict[str, Any]:
         """The settings as JSON values; ``from_json`` reads them back."""
@@ -57,9 +77,14 @@ GROUPS: dict[str, Any] = {
     "workers": WorkerOptions,
     "sockets": SocketOptions,
     "http": HttpOptions,
+    "http_corerouter": HttpCorerouterOptions,
     "https": HttpsOptions,
     "edge": EdgeOptions,
     "http2": Http2Options,
+    "fastrouter": FastrouterOptions,
+    "fastrouter_corerouter": FastrouterCorerouterOptions,
+    "subscriptions": SubscriptionOptions,
+    "subscribe": SubscribeOptions,
     "master": MasterOptions,
     "log": LogOptions,
 }

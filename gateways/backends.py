@@ -17,6 +17,7 @@ import trio
 
 from uwgate.conf.address import Address, AddressKind
 from uwgate.conf.errors import BackendError, BackendTimeout, ClientError, NoNodeError
+from uwgate.conf.groups.corerouter import CorerouterOptions
 from uwgate.conf.groups.http import HttpOptions
 from uwgate.gateways import streams
 from uwgate.gateways.exchange import BodySource, Raw, Reply, Request
@@ -43,12 +44,14 @@ class UwsgiBackends:
         self,
         addresses: Sequence[Address],
         options: HttpOptions,
+        core: CorerouterOptions,
         limit: int = 0,
         *,
         adds_forwarded: bool = False,
     ) -> None:
         self.addresses = list(addresses)
         self.options = options
+        self.core = core
         self.adds_forwarded = adds_forwarded  # requests name the client already
         self.spool_limit = limit or SPOOL_LIMIT
         self._next = 0
@@ -140,11 +143,11 @@ class UwsgiExchange:
         for address in backends.in_turn():
             self._name = str(address)
             try:
-                sock = await _connect(address, backends.options.http_connect_timeout)
+                sock = await _connect(address, backends.core.connect_timeout)
             except BackendError as error:
                 failure = error
                 backends.failed(address)
-                if not backends.options.http_quiet:
+                if not backends.core.quiet:
                     log.warning("%s", error)
             else:
                 backends.answered(address)

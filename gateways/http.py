@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
-import errno
 import logging
 import math
-import os
 import random
 import resource
 import select
-import socket
 import sys
 
 import trio
@@ -24,6 +20,7 @@ from uwgate.gateways.arrival import Gate, Welcome
 from uwgate.gateways.backends import UwsgiBackends, UwsgiExchange
 from uwgate.gateways.compression import Compression
 from uwgate.gateways.counters import Counters
+from uwgate.gateways.door import Door
 from uwgate.gateways.exchange import Exchange
 from uwgate.gateways.http2.connection import Connection
 from uwgate.gateways.http2.responses import ResponseHeads
@@ -49,8 +46,6 @@ log = logging.getLogger("uwgate.http")
 TICK = 0.5  # seconds between two looks at the sessions' deadlines
 RESERVED_DESCRIPTORS = 64  # for everything that is not a client
 ROLES = ("http", "https", "http-to-https")
-ACCEPT_BURST = 32  # connections taken before others get their turn
-EXHAUSTED_PAUSE = 0.1  # seconds without accepting when descriptors or memory have run out
 
 
 class HttpGateway:
@@ -69,6 +64,7 @@ class HttpGateway:
     def __init__(self, start: Start, ring: Ring | None = None) -> None:
         settings = start.settings
         self.options = options = settings.http
+        core = settings.http_corerouter
         self.https = settings.https
         self.options2 = settings.http2
         self.edge = settings.edge
@@ -76,7 +72,11 @@ class HttpGateway:
         self.peers = Peers(settings.edge)
         self._ring = ring
         self.reader = RequestReader(
-            options, settings.workers.limit_post, settings.edge, self.counters
+            options,
+            settings.workers.limit_post,
+            settings.edge,
+            self.counters,
+            has_backends=core.names_backends,
         )
         hsts = parse_hsts(settings.edge.https_hsts) if settings.edge.https_hsts else None
         self.writer = ResponseWriter(options, hsts)
@@ -94,14 +94,15 @@ class HttpGateway:
         self._empty = trio.Event()  # draining, and the last session has ended
         self._doors: list[Door] = []
         self._backends = UwsgiBackends(
-            [parse_backend(text) for text in options.http_to],
+            [parse_backend(text) for text in core.to],
             options,
+            core,
             settings.workers.limit_post,
             adds_forwarded=settings.edge.http_add_forwarded,
         )
         soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
         # A request to a plain backend takes a second descriptor.
-        possible = (soft - RESERVED_DESCRIPTORS) // (2 if options.http_to else 1)
+        possible = (soft - RESERVED_DESCRIPTORS) // (2 if core.names_backends else 1)
         self._most = min(options.http_max_connections or possible, possible)
         self.crowd = Crowd(settings.edge.http_client_connections or max(self._most // 4, 1))
 
@@ -113,14 +114,15 @@ class HttpGateway:
         self._tick()
         settings = self._start.settings
         slots = settings.workers.processes * settings.workers.threads
-        if self._start.lease_address is not None and slots and not self.options.http_to:
+        address = self._start.lease_address
+        if address is not None and slots and not settings.http_corerouter.names_backends:
             self.leases = LeasePool(
-                self._start.lease_address, slots, self.options.http_buffer_size, self.lane, nursery
+                address, slots, self.options.http_buffer_size, self.lane, nursery
             )
         nursery.start_soon(self.lane.run)
         nursery.start_soon(self._clock)
         self._doors = [
-            Door(self, listener, self._welcome(listener))
+            Door(self, listener, self._gate(listener).receive)
             for listener in self._start.listeners
             if listener.role in ROLES
         ]
@@ -131,6 +133,11 @@ class HttpGateway:
         finally:
             for door in self._doors:
                 door.close()
+
+    def _gate(self, listener: Listener) -> Gate:
+        port = listener.name.rpartition(":")[2] if ":" in listener.name else ""
+        block = cgi.pack((("SERVER_PORT", port.encode()), ("UWSGI_ROUTER", b"http")))
+        return Gate(self, block, self._welcome(listener))
 
     def _welcome(self, listener: Listener) -> Welcome:
         """How clients of a listener are received."""
@@ -277,69 +284,11 @@ class HttpGateway:
             waiting[fd].expire()
 
 
-class Door:
-    """A listening socket, in the lane."""
-
-    def __init__(self, gateway: HttpGateway, listener: Listener, welcome: Welcome) -> None:
-        self._gateway = gateway
-        self._name = listener.name
-        self._sock = socket.socket(fileno=os.dup(listener.fd))
-        self._full = False
-        port = listener.name.rpartition(":")[2] if ":" in listener.name else ""
-        block = cgi.pack((("SERVER_PORT", port.encode()), ("UWSGI_ROUTER", b"http")))
-        self._gate = Gate(gateway, block, welcome)
-        with contextlib.suppress(OSError):  # a UNIX socket has no such option
-            # Accepted sockets inherit it.
-            self._sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-
-    def open(self) -> None:
-        """Accept from now on."""
-        self._gateway.lane.add(self._sock.fileno(), self, level=True)
-
-    def close(self) -> None:
-        """Accept no more."""
-        if self._sock.fileno() >= 0:
-            self._gateway.lane.remove(self._sock.fileno())
-            self._sock.close()
-
-    def ready(self, mask: int) -> None:
-        gateway = self._gateway
-        for _ in range(ACCEPT_BURST):
-            if gateway.is_full:
-                if not self._full:
-                    log.error("%s: connection limit reached, others have to wait", self._name)
-                self._full = True
-                self._pause()
-                return
-            self._full = False
-            try:
-                client, address = self._sock.accept()
-            except BlockingIOError:
-                return
-            except OSError as error:
-                if error.errno in (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM):
-                    log.error("%s: cannot accept: %s", self._name, error.strerror)
-                    self._pause()
-                    return
-                continue  # that client is gone already (accept(2), "Error handling")
-            client.setblocking(False)
-            self._gate.receive(client, address)
-
-    def _pause(self) -> None:
-        self._gateway.lane.remove(self._sock.fileno())
-        self._gateway.nursery.start_soon(self._reopen)
-
-    async def _reopen(self) -> None:
-        await trio.sleep(EXHAUSTED_PAUSE)
-        if self._sock.fileno() >= 0:
-            self.open()
-
-
 def main(fd: int) -> None:
     """Be an HTTP gateway; ``fd`` is the memory file with the ``Start``."""
     start = Start.from_memory_file(fd)
-    options = start.settings.http
-    service.run("http", start, HttpGateway, options.http_uid, options.http_gid)
+    core = start.settings.http_corerouter
+    service.run("http", start, HttpGateway, core.uid, core.gid)
 
 
 if __name__ == "__main__":

@@ -70,7 +70,7 @@ class Keeper:
         self._master.setblocking(False)
         self._selector = selectors.DefaultSelector()
         self._wake_read, self._wake_write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
-        count = start.settings.http.http_processes
+        count = start.settings.http_corerouter.processes
         self._places = [Place(number) for number in range(1, count + 1)]
         self._announced = False  # ready was sent
         self._last_order: bytes | None = None  # drain or stop; no child is replaced any more
@@ -87,8 +87,8 @@ class Keeper:
         logs.configure(settings.log)
         set_title(process_title(settings.master, "keeper"))
         stapler = Stapler(
-            uid=settings.http.http_uid or settings.master.uid,
-            gid=settings.http.http_gid or settings.master.gid,
+            uid=settings.http_corerouter.uid or settings.master.uid,
+            gid=settings.http_corerouter.gid or settings.master.gid,
         )
         self._vault = Vault(settings.https, environ=os.environ, stapler=stapler)
         self._ring = Ring(settings.https, self._vault.material, http2=settings.http2.http2)
@@ -240,13 +240,13 @@ class Keeper:
                 self._close(place)
             self._ring.fetch = Inquiry(questions).fetch
             del self._vault
-            http = self._start.settings.http
+            core = self._start.settings.http_corerouter
             service.run(
                 "http",
                 replace(self._start, control_fd=orders.detach(), instance=number),
                 lambda start: HttpGateway(start, self._ring),
-                http.http_uid,
-                http.http_gid,
+                core.uid,
+                core.gid,
             )
             code = 0
         except ConfigError as error:

@@ -77,7 +77,13 @@ class RequestReader:
     """Reads heads for all sessions of a gateway, one whole head at a time."""
 
     def __init__(
-        self, options: HttpOptions, limit_post: int, edge: EdgeOptions, counters: Counters
+        self,
+        options: HttpOptions,
+        limit_post: int,
+        edge: EdgeOptions,
+        counters: Counters,
+        *,
+        has_backends: bool = False,
     ) -> None:
         self.limits = http1.Limits(
             head=options.http_head_limit,
@@ -85,6 +91,7 @@ class RequestReader:
             headers=options.http_header_limit,
         )
         self._options = options
+        self._has_backends = has_backends  # besides our own workers
         self._adds_forwarded = edge.http_add_forwarded
         self._counters = counters
         self.limit_post = limit_post
@@ -292,7 +299,7 @@ class RequestReader:
         if options.http_backend_http:  # who gets framing of ours alone
             return framing, None
         if framing.length is None:
-            return framing, Raw.CHUNKS if options.http_raw_body and options.http_to else None
+            return framing, Raw.CHUNKS if options.http_raw_body and self._has_backends else None
         if method != b"SOURCE" or not options.http_manage_source or b"CONTENT_LENGTH" in fields:
             return framing, None
         return http1.Framing(None, False, b"HTTP_EXPECT" in fields), Raw.ENDLESS

@@ -236,7 +236,7 @@ def _say_statistics(worker: Worker) -> None:
 def _trusted_users(settings: Settings) -> frozenset[int]:
     """Who may open leases: root, ourselves and the gateways."""
     users = {0, os.getuid()}
-    for name in (settings.http.http_uid, settings.master.uid):
+    for name in (settings.http_corerouter.uid, settings.master.uid):
         if name is not None:
             try:
                 users.add(find_user(name))

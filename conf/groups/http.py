@@ -14,18 +14,6 @@ class HttpOptions:
     http: tuple[str, ...] = option(
         (), kind=Kind.ADDRESS, aliases=("httprouter",), help="Serve HTTP here through a gateway."
     )
-    http_processes: int = option(
-        1,
-        kind=Kind.INT,
-        aliases=("http-workers",),
-        minimum=1,
-        help="Gateway processes.",
-    )
-    http_to: tuple[str, ...] = option(
-        (),
-        kind=Kind.ADDRESS,
-        help="Forward to this uwsgi backend instead of our own workers; several take turns.",
-    )
     http_backend_http: bool = option(
         False,
         kind=Kind.BOOL,
@@ -51,9 +39,6 @@ class HttpOptions:
     )
     http_headers_timeout: float = option(
         15.0, kind=Kind.SECONDS, help="A request head must be complete after this long."
-    )
-    http_connect_timeout: float = option(
-        5.0, kind=Kind.SECONDS, help="A backend must accept a connection within this time."
     )
     http_keepalive: float = option(
         60.0,
@@ -101,9 +86,6 @@ class HttpOptions:
     http_server_name_as_http_host: bool = option(
         False, kind=Kind.BOOL, help="SERVER_NAME is the Host header instead of this machine's name."
     )
-    http_quiet: bool = option(False, kind=Kind.BOOL, help="Do not log unreachable backends.")
-    http_uid: str | None = option(None, kind=Kind.TEXT, help="User of the gateway processes.")
-    http_gid: str | None = option(None, kind=Kind.TEXT, help="Group of the gateway processes.")
     http_auto_chunked: bool = option(
         True, kind=Kind.BOOL, help="Send answers of unknown length chunked, to keep the connection."
     )

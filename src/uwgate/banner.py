@@ -33,8 +33,8 @@ def lines(settings: Settings, sockets: Sockets) -> Iterator[str]:
         if one.role in SERVED_BY:
             yield f"listening on {one.name} ({SERVED_BY[one.role]}), fd {one.fd}"
     if sockets.gateway_listeners:
-        to = ", ".join(settings.http.http_to) or "our workers"
-        yield f"http-processes: {settings.http.http_processes}, forwarding to {to}"
+        to = ", ".join(settings.http_corerouter.to) or "our workers"
+        yield f"http-processes: {settings.http_corerouter.processes}, forwarding to {to}"
     if sockets.worker_listeners:
         workers = settings.workers
         yield f"processes: {workers.processes}, threads in each: {workers.threads}"

@@ -108,7 +108,7 @@ class Generation:
     def _gateway_places(self) -> list[Place]:
         if self.settings.speaks_tls:  # gateways that share TLS tickets have a common parent
             return [Place("keeper", 1)]
-        return [Place("http", 1 + one) for one in range(self.settings.http.http_processes)]
+        return [Place("http", 1 + one) for one in range(self.settings.http_corerouter.processes)]
 
     def supervise(self, nursery: trio.Nursery) -> None:
         """Keep every place filled from now on, with tasks in ``nursery``."""
@@ -168,6 +168,7 @@ class Generation:
                 self.settings,
                 listeners=sockets.worker_listeners if is_spawner else sockets.gateway_listeners,
                 lease_address=sockets.lease_address,
+                worker_sockets=() if is_spawner else sockets.worker_sockets,
                 instance=place.instance,
                 generation=self.number,
             )

@@ -57,9 +57,9 @@ def check(settings: Settings) -> None:
     Raises:
         ConfigError: an unknown name, or a change that only root may make.
     """
-    master, http = settings.master, settings.http
-    users = [("uid", master.uid), ("http-uid", http.http_uid)]
-    groups = [("gid", master.gid), ("http-gid", http.http_gid)]
+    master, http = settings.master, settings.http_corerouter
+    users = [("uid", master.uid), ("http-uid", http.uid)]
+    groups = [("gid", master.gid), ("http-gid", http.gid)]
     groups += [("add-gid", name) for name in master.add_gid]
     root = os.geteuid() == 0
     for option, name in users:

@@ -51,6 +51,11 @@ class Sockets:
         """What the workers accept on."""
         return self.of(LEASE, *ROLE_OF_PROTOCOL.values())
 
+    @property
+    def worker_sockets(self) -> tuple[Listener, ...]:
+        """Those on which workers serve others."""
+        return self.of(*ROLE_OF_PROTOCOL.values())
+
     def close_unless_in(self, kept: Sockets | None, *, remove_files: bool) -> None:
         """Close the sockets that ``kept`` does not have as well."""
         held = {id(one) for one in kept.bound.values()} if kept else set()
@@ -89,7 +94,7 @@ def bind_all(
         sockets.close_unless_in(previous, remove_files=True)
         raise
     if settings.workers.processes == 0:
-        if settings.http.http and not settings.http.http_to:
+        if settings.http.http and not settings.http_corerouter.names_backends:
             note("http without http-to and with processes = 0: every request gets 503")
         for one in sockets.worker_listeners:
             note(f"{one.name}: nobody accepts connections here, because processes = 0")
@@ -200,7 +205,7 @@ class _Binder:
     def _needs_lease(self) -> bool:
         has_gateways = bool(self.sockets.gateway_listeners)
         has_workers = self.settings.workers.processes > 0
-        return has_gateways and not self.settings.http.http_to and has_workers
+        return has_gateways and not self.settings.http_corerouter.names_backends and has_workers
 
     def _parse(self, option: str, text: str) -> Address:
         try:

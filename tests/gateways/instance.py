@@ -12,6 +12,7 @@ import trio
 import trio.testing
 
 from tests.gateways.peers import Client, Stream, Workers
+from uwgate.conf.groups.corerouter import HttpCorerouterOptions
 from uwgate.conf.groups.edge import EdgeOptions
 from uwgate.conf.groups.http import HttpOptions
 from uwgate.conf.groups.http2 import Http2Options
@@ -22,6 +23,7 @@ from uwgate.conf.start import Listener, Start
 from uwgate.gateways.http import HttpGateway
 from uwgate.gateways.tls.ring import Ring
 
+CORE = {field.name for field in dataclasses.fields(HttpCorerouterOptions)}
 EDGE = {field.name for field in dataclasses.fields(EdgeOptions)}
 DRAINED = 60.0  # seconds in which a gateway whose peers are gone must be empty
 
@@ -92,8 +94,10 @@ def start_of(
     name = door.getsockname()
     options.setdefault("http_body_buffer", 0)  # bodies are forwarded as they come
     options.setdefault("http_response_buffer", 0)  # and so are responses
+    core = {key: options.pop(f"http_{key}") for key in CORE if f"http_{key}" in options}
     settings = Settings(
         http=HttpOptions(**{key: options[key] for key in options.keys() - EDGE}),
+        http_corerouter=HttpCorerouterOptions(**core),
         edge=EdgeOptions(**{key: options[key] for key in options.keys() & EDGE}),
         https=https or HttpsOptions(),
         http2=http2 or Http2Options(),

@@ -316,7 +316,7 @@ def test_a_reload_names_options_that_only_a_restart_changes(
 
 
 def test_several_gateways_share_the_work(start_master: StartMaster) -> None:
-    master = start_master(with_options(GATEWAY, http={"http_processes": 3}))
+    master = start_master(with_options(GATEWAY, http_corerouter={"processes": 3}))
     master.wait_serving()
     assert len(master.pids("http")) == 3
 

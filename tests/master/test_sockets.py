@@ -47,7 +47,8 @@ def bind(notes: list[str]) -> Iterator[Bind]:
         **fields: Any,
     ) -> Sockets:
         settings = settings_of(
-            http={"http": http, "http_to": http_to},
+            http={"http": http},
+            http_corerouter={"to": http_to},
             sockets=fields,
             workers={"processes": processes},
             application={"chdir": chdir},

@@ -1,0 +1,45 @@
+"""What is asked for, and what is found."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from uwgate.conf.address import Address
+from uwgate.subscriptions.node import Node
+
+
+class Asked(NamedTuple):
+    """What a request says about where it wants to go.
+
+    ``key`` is the name that is looked up, at most 255 bytes of it. ``path`` is the raw path,
+    ``client`` the client's IP address as text in bytes (empty: none), ``affinity`` what belongs
+    together (hashing), ``sticky`` the value of the cookie that names a node.
+    """
+
+    key: str
+    path: str = ""
+    client: bytes = b""
+    affinity: bytes = b""
+    sticky: str = ""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Target:
+    """A backend to connect to.
+
+    ``modifier1`` and ``modifier2`` go into the packet; None: those that it has already.
+    ``speaks_http``: the backend wants HTTP. ``node`` is what announced itself; None for a
+    backend that the configuration names.
+    """
+
+    address: Address
+    modifier1: int | None = None
+    modifier2: int | None = None
+    speaks_http: bool = False
+    node: Node | None = None
+
+    @property
+    def name(self) -> str:
+        """The address as the log and the statistics show it."""
+        return str(self.address) if self.node is None else self.node.address
