@@ -17,7 +17,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 import uwgate
 from tests import logs
@@ -43,6 +43,7 @@ class Process:
         name: str = "peer",
         env: Mapping[str, str] | None = None,
         pass_fds: Sequence[int] = (),
+        stdin: IO[str] | int = subprocess.DEVNULL,
     ) -> None:
         self.name = name
         self.argv = list(argv)
@@ -51,7 +52,7 @@ class Process:
             self.popen = subprocess.Popen(
                 self.argv,
                 cwd=folder,
-                stdin=subprocess.DEVNULL,
+                stdin=stdin,
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 env={**os.environ, **(env or {})},

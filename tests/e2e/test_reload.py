@@ -49,7 +49,7 @@ def test_ten_reloads_under_load_lose_no_request(
     )
     assert born(program)
     host, port = program.address
-    argv = [wrk, "-t1", "-c16", "-d1000s", f"http://{host}:{port}/"]
+    argv = [wrk, "-t1", "-c16", "-d1000s", "--timeout=60s", f"http://{host}:{port}/"]
     if mode == "closed":
         argv += ["-H", "Connection: close"]
     with peers.running(Process(argv, folder=folder, name="wrk"), stop=signal.SIGINT) as load:
