@@ -53,6 +53,8 @@ class Children:
         lease_address: str | None,
         instance: int,
         generation: int,
+        registry_address: str | None = None,
+        bound: Sequence[tuple[str, str]] = (),
     ) -> Child:
         """Start a child. It is not ready yet; ``settled`` says when.
 
@@ -70,6 +72,8 @@ class Children:
                 lease_address=lease_address,
                 instance=instance,
                 generation=generation,
+                registry_address=registry_address,
+                bound=tuple(bound),
             ).to_memory_file()
             passed = [theirs.fileno(), self._life_read, start_fd]
             process = subprocess.Popen(

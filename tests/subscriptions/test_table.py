@@ -9,7 +9,7 @@ import pytest
 
 from uwgate.subscriptions.admission import Credentials
 from uwgate.subscriptions.change import Back, Cause, Change, Joined, Left, Out
-from uwgate.subscriptions.health import Circuit, EjectionPolicy
+from uwgate.subscriptions.health import Circuit
 from uwgate.subscriptions.lookup import Lookup
 from uwgate.subscriptions.node import Node
 from uwgate.subscriptions.packet import Command, Packet
