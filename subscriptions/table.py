@@ -18,7 +18,7 @@ from uwgate.subscriptions.admission import Credentials
 from uwgate.subscriptions.balancing.registry import DEFAULT
 from uwgate.subscriptions.balancing.two_choices import measure
 from uwgate.subscriptions.change import Back, Cause, Change, Joined, Left, Out
-from uwgate.subscriptions.health import Circuit, EjectionPolicy, Health
+from uwgate.subscriptions.health import CheckPolicy, Circuit, EjectionPolicy, Health
 from uwgate.subscriptions.lookup import Lookup
 from uwgate.subscriptions.node import ANNOUNCED, Node
 from uwgate.subscriptions.packet import Command, Packet
@@ -192,6 +192,22 @@ class Table:
             return []
         return self._put_out(slot, node, Cause.UNREACHABLE, now)
 
+    def looked(self, node: Node, now: float, policy: CheckPolicy, *, good: bool) -> list[Change]:
+        """Somebody looked after a node, without a request.
+
+        Unlike bad answers, failed looks may put out all nodes of a key.
+        """
+        if node.slot is None or node.death_mark or not node.health.looked(policy, good=good):
+            return []
+        return self._checked(node, now)
+
+    def set_failing(self, node: Node, now: float, *, failing: bool) -> list[Change]:
+        """Whether a node fails its checks, as another process has found out."""
+        if node.slot is None or node.health.fails_checks == failing:
+            return []
+        node.health.fails_checks = failing
+        return self._checked(node, now)
+
     def release(self, node: Node, *, tx: int = 0, rx: int = 0) -> list[Change]:
         """A request that was given to a node has ended, whatever became of it.
 
@@ -296,7 +312,7 @@ class Table:
         if not health.is_out:
             self._begin(node, now)
         node.slot.refresh()
-        return [Out(node, cause, health.out_until or now)] if health.is_out else [Back(node, cause)]
+        return [Out(node, cause, health.out_until)] if health.is_out else [Back(node, cause)]
 
     # Inside.
 
@@ -375,6 +391,17 @@ class Table:
         self._expect_return(node)
         slot.refresh()
         return [Out(node, cause, until)]
+
+    def _checked(self, node: Node, now: float) -> list[Change]:
+        """Checks have put it out or taken it back; what else keeps it out stays in force."""
+        assert node.slot is not None
+        is_back = not node.health.is_out
+        if is_back:
+            self._begin(node, now)
+        node.slot.refresh()
+        if node.health.fails_checks:
+            return [Out(node, Cause.CHECKS, None)]
+        return [Back(node, Cause.CHECKS)]
 
     def _put_to_sleep(self, slot: Slot, node: Node, now: float) -> list[Change]:
         slot.remove(node)

@@ -32,12 +32,12 @@ class Replica:
     """Keeps a table of one kind the same as the registry's.
 
     The table needs ``replica_options``: it is the registry that lets nodes expire. The owner
-    calls ``table.advance`` as for any other table. ``on_change`` gets each change that the
-    registry brings about. Without a registry the table stays as it is.
+    calls ``table.advance`` as for any other table. ``on_change`` gets the changes that the
+    registry brings about, at once. Without a registry the table stays as it is.
     """
 
     def __init__(
-        self, kind: str, start: Start, table: Table, on_change: Callable[[Change], None]
+        self, kind: str, start: Start, table: Table, on_change: Callable[[list[Change]], None]
     ) -> None:
         self.kind = kind
         self.mirror = Mirror(table)
@@ -122,8 +122,9 @@ class Replica:
             self._offers = True
             self._told.set()
             return
-        for change in self.mirror.follow(message, now):
-            self._on_change(change)
+        changes = self.mirror.follow(message, now)
+        if changes:
+            self._on_change(changes)
         if self.mirror.is_complete:
             self._complete.set()
 

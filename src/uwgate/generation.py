@@ -184,6 +184,7 @@ class Generation:
                 lease_address=sockets.lease_address,
                 registry_address=sockets.registry_address,
                 bound=[(one.role, one.name) for one in sockets.listeners],
+                worker_sockets=() if place.kind == "spawner" else sockets.worker_sockets,
                 instance=place.instance,
                 generation=self.number,
             )

@@ -59,6 +59,11 @@ class Sockets:
         """What the registry accepts and receives on."""
         return self.of(REGISTRY, *(f"{kind}-subscription" for kind in COREROUTERS))
 
+    @property
+    def worker_sockets(self) -> tuple[Listener, ...]:
+        """Those on which workers serve others."""
+        return self.of(*ROLE_OF_PROTOCOL.values())
+
     def close_unless_in(self, kept: Sockets | None, *, remove_files: bool) -> None:
         """Close the sockets that ``kept`` does not have as well."""
         held = {id(one) for one in kept.bound.values()} if kept else set()

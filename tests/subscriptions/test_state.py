@@ -9,14 +9,15 @@ from typing import Any
 
 import pytest
 
-from uwgate.subscriptions.change import Back, Change, Joined, Left, Out
-from uwgate.subscriptions.health import EjectionPolicy
+from uwgate.subscriptions.change import Back, Cause, Change, Joined, Left, Out
+from uwgate.subscriptions.health import CheckPolicy, EjectionPolicy
 from uwgate.subscriptions.node import Node
 from uwgate.subscriptions.packet import Command, Packet
 from uwgate.subscriptions.state import NODES_OF_ROW, Copy, Row, add, rows
 from uwgate.subscriptions.table import Table, TableOptions
 
 KEY = "foo.com"
+CHECKS = CheckPolicy()
 A = Packet(key=KEY, address="10.0.0.1:99", modifier1=5, cores=4, weight=2)
 B = replace(A, address="10.0.0.2:99")
 VASSAL = Packet(key="other", vassal="v")
@@ -222,3 +223,20 @@ def test_a_damaged_row_is_an_error(row: dict[str, Any]) -> None:
         Copy(Table()).put(row, 0.0)
     with pytest.raises(ValueError, match="damaged"):
         add(Table(), row, 0.0, without=())
+
+
+def test_what_a_look_found_counts_in_other_processes_too() -> None:
+    table, other = Table(), Table()
+    for packet in (A, B):
+        table.follow(packet, 0.0)
+    node = node_of(table)
+    for _ in range(2):
+        table.looked(node, 1.0, CHECKS, good=False)
+    copied(table, other)
+    copy = node_of(other)
+    assert copy.health.fails_checks
+    assert other.set_failing(copy, 2.0, failing=True) == []
+    assert other.set_failing(copy, 2.0, failing=False) == [Back(copy, Cause.CHECKS)]
+    assert {ask(other).address for _ in range(4)} == {A.address, B.address}
+    assert other.set_failing(copy, 3.0, failing=True) == [Out(copy, Cause.CHECKS, None)]
+    assert {ask(other).address for _ in range(4)} == {B.address}
