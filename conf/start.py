@@ -1,7 +1,7 @@
 """What a child process is given at its start, besides the descriptors themselves.
 
 The master writes a ``Start`` into a memory file and passes its descriptor's number as
-the child's only argument. Nothing here is secret and nothing of it changes later.
+the child's only argument. Nothing of it changes later.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from uwgate.conf.settings import Settings
@@ -45,6 +45,7 @@ class Start:
     (without the leading NUL) of the workers' lease socket, None without workers.
     ``worker_sockets`` are those on which workers serve others, for gateways, which connect to
     them by their names: the descriptors are not theirs.
+    ``secret`` is known to all gateways of the instance as long as its master lives.
     ``instance`` counts processes of one kind from 1; ``generation`` counts reloads from 1.
     """
 
@@ -56,6 +57,7 @@ class Start:
     instance: int
     generation: int
     worker_sockets: tuple[Listener, ...] = ()
+    secret: str = field(default="", repr=False)
 
     def to_memory_file(self) -> int:
         """Write the value to a new memory file; returns its descriptor, at offset 0."""

@@ -17,6 +17,8 @@ import math
 import time
 from collections.abc import Callable, Sequence
 
+import trio
+
 from uwgate.conf.address import parse_backend
 from uwgate.conf.codestring import parse_code_string
 from uwgate.conf.errors import ConfigError
@@ -38,6 +40,8 @@ from uwgate.subscriptions.health import Circuit, RetryBudget
 from uwgate.subscriptions.table import Table
 
 __all__ = ["Asked", "Attempts", "Corerouter", "Target"]
+
+TICK = 0.4  # seconds between two looks at the nodes' times
 
 
 class Corerouter:
@@ -138,10 +142,13 @@ class Corerouter:
         """Whether the doors are closed: the gateway is cheap, and nobody serves anything."""
         return self.options.cheap and self.table is not None and self.table.is_empty
 
-    def advance(self) -> None:
-        """Let time pass; at least twice a second."""
-        if self.table is not None:
+    async def run(self) -> None:
+        """Keep the table up to date until cancelled."""
+        if self.table is None:
+            return
+        while True:
             self.changed(self.table.advance(self.clock()))
+            await trio.sleep(TICK)
 
     def changed(self, changes: Sequence[Change]) -> None:
         """The table has changed: do what follows from that in this process."""
@@ -161,8 +168,9 @@ class Corerouter:
         if changes:
             self.changed(changes)
 
-    def retry_after(self, asked: Asked, now: float) -> int:
+    def retry_after(self, asked: Asked) -> int:
         """Seconds until the next backend comes back, at least 1."""
+        now = self.clock()
         at = self.mapper.returns_at(asked, now)
         return 1 if at is None else max(1, math.ceil(at - now))
 

@@ -168,9 +168,10 @@ class Generation:
                 self.settings,
                 listeners=sockets.worker_listeners if is_spawner else sockets.gateway_listeners,
                 lease_address=sockets.lease_address,
-                worker_sockets=() if is_spawner else sockets.worker_sockets,
                 instance=place.instance,
                 generation=self.number,
+                worker_sockets=() if is_spawner else sockets.worker_sockets,
+                is_trusted=not is_spawner,
             )
         except OSError as error:
             raise StartFailed(f"{place.name}: cannot be executed: {error}", exits.ERROR) from error
