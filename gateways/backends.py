@@ -123,7 +123,7 @@ class BackendExchange:
                 await attempts.prepare()
             target = attempts.next(router.clock())
             if target is None:
-                raise self._nobody(attempts)
+                raise self._nobody(attempts, router.clock())
             packet = await self._begin_with(target, request, source)
             try:
                 sock = await connect(
@@ -150,10 +150,10 @@ class BackendExchange:
             return sock
 
     @staticmethod
-    def _nobody(attempts: Attempts) -> NoNodeError:
+    def _nobody(attempts: Attempts, now: float) -> NoNodeError:
         assert attempts.outcome is not None
         what = f"{attempts.asked.key}: {attempts.outcome.value}"
-        return NoNodeError(what, retry_after=attempts.retry_after())
+        return NoNodeError(what, retry_after=attempts.retry_after(now))
 
     async def _begin_with(self, target: Target, request: Request, source: BodySource) -> bytes:
         """What is sent at first: the request, and what has come of its body."""

@@ -185,9 +185,9 @@ class Attempts:
             self._count_good(target)
         self._mapper.release(target, now, tx, rx)
 
-    def retry_after(self) -> int:
+    def retry_after(self, now: float) -> int:
         """Seconds until it makes sense to ask again, at least 1."""
-        return self._router.retry_after(self.asked)
+        return self._router.retry_after(self.asked, now)
 
     def _current(self) -> Target:
         if self.target is None:

@@ -144,11 +144,14 @@ class Corerouter:
 
     async def run(self) -> None:
         """Keep the table up to date until cancelled."""
-        if self.table is None:
-            return
         while True:
-            self.changed(self.table.advance(self.clock()))
+            self.advance()
             await trio.sleep(TICK)
+
+    def advance(self) -> None:
+        """Let time pass; at least twice a second."""
+        if self.table is not None:
+            self.changed(self.table.advance(self.clock()))
 
     def changed(self, changes: Sequence[Change]) -> None:
         """The table has changed: do what follows from that in this process."""
@@ -168,9 +171,8 @@ class Corerouter:
         if changes:
             self.changed(changes)
 
-    def retry_after(self, asked: Asked) -> int:
+    def retry_after(self, asked: Asked, now: float) -> int:
         """Seconds until the next backend comes back, at least 1."""
-        now = self.clock()
         at = self.mapper.returns_at(asked, now)
         return 1 if at is None else max(1, math.ceil(at - now))
 
