@@ -1,7 +1,7 @@
 """What a child process is given at its start, besides the descriptors themselves.
 
 The master writes a ``Start`` into a memory file and passes its descriptor's number as
-the child's only argument. Nothing here is secret and nothing of it changes later.
+the child's only argument. Nothing of it changes later.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from uwgate.conf.settings import Settings
@@ -48,6 +48,7 @@ class Start:
     of every socket of this generation, also of those that are not for this child.
     ``worker_sockets`` are those on which workers serve others, for gateways, which connect to
     them by their names: the descriptors are not theirs.
+    ``secret`` is known to all gateways of the instance as long as its master lives.
     ``instance`` counts processes of one kind from 1; ``generation`` counts reloads from 1.
     """
 
@@ -61,6 +62,7 @@ class Start:
     registry_address: str | None = None
     bound: tuple[tuple[str, str], ...] = ()
     worker_sockets: tuple[Listener, ...] = ()
+    secret: str = field(default="", repr=False)
 
     def to_memory_file(self) -> int:
         """Write the value to a new memory file; returns its descriptor, at offset 0."""

@@ -171,6 +171,7 @@ class Generation:
 
     def _launch(self, place: Place) -> Child:
         sockets = self.sockets
+        is_spawner = place.kind == "spawner"
         command, listeners = {
             "spawner": (self._commands.spawner, sockets.worker_listeners),
             "registry": (self._commands.registry, sockets.registry_listeners),
@@ -184,9 +185,10 @@ class Generation:
                 lease_address=sockets.lease_address,
                 registry_address=sockets.registry_address,
                 bound=[(one.role, one.name) for one in sockets.listeners],
-                worker_sockets=() if place.kind == "spawner" else sockets.worker_sockets,
                 instance=place.instance,
                 generation=self.number,
+                worker_sockets=() if is_spawner else sockets.worker_sockets,
+                is_trusted=not is_spawner,
             )
         except OSError as error:
             raise StartFailed(f"{place.name}: cannot be executed: {error}", exits.ERROR) from error
