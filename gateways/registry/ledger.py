@@ -1,0 +1,107 @@
+"""The figures of all gateway processes of a kind, those that have ended included.
+
+What was shown once never becomes less because a process died: what it said last is kept. What it
+has counted since is lost with it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from uwgate.gateways.registry.figures import (
+    NodeFigures,
+    ProcessFigures,
+    nodes_from,
+    process_from,
+)
+
+NodeName = tuple[str, str]  # key, Node.name
+
+
+@dataclass(slots=True)
+class Account:
+    """What one process said last. ``leaving`` are its nodes that only finish what runs there."""
+
+    process: ProcessFigures = field(default_factory=ProcessFigures)
+    nodes: dict[NodeName, NodeFigures] = field(default_factory=dict[NodeName, NodeFigures])
+    hits: dict[str, int] = field(default_factory=dict[str, int])
+    leaving: dict[NodeName, dict[str, Any]] = field(default_factory=dict[NodeName, dict[str, Any]])
+
+    def take(self, row: Mapping[str, Any]) -> None:
+        """One row of ``figures.rows_of``, in order.
+
+        Raises:
+            ValueError: it is damaged.
+        """
+        if "process" in row:
+            self.process = process_from(row)
+            return
+        nodes = nodes_from(row)
+        try:
+            key = str(row["key"])
+            self.hits[key] = int(row["hits"])
+            self.nodes |= {(key, name): figures for name, figures in nodes.items()}
+            self.leaving |= {(key, str(one["name"])): one for one in row["leaving"]}
+        except (KeyError, TypeError) as error:
+            raise ValueError(f"damaged figures: {error!r}") from error
+
+    def add(self, other: Account) -> None:
+        """What another process said."""
+        self.process.add(other.process)
+        for name, figures in other.nodes.items():
+            self.nodes.setdefault(name, NodeFigures()).add(figures)
+        for key, hits in other.hits.items():
+            self.hits[key] = self.hits.get(key, 0) + hits
+        for name, row in other.leaving.items():
+            self.leaving.setdefault(name, row)
+
+    def end(self) -> None:
+        """The process has ended."""
+        self.process.end()
+        self.leaving.clear()
+        for figures in self.nodes.values():
+            figures.end()
+
+
+class Ledger:
+    """One account for each process that lives, and one for all that have ended.
+
+    Accounts are replaced as a whole: who reads never sees half of what a process said.
+    """
+
+    def __init__(self) -> None:
+        self._accounts: dict[object, Account] = {}
+        self._past = Account()
+
+    def put(self, process: object, account: Account) -> None:
+        """What a process says now. ``process`` is whatever tells it from others."""
+        self._accounts[process] = account
+
+    def close(self, process: object) -> None:
+        """A process has ended; nothing happens if it never said anything."""
+        account = self._accounts.pop(process, None)
+        if account is not None:
+            account.end()
+            self._past.add(account)
+
+    def forget(self, key: str, name: str) -> None:
+        """A node has gone: should it come back, its figures begin anew."""
+        self._past.nodes.pop((key, name), None)
+
+    def forget_key(self, key: str) -> None:
+        """The last node of a key has gone."""
+        self._past.hits.pop(key, None)
+
+    @property
+    def processes(self) -> list[ProcessFigures]:
+        """Those that live."""
+        return [account.process for account in self._accounts.values()]
+
+    def total(self) -> Account:
+        """The sum of everything."""
+        total = Account()
+        for account in (self._past, *self._accounts.values()):
+            total.add(account)
+        return total
