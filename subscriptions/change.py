@@ -18,6 +18,7 @@ class Cause(enum.Enum):
     BAD_ANSWERS = "bad-answers"
     PERIOD_OVER = "period-over"
     CHECKS = "checks"
+    TOLD = "told"  # another process says so, not why
 
 
 @dataclass(frozen=True, slots=True)
