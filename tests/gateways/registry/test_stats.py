@@ -141,5 +141,5 @@ async def test_a_reader_that_breaks_off_harms_nobody(tmp_path: Path) -> None:
 async def test_the_socket_is_closed_in_the_end(tmp_path: Path, http: bool) -> None:
     async with serving(Author("{}"), tmp_path, http=http) as path:
         await read(path, REQUEST)
-    with pytest.raises(ConnectionRefusedError):
-        await connect(path)
+    with socket.socket(socket.AF_UNIX) as late, pytest.raises(ConnectionRefusedError):
+        late.connect(path)
