@@ -23,7 +23,8 @@ class Listener:
 
     ``role`` says who serves it: ``http``, ``https`` and ``http-to-https`` (the gateway),
     ``lease`` (workers, for our own gateways), ``uwsgi``, ``http-socket``, ``http11-socket``
-    (workers, for others).
+    (workers, for others), ``registry`` (the registry, for our own gateways) and
+    ``http-subscription``, ``fastrouter-subscription`` (the registry; datagrams).
     ``name`` is the bound address as text (``127.0.0.1:8080``, ``/run/app.sock``).
     ``endpoint`` is for https the address as its option has it, which finds its certificates,
     and for http-to-https the port to redirect to, empty for 443.
@@ -43,6 +44,8 @@ class Start:
     ``life_fd`` is the read end of a pipe whose write end only the master holds: it
     reaches end of file when the master is gone. ``lease_address`` is the abstract name
     (without the leading NUL) of the workers' lease socket, None without workers.
+    ``registry_address`` is that of the registry, None without one. ``bound`` has role and name
+    of every socket of this generation, also of those that are not for this child.
     ``worker_sockets`` are those on which workers serve others, for gateways, which connect to
     them by their names: the descriptors are not theirs.
     ``instance`` counts processes of one kind from 1; ``generation`` counts reloads from 1.
@@ -55,6 +58,8 @@ class Start:
     lease_address: str | None
     instance: int
     generation: int
+    registry_address: str | None = None
+    bound: tuple[tuple[str, str], ...] = ()
     worker_sockets: tuple[Listener, ...] = ()
 
     def to_memory_file(self) -> int:
@@ -74,6 +79,7 @@ class Start:
         with os.fdopen(fd, "rb") as file:
             values: dict[str, Any] = json.loads(file.read())
         values["settings"] = Settings.from_json(values["settings"])
+        values["bound"] = tuple((role, name) for role, name in values["bound"])
         for name in LISTENERS:
             values[name] = tuple(Listener(**one) for one in values[name])
         return cls(**values)

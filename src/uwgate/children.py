@@ -54,6 +54,8 @@ class Children:
         worker_sockets: Sequence[Listener] = (),
         instance: int,
         generation: int,
+        registry_address: str | None = None,
+        bound: Sequence[tuple[str, str]] = (),
     ) -> Child:
         """Start a child. It is not ready yet; ``settled`` says when.
 
@@ -72,6 +74,8 @@ class Children:
                 worker_sockets=tuple(worker_sockets),
                 instance=instance,
                 generation=generation,
+                registry_address=registry_address,
+                bound=tuple(bound),
             ).to_memory_file()
             passed = [theirs.fileno(), self._life_read, start_fd]
             process = subprocess.Popen(
