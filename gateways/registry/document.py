@@ -7,7 +7,7 @@ it takes seconds, and others want to be served meanwhile.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -47,15 +47,16 @@ class Subject:
 class Moment:
     """What is known when the document is asked for.
 
-    ``own`` is the process that answers. ``processes`` are the gateways that said something,
-    ``silent`` is how many did not, or not in time; ``total`` is the sum. ``table`` is None without
-    subscription servers; ``epoch`` is when its clock was 0, in seconds since 1970.
+    ``own`` is the process that answers. ``processes`` are the gateways; ``silent`` are the pids
+    of those that said nothing in time, for which what they said before stands. ``total`` is the
+    sum. ``table`` is None without subscription servers; ``epoch`` is when its clock was 0, in
+    seconds since 1970.
     ``announcements`` and ``checks`` are shown as they are, if there are any.
     """
 
     own: ProcessFigures
     processes: Sequence[ProcessFigures]
-    silent: int
+    silent: Collection[int]
     total: Account
     table: Table | None
     epoch: float
@@ -80,11 +81,7 @@ def fields_of(subject: Subject, moment: Moment) -> Iterator[tuple[str, Any]]:
     if moment.table is not None:
         yield "subscriptions", _slots(moment.table, moment.total, moment.epoch)
     yield "cheap", int(moment.cheap)
-    yield (
-        "processes",
-        [{"pid": one.pid, "active_sessions": one.active_sessions} for one in moment.processes],
-    )
-    yield "processes_silent", moment.silent
+    yield "processes", [_process(one, silent=one.pid in moment.silent) for one in moment.processes]
     yield "answers", dict(sorted(total.answers.items()))
     yield "requests_refused", dict(sorted(total.refused.items()))
     yield "retries", {"spent": total.retries_spent, "refused": total.retries_refused}
@@ -92,6 +89,14 @@ def fields_of(subject: Subject, moment: Moment) -> Iterator[tuple[str, Any]]:
         yield "announcements", dict(moment.announcements)
     if moment.checks:
         yield "checks", dict(moment.checks)
+
+
+def _process(figures: ProcessFigures, *, silent: bool) -> dict[str, int]:
+    return {
+        "pid": figures.pid,
+        "active_sessions": figures.active_sessions,
+        "silent": int(silent),
+    }
 
 
 def _static(name: str, figures: StaticFigures | None) -> dict[str, Any]:
@@ -102,8 +107,7 @@ def _static(name: str, figures: StaticFigures | None) -> dict[str, Any]:
 def _slots(table: Table, total: Account, epoch: float) -> Iterator[dict[str, Any]]:
     leaving: dict[str, list[dict[str, Any]]] = {}
     for (key, name), row in total.leaving.items():
-        slot = table.slots.get(key)
-        if slot is None or name not in slot.members:
+        if table.node(key, name) is None:
             leaving.setdefault(key, []).append(_with(row, total.nodes.get((key, name))))
     for key in list(table.slots):
         slot = table.slots.get(key)

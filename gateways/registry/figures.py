@@ -89,11 +89,13 @@ class NodeFigures:
 class ProcessFigures:
     """What a process has counted, but for its nodes.
 
-    ``answers`` are those that clients got, by the class of their status (``2xx``); ``refused``
-    by reason; ``static`` by the address of a backend.
+    ``pid`` and ``born``, on the machine's monotonic clock, tell it from all others. ``answers``
+    are those that clients got, by the class of their status (``2xx``); ``refused`` by reason;
+    ``static`` by the address of a backend.
     """
 
     pid: int = 0
+    born: float = 0.0
     uid: int = 0
     gid: int = 0
     active_sessions: int = 0

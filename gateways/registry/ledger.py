@@ -17,7 +17,10 @@ from uwgate.gateways.registry.figures import (
     process_from,
 )
 
+MAX_ENDED = 16
+
 NodeName = tuple[str, str]  # key, Node.name
+ProcessName = tuple[int, float]  # pid, born
 
 
 @dataclass(slots=True)
@@ -66,33 +69,43 @@ class Account:
 
 
 class Ledger:
-    """One account for each process that lives, and one for all that have ended.
+    """One account for each process that lives, and the sum of those that have ended.
 
-    Accounts are replaced as a whole: who reads never sees half of what a process said.
+    Accounts are replaced as a whole: who reads never sees half of what a process said. A process
+    that was only disconnected may go on with its account: the last ``MAX_ENDED`` are kept apart.
     """
 
     def __init__(self) -> None:
-        self._accounts: dict[object, Account] = {}
+        self._accounts: dict[ProcessName, Account] = {}
+        self._ended: dict[ProcessName, Account] = {}
         self._past = Account()
 
-    def put(self, process: object, account: Account) -> None:
-        """What a process says now. ``process`` is whatever tells it from others."""
-        self._accounts[process] = account
+    def put(self, account: Account) -> ProcessName:
+        """What a process says now; returns its name."""
+        name = (account.process.pid, account.process.born)
+        self._ended.pop(name, None)
+        self._accounts[name] = account
+        return name
 
-    def close(self, process: object) -> None:
-        """A process has ended; nothing happens if it never said anything."""
-        account = self._accounts.pop(process, None)
-        if account is not None:
-            account.end()
-            self._past.add(account)
+    def close(self, name: ProcessName) -> None:
+        """A process has ended, or was disconnected."""
+        account = self._accounts.pop(name, None)
+        if account is None:
+            return
+        account.end()
+        self._ended[name] = account
+        if len(self._ended) > MAX_ENDED:
+            self._past.add(self._ended.pop(next(iter(self._ended))))
 
-    def forget(self, key: str, name: str) -> None:
+    def forget(self, key: str, node: str) -> None:
         """A node has gone: should it come back, its figures begin anew."""
-        self._past.nodes.pop((key, name), None)
+        for account in (self._past, *self._ended.values()):
+            account.nodes.pop((key, node), None)
 
     def forget_key(self, key: str) -> None:
         """The last node of a key has gone."""
-        self._past.hits.pop(key, None)
+        for account in (self._past, *self._ended.values()):
+            account.hits.pop(key, None)
 
     @property
     def processes(self) -> list[ProcessFigures]:
@@ -102,6 +115,6 @@ class Ledger:
     def total(self) -> Account:
         """The sum of everything."""
         total = Account()
-        for account in (self._past, *self._accounts.values()):
+        for account in (self._past, *self._ended.values(), *self._accounts.values()):
             total.add(account)
         return total

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from uwgate.gateways.registry.document import Moment, Subject, fields_of, text_of
 from uwgate.gateways.registry.figures import ProcessFigures, StaticFigures, rows_of
-from uwgate.gateways.registry.ledger import Account, Ledger
+from uwgate.gateways.registry.ledger import MAX_ENDED, Account, Ledger
 from uwgate.subscriptions.node import Node
 from uwgate.subscriptions.packet import Command, Packet
 from uwgate.subscriptions.table import Table
@@ -57,7 +57,7 @@ def shown(registry: Table | None, ledger: Ledger, **more: Any) -> dict[str, Any]
     moment = Moment(
         own=OWN,
         processes=ledger.processes,
-        silent=0,
+        silent=[2],
         total=ledger.total(),
         table=registry,
         epoch=EPOCH,
@@ -87,13 +87,13 @@ def test_what_processes_have_counted_is_added_up() -> None:
             refused={"answer-503": pid},
             static={"b:1": StaticFigures(hits=2, failed_at=pid)},
         )
-        ledger.put(pid, said(process, gateway))
+        ledger.put(said(process, gateway))
     document = shown(table(), ledger)
     assert document["active_sessions"] == 6
     assert document["pid"] == 1
     assert document["processes"] == [
-        {"pid": 1, "active_sessions": 3},
-        {"pid": 2, "active_sessions": 3},
+        {"pid": 1, "active_sessions": 3, "silent": 0},
+        {"pid": 2, "active_sessions": 3, "silent": 1},
     ]
     assert document["answers"] == {"2xx": 10}
     assert document["requests_refused"] == {"answer-503": 3}
@@ -111,8 +111,8 @@ def test_the_latency_of_a_node_is_the_mean_of_all_its_requests() -> None:
     for _ in range(3):
         ask(often, seconds=0.1)
     ask(once, seconds=0.5)
-    ledger.put(1, said(ProcessFigures(), often))
-    ledger.put(2, said(ProcessFigures(), once))
+    ledger.put(said(ProcessFigures(pid=1), often))
+    ledger.put(said(ProcessFigures(pid=2), once))
     assert node_of(shown(table(), ledger))["latency"] == 200_000
 
 
@@ -123,8 +123,8 @@ def test_what_a_dead_process_said_last_stays_but_for_what_it_had_open() -> None:
     ask(gateway, runs=True)
     static = {"b:1": StaticFigures(hits=2, failed_at=7)}
     process = ProcessFigures(pid=1, active_sessions=3, answers={"2xx": 5}, static=static)
-    ledger.put(1, said(process, gateway))
-    ledger.close(1)
+    name = ledger.put(said(process, gateway))
+    ledger.close(name)
     document = shown(table(), ledger)
     assert document["active_sessions"] == 0
     assert document["processes"] == []
@@ -133,14 +133,32 @@ def test_what_a_dead_process_said_last_stays_but_for_what_it_had_open() -> None:
     assert document["static_nodes"] == [{"name": "b:1", "hits": 2, "grace": 0}]
     node = node_of(document)
     assert (node["requests"], node["tx"], node["ref"]) == (2, 1, 0)
-    ledger.close(1)
+    ledger.close(name)
     assert shown(table(), ledger) == document
+
+
+def test_a_process_that_was_only_disconnected_goes_on_with_its_account() -> None:
+    ledger = Ledger()
+    process = ProcessFigures(pid=1, born=5.0, answers={"2xx": 3})
+    ledger.close(ledger.put(said(process)))
+    ledger.put(said(process))
+    assert shown(None, ledger)["answers"] == {"2xx": 3}
+    ledger.put(said(ProcessFigures(pid=1, born=6.0, answers={"2xx": 1})))  # that pid once more
+    assert shown(None, ledger)["answers"] == {"2xx": 4}
+
+
+def test_thousands_of_dead_processes_are_few_accounts() -> None:
+    ledger = Ledger()
+    for pid in range(1000):
+        ledger.close(ledger.put(said(ProcessFigures(pid=pid, answers={"2xx": 1}))))
+    assert shown(None, ledger)["answers"] == {"2xx": 1000}
+    assert len(ledger._ended) == MAX_ENDED
 
 
 def test_what_a_process_says_replaces_what_it_said_before() -> None:
     ledger = Ledger()
     for count in (1, 2):
-        ledger.put(1, said(ProcessFigures(answers={"2xx": count})))
+        ledger.put(said(ProcessFigures(answers={"2xx": count})))
     assert shown(None, ledger)["answers"] == {"2xx": 2}
 
 
@@ -148,8 +166,7 @@ def test_the_figures_of_a_node_that_went_do_not_come_back_with_it() -> None:
     ledger = Ledger()
     gateway = table()
     ask(gateway)
-    ledger.put(1, said(ProcessFigures(), gateway))
-    ledger.close(1)
+    ledger.close(ledger.put(said(ProcessFigures(), gateway)))
     ledger.forget(KEY, ADDRESS)
     ledger.forget_key(KEY)
     document = shown(table(), ledger)
@@ -166,14 +183,14 @@ def test_a_node_that_left_is_shown_while_requests_run_there(others: int) -> None
             one.follow(Packet(key=KEY, address=f"other:{number + 1}"), 6.0)
         one.follow(GONE, 6.0)
     ledger = Ledger()
-    ledger.put(1, said(ProcessFigures(), gateway))
+    ledger.put(said(ProcessFigures(), gateway))
     (slot,) = shown(registry, ledger)["subscriptions"]
     assert (slot["key"], slot["hash"], slot["hits"]) == (KEY, 11571, 1)
     assert len(slot["nodes"]) == others + 1
     leaving = slot["nodes"][-1]
     assert (leaving["name"], leaving["death_mark"], leaving["ref"]) == (ADDRESS, 1, 1)
     gateway.release(node)
-    ledger.put(1, said(ProcessFigures(), gateway))
+    ledger.put(said(ProcessFigures(), gateway))
     rest = shown(registry, ledger)["subscriptions"]
     assert [len(slot["nodes"]) for slot in rest] == ([1] if others else [])
 
