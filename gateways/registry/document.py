@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from uwgate.gateways.registry.figures import NodeFigures, ProcessFigures, StaticFigures
-from uwgate.gateways.registry.ledger import Account
+from uwgate.gateways.registry.ledger import Ledger
 from uwgate.subscriptions.node import Node
 from uwgate.subscriptions.slot import Slot
 from uwgate.subscriptions.statistics import hash_of, slot_statistics
@@ -48,8 +48,8 @@ class Moment:
     """What is known when the document is asked for.
 
     ``own`` is the process that answers. ``processes`` are the gateways; ``silent`` are the pids
-    of those that said nothing in time, for which what they said before stands. ``total`` is the
-    sum. ``table`` is None without subscription servers; ``epoch`` is when its clock was 0, in
+    of those that said nothing in time, for which what they said before stands. ``ledger`` has the
+    sums. ``table`` is None without subscription servers; ``epoch`` is when its clock was 0, in
     seconds since 1970.
     ``announcements`` and ``checks`` are shown as they are, if there are any.
     """
@@ -57,7 +57,7 @@ class Moment:
     own: ProcessFigures
     processes: Sequence[ProcessFigures]
     silent: Collection[int]
-    total: Account
+    ledger: Ledger
     table: Table | None
     epoch: float
     cheap: bool = False
@@ -68,7 +68,7 @@ class Moment:
 def fields_of(subject: Subject, moment: Moment) -> Iterator[tuple[str, Any]]:
     """All fields of a document, in order."""
     one = moment.processes[0] if moment.processes else moment.own
-    total = moment.total.process
+    total = moment.ledger.process
     yield "version", subject.version
     yield "pid", one.pid
     yield "uid", one.uid
@@ -79,7 +79,7 @@ def fields_of(subject: Subject, moment: Moment) -> Iterator[tuple[str, Any]]:
     if subject.static:
         yield "static_nodes", [_static(name, total.static.get(name)) for name in subject.static]
     if moment.table is not None:
-        yield "subscriptions", _slots(moment.table, moment.total, moment.epoch)
+        yield "subscriptions", _slots(moment.table, moment.ledger, moment.epoch)
     yield "cheap", int(moment.cheap)
     yield "processes", [_process(one, silent=one.pid in moment.silent) for one in moment.processes]
     yield "answers", dict(sorted(total.answers.items()))
@@ -104,20 +104,20 @@ def _static(name: str, figures: StaticFigures | None) -> dict[str, Any]:
     return {"name": name, "hits": figures.hits, "grace": int(figures.failed_at)}
 
 
-def _slots(table: Table, total: Account, epoch: float) -> Iterator[dict[str, Any]]:
+def _slots(table: Table, ledger: Ledger, epoch: float) -> Iterator[dict[str, Any]]:
     leaving: dict[str, list[dict[str, Any]]] = {}
-    for (key, name), row in total.leaving.items():
+    for (key, name), row in ledger.leaving.items():
         if table.node(key, name) is None:
-            leaving.setdefault(key, []).append(_with(row, total.nodes.get((key, name))))
+            leaving.setdefault(key, []).append(_with(row, ledger.node(key, name)))
     for key in list(table.slots):
         slot = table.slots.get(key)
         if slot is not None:
-            yield _slot(table, slot, total, epoch, leaving.pop(key, []))
+            yield _slot(table, slot, ledger, epoch, leaving.pop(key, []))
     for key, rows in leaving.items():
         yield {
             "key": key,
             "hash": hash_of(key),
-            "hits": total.hits.get(key, 0),
+            "hits": ledger.hits(key),
             "algo": "",
             "sni_enabled": 0,
             "nodes": rows,
@@ -125,23 +125,20 @@ def _slots(table: Table, total: Account, epoch: float) -> Iterator[dict[str, Any
 
 
 def _slot(
-    table: Table, slot: Slot, total: Account, epoch: float, leaving: list[dict[str, Any]]
+    table: Table, slot: Slot, ledger: Ledger, epoch: float, leaving: list[dict[str, Any]]
 ) -> dict[str, Any]:
     row = slot_statistics(table, slot, epoch)
-    row["hits"] += total.hits.get(slot.key, 0)
+    row["hits"] += ledger.hits(slot.key)
     members: Iterable[Node] = slot.members.values()
     row["nodes"] = [
-        _with(one, total.nodes.get((slot.key, node.name)), own_failures=node.failcnt)
+        _with(one, ledger.node(slot.key, node.name), own_failures=node.failcnt)
         for one, node in zip(row["nodes"], members, strict=True)
     ] + leaving
     return row
 
 
-def _with(
-    row: dict[str, Any], figures: NodeFigures | None, *, own_failures: int = 0
-) -> dict[str, Any]:
+def _with(row: dict[str, Any], figures: NodeFigures, *, own_failures: int = 0) -> dict[str, Any]:
     """A node's entry with what all gateway processes together have done."""
-    figures = figures or NodeFigures()
     return row | {
         "requests": figures.requests,
         "last_requests": figures.last_requests,

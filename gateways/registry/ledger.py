@@ -6,7 +6,7 @@ has counted since is lost with it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -51,14 +51,12 @@ class Account:
             raise ValueError(f"damaged figures: {error!r}") from error
 
     def add(self, other: Account) -> None:
-        """What another process said."""
+        """What another process said that has ended."""
         self.process.add(other.process)
         for name, figures in other.nodes.items():
             self.nodes.setdefault(name, NodeFigures()).add(figures)
         for key, hits in other.hits.items():
             self.hits[key] = self.hits.get(key, 0) + hits
-        for name, row in other.leaving.items():
-            self.leaving.setdefault(name, row)
 
     def end(self) -> None:
         """The process has ended."""
@@ -112,9 +110,38 @@ class Ledger:
         """Those that live."""
         return [account.process for account in self._accounts.values()]
 
-    def total(self) -> Account:
-        """The sum of everything."""
-        total = Account()
-        for account in (self._past, *self._ended.values(), *self._accounts.values()):
-            total.add(account)
+    # Sums. They are made when somebody asks: with many nodes it would take long to make all.
+
+    @property
+    def process(self) -> ProcessFigures:
+        """What all processes together have counted."""
+        total = ProcessFigures()
+        for account in self._all():
+            total.add(account.process)
         return total
+
+    def node(self, key: str, node: str) -> NodeFigures:
+        """What all processes together have done with a node."""
+        total = NodeFigures()
+        for account in self._all():
+            figures = account.nodes.get((key, node))
+            if figures is not None:
+                total.add(figures)
+        return total
+
+    def hits(self, key: str) -> int:
+        """How often a node of a key was chosen."""
+        return sum(account.hits.get(key, 0) for account in self._all())
+
+    @property
+    def leaving(self) -> dict[NodeName, dict[str, Any]]:
+        """Nodes that only finish what runs there, each as one of the processes shows it."""
+        found: dict[NodeName, dict[str, Any]] = {}
+        for account in self._accounts.values():
+            found |= account.leaving
+        return found
+
+    def _all(self) -> Iterator[Account]:
+        yield self._past
+        yield from self._ended.values()
+        yield from self._accounts.values()

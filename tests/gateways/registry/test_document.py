@@ -58,7 +58,7 @@ def shown(registry: Table | None, ledger: Ledger, **more: Any) -> dict[str, Any]
         own=OWN,
         processes=ledger.processes,
         silent=[2],
-        total=ledger.total(),
+        ledger=ledger,
         table=registry,
         epoch=EPOCH,
         **more,
