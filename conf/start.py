@@ -24,7 +24,8 @@ class Listener:
     ``role`` says who serves it: ``http``, ``https`` and ``http-to-https`` (the gateway),
     ``lease`` (workers, for our own gateways), ``uwsgi``, ``http-socket``, ``http11-socket``
     (workers, for others), ``registry`` (the registry, for our own gateways) and
-    ``http-subscription``, ``fastrouter-subscription`` (the registry; datagrams).
+    ``http-subscription``, ``fastrouter-subscription`` (the registry; datagrams) and ``http-stats``,
+    ``fastrouter-stats`` (the registry).
     ``name`` is the bound address as text (``127.0.0.1:8080``, ``/run/app.sock``).
     ``endpoint`` is for https the address as its option has it, which finds its certificates,
     and for http-to-https the port to redirect to, empty for 443.

@@ -57,7 +57,8 @@ class Sockets:
     @property
     def registry_listeners(self) -> tuple[Listener, ...]:
         """What the registry accepts and receives on."""
-        return self.of(REGISTRY, *(f"{kind}-subscription" for kind in COREROUTERS))
+        roles = (f"{kind}-{what}" for kind in COREROUTERS for what in ("subscription", "stats"))
+        return self.of(REGISTRY, *roles)
 
     @property
     def worker_sockets(self) -> tuple[Listener, ...]:
@@ -165,6 +166,10 @@ def wanted(settings: Settings) -> Iterator[Wanted]:
     for kind, text in settings.subscription_servers:
         option = f"{kind}-subscription-server"
         yield Wanted(option, text, f"{kind}-subscription", takes_datagrams=True)
+    for kind in COREROUTERS:
+        stats = settings.corerouter(kind).stats_server
+        if stats is not None:
+            yield Wanted(f"{kind}-stats-server", stats, f"{kind}-stats")
 
 
 class _Binder:
