@@ -42,6 +42,7 @@ class Start:
     reaches end of file when the master is gone. ``lease_address`` is the abstract name
     (without the leading NUL) of the workers' lease socket, None without workers.
     ``instance`` counts processes of one kind from 1; ``generation`` counts reloads from 1.
+    ``scoreboard_fd`` is the memory file of ``uwgate.workers.scoreboard``, -1 for whom has none.
     """
 
     settings: Settings
@@ -51,6 +52,7 @@ class Start:
     lease_address: str | None
     instance: int
     generation: int
+    scoreboard_fd: int = -1
 
     def to_memory_file(self) -> int:
         """Write the value to a new memory file; returns its descriptor, at offset 0."""
