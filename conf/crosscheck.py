@@ -57,6 +57,7 @@ def crosscheck(settings: Settings, places: Places) -> list[str]:
         *_not_installed(settings, places),
         *_names_twice(settings, places),
         *_without_http_backends(settings, places),
+        *_announcements(settings, places),
     ]
 
 
@@ -69,6 +70,15 @@ def _without_http_backends(settings: Settings, places: Places) -> list[str]:
         "it goes with http-backend-http"
         for place in places.get(("http", "http_backend_proxy_protocol"), [])
     ]
+
+
+def _announcements(settings: Settings, places: Places) -> list[str]:
+    if not settings.subscribe.subscribe_to and not settings.subscribe.subscribe2:
+        return []
+    # Here, because cryptography is large, and most have no use for it.
+    from uwgate.subscriptions import announcement
+
+    return announcement.check(settings, places)
 
 
 def _unreadable(settings: Settings, places: Places) -> list[str]:
