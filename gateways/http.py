@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
-import errno
 import logging
 import math
-import os
 import random
 import resource
 import select
-import socket
 import sys
 
 import trio
@@ -24,6 +20,7 @@ from uwgate.gateways.arrival import Gate, Welcome
 from uwgate.gateways.backends import UwsgiBackends, UwsgiExchange
 from uwgate.gateways.compression import Compression
 from uwgate.gateways.counters import Counters
+from uwgate.gateways.door import Door
 from uwgate.gateways.exchange import Exchange
 from uwgate.gateways.http2.connection import Connection
 from uwgate.gateways.http2.responses import ResponseHeads
@@ -49,8 +46,6 @@ log = logging.getLogger("uwgate.http")
 TICK = 0.5  # seconds between two looks at the sessions' deadlines
 RESERVED_DESCRIPTORS = 64  # for everything that is not a client
 ROLES = ("http", "https", "http-to-https")
-ACCEPT_BURST = 32  # connections taken before others get their turn
-EXHAUSTED_PAUSE = 0.1  # seconds without accepting when descriptors or memory have run out
 
 
 class HttpGateway:
@@ -127,7 +122,7 @@ class HttpGateway:
         nursery.start_soon(self.lane.run)
         nursery.start_soon(self._clock)
         self._doors = [
-            Door(self, listener, self._welcome(listener))
+            Door(self, listener, self._gate(listener).receive)
             for listener in self._start.listeners
             if listener.role in ROLES
         ]
@@ -138,6 +133,11 @@ class HttpGateway:
         finally:
             for door in self._doors:
                 door.close()
+
+    def _gate(self, listener: Listener) -> Gate:
+        port = listener.name.rpartition(":")[2] if ":" in listener.name else ""
+        block = cgi.pack((("SERVER_PORT", port.encode()), ("UWSGI_ROUTER", b"http")))
+        return Gate(self, block, self._welcome(listener))
 
     def _welcome(self, listener: Listener) -> Welcome:
         """How clients of a listener are received."""
@@ -282,64 +282,6 @@ class HttpGateway:
         for fd, _ in poll.poll(0):
             waiting[fd].gone = True
             waiting[fd].expire()
-
-
-class Door:
-    """A listening socket, in the lane."""
-
-    def __init__(self, gateway: HttpGateway, listener: Listener, welcome: Welcome) -> None:
-        self._gateway = gateway
-        self._name = listener.name
-        self._sock = socket.socket(fileno=os.dup(listener.fd))
-        self._full = False
-        port = listener.name.rpartition(":")[2] if ":" in listener.name else ""
-        block = cgi.pack((("SERVER_PORT", port.encode()), ("UWSGI_ROUTER", b"http")))
-        self._gate = Gate(gateway, block, welcome)
-        with contextlib.suppress(OSError):  # a UNIX socket has no such option
-            # Accepted sockets inherit it.
-            self._sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-
-    def open(self) -> None:
-        """Accept from now on."""
-        self._gateway.lane.add(self._sock.fileno(), self, level=True)
-
-    def close(self) -> None:
-        """Accept no more."""
-        if self._sock.fileno() >= 0:
-            self._gateway.lane.remove(self._sock.fileno())
-            self._sock.close()
-
-    def ready(self, mask: int) -> None:
-        gateway = self._gateway
-        for _ in range(ACCEPT_BURST):
-            if gateway.is_full:
-                if not self._full:
-                    log.error("%s: connection limit reached, others have to wait", self._name)
-                self._full = True
-                self._pause()
-                return
-            self._full = False
-            try:
-                client, address = self._sock.accept()
-            except BlockingIOError:
-                return
-            except OSError as error:
-                if error.errno in (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM):
-                    log.error("%s: cannot accept: %s", self._name, error.strerror)
-                    self._pause()
-                    return
-                continue  # that client is gone already (accept(2), "Error handling")
-            client.setblocking(False)
-            self._gate.receive(client, address)
-
-    def _pause(self) -> None:
-        self._gateway.lane.remove(self._sock.fileno())
-        self._gateway.nursery.start_soon(self._reopen)
-
-    async def _reopen(self) -> None:
-        await trio.sleep(EXHAUSTED_PAUSE)
-        if self._sock.fileno() >= 0:
-            self.open()
 
 
 def main(fd: int) -> None:

@@ -122,7 +122,7 @@ class Generation:
             return None
         board = None if spawner is None else spawner.scoreboard
         return Occupation(
-            load=backlog(self.sockets.worker_sockets), free=None if board is None else board.idle
+            load=backlog(self.sockets.worker_queues), free=None if board is None else board.idle
         )
 
     def supervise(self, nursery: trio.Nursery) -> None:
@@ -183,6 +183,7 @@ class Generation:
                 self.settings,
                 listeners=sockets.worker_listeners if is_spawner else sockets.gateway_listeners,
                 lease_address=sockets.lease_address,
+                worker_sockets=() if is_spawner else sockets.worker_sockets,
                 instance=place.instance,
                 generation=self.number,
                 slots=self.settings.workers.processes * self.settings.workers.threads

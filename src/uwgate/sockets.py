@@ -66,9 +66,14 @@ class Sockets:
         return self.of(LEASE, *ROLE_OF_PROTOCOL.values())
 
     @property
-    def worker_sockets(self) -> list[socket.socket]:
-        """Where the workers accept those who are not our own gateways."""
-        fds = {one.fd for one in self.of(*ROLE_OF_PROTOCOL.values())}
+    def worker_sockets(self) -> tuple[Listener, ...]:
+        """Those on which workers serve others."""
+        return self.of(*ROLE_OF_PROTOCOL.values())
+
+    @property
+    def worker_queues(self) -> list[socket.socket]:
+        """The sockets in whose accept queues those others wait."""
+        fds = {one.fd for one in self.worker_sockets}
         return [one.socket for one in self.bound.values() if one.socket.fileno() in fds]
 
     def close_unless_in(self, kept: Sockets | None, *, remove_files: bool) -> None:
