@@ -58,6 +58,7 @@ def crosscheck(settings: Settings, places: Places) -> list[str]:
         *_names_twice(settings, places),
         *_without_http_backends(settings, places),
         *_checks(settings, places),
+        *_announcements(settings, places),
     ]
 
 
@@ -90,6 +91,15 @@ def _checks(settings: Settings, places: Places) -> list[str]:
                     f"checked, and there is no {kind}-subscription-server"
                 )
     return problems
+
+
+def _announcements(settings: Settings, places: Places) -> list[str]:
+    if not settings.subscribe.subscribe_to and not settings.subscribe.subscribe2:
+        return []
+    # Here, because cryptography is large, and most have no use for it.
+    from uwgate.subscriptions import announcement
+
+    return announcement.check(settings, places)
 
 
 def _unreadable(settings: Settings, places: Places) -> list[str]:

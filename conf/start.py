@@ -51,6 +51,7 @@ class Start:
     them by their names: the descriptors are not theirs.
     ``secret`` is known to all gateways of the instance as long as its master lives.
     ``instance`` counts processes of one kind from 1; ``generation`` counts reloads from 1.
+    ``scoreboard_fd`` is the memory file of ``uwgate.workers.scoreboard``, -1 for whom has none.
     """
 
     settings: Settings
@@ -64,6 +65,7 @@ class Start:
     bound: tuple[tuple[str, str], ...] = ()
     worker_sockets: tuple[Listener, ...] = ()
     secret: str = field(default="", repr=False)
+    scoreboard_fd: int = -1
 
     def to_memory_file(self) -> int:
         """Write the value to a new memory file; returns its descriptor, at offset 0."""
