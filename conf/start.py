@@ -14,6 +14,8 @@ from typing import Any
 
 from uwgate.conf.settings import Settings
 
+LISTENERS = ("listeners", "worker_sockets")  # fields
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Listener:
@@ -41,6 +43,8 @@ class Start:
     ``life_fd`` is the read end of a pipe whose write end only the master holds: it
     reaches end of file when the master is gone. ``lease_address`` is the abstract name
     (without the leading NUL) of the workers' lease socket, None without workers.
+    ``worker_sockets`` are those on which workers serve others, for gateways, which connect to
+    them by their names: the descriptors are not theirs.
     ``instance`` counts processes of one kind from 1; ``generation`` counts reloads from 1.
     """
 
@@ -51,12 +55,14 @@ class Start:
     lease_address: str | None
     instance: int
     generation: int
+    worker_sockets: tuple[Listener, ...] = ()
 
     def to_memory_file(self) -> int:
         """Write the value to a new memory file; returns its descriptor, at offset 0."""
         values = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
         values["settings"] = self.settings.to_json()
-        values["listeners"] = [dataclasses.asdict(one) for one in self.listeners]
+        for name in LISTENERS:
+            values[name] = [dataclasses.asdict(one) for one in getattr(self, name)]
         fd = os.memfd_create("uwgate-start", 0)
         os.write(fd, json.dumps(values).encode())
         os.lseek(fd, 0, os.SEEK_SET)
@@ -68,5 +74,6 @@ class Start:
         with os.fdopen(fd, "rb") as file:
             values: dict[str, Any] = json.loads(file.read())
         values["settings"] = Settings.from_json(values["settings"])
-        values["listeners"] = tuple(Listener(**one) for one in values["listeners"])
+        for name in LISTENERS:
+            values[name] = tuple(Listener(**one) for one in values[name])
         return cls(**values)

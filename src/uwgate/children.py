@@ -51,6 +51,7 @@ class Children:
         *,
         listeners: Sequence[Listener],
         lease_address: str | None,
+        worker_sockets: Sequence[Listener] = (),
         instance: int,
         generation: int,
     ) -> Child:
@@ -68,6 +69,7 @@ class Children:
                 control_fd=theirs.fileno(),
                 life_fd=self._life_read,
                 lease_address=lease_address,
+                worker_sockets=tuple(worker_sockets),
                 instance=instance,
                 generation=generation,
             ).to_memory_file()

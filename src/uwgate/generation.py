@@ -168,6 +168,7 @@ class Generation:
                 self.settings,
                 listeners=sockets.worker_listeners if is_spawner else sockets.gateway_listeners,
                 lease_address=sockets.lease_address,
+                worker_sockets=() if is_spawner else sockets.worker_sockets,
                 instance=place.instance,
                 generation=self.number,
             )

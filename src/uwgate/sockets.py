@@ -51,6 +51,11 @@ class Sockets:
         """What the workers accept on."""
         return self.of(LEASE, *ROLE_OF_PROTOCOL.values())
 
+    @property
+    def worker_sockets(self) -> tuple[Listener, ...]:
+        """Those on which workers serve others."""
+        return self.of(*ROLE_OF_PROTOCOL.values())
+
     def close_unless_in(self, kept: Sockets | None, *, remove_files: bool) -> None:
         """Close the sockets that ``kept`` does not have as well."""
         held = {id(one) for one in kept.bound.values()} if kept else set()
