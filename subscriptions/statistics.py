@@ -49,5 +49,7 @@ def _node(node: Node, epoch: float) -> dict[str, Any]:
         "failcnt": node.failcnt,
         "death_mark": int(node.death_mark or node.health.is_out),
         "ejections": node.health.ejections,
+        "check_failed": int(node.health.fails_checks),
+        "check_row": node.health.looks,  # looks in a row; failed ones are negative
         "latency": round(node.latency * 1e6),  # microseconds, as uWSGI's avg_rt
     }

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
 APPS = Path(__file__).parent / "apps"
-PATIENCE = 20.0  # seconds; nothing that a test waits for may take longer
+PATIENCE = 60.0  # seconds; only a failing test waits this long
 PAGE = resource.getpagesize()
 
 Address = tuple[str, int] | str  # a str is the path of a UNIX socket

@@ -25,7 +25,7 @@ from uwgate.gateways.tls.ring import Ring
 
 CORE = {field.name for field in dataclasses.fields(HttpCorerouterOptions)}
 EDGE = {field.name for field in dataclasses.fields(EdgeOptions)}
-DRAINED = 20.0  # seconds in which a gateway whose peers are gone must be empty
+DRAINED = 60.0  # seconds in which a gateway whose peers are gone must be empty
 
 
 class Instance:
@@ -67,6 +67,8 @@ class Instance:
             session.sock.close()
             if session._lease is not None:
                 session._lease.sock.close()
+        for connection in self.gateway._connections:
+            connection.sock.close()
         if self.gateway.leases is not None:
             self.gateway.leases.close()
 

@@ -29,7 +29,7 @@ from uwgate.conf.settings import Settings
 from uwgate.conf.start import Listener, Start
 from uwgate.workers.command import spawner_command
 
-PATIENCE = 20.0  # seconds for anything that must happen
+PATIENCE = 60.0  # seconds for anything that must happen
 GROUPS: dict[str, Any] = {
     "application": ApplicationOptions,
     "workers": WorkerOptions,

@@ -1,0 +1,1 @@
+"""The registry: one process that knows all nodes of an instance."""
