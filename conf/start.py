@@ -22,6 +22,7 @@ class Listener:
     """A listening socket that a child inherits.
 
     ``role`` says who serves it: ``http``, ``https`` and ``http-to-https`` (the gateway),
+    ``fastrouter`` (the process of this name),
     ``lease`` (workers, for our own gateways), ``uwsgi``, ``http-socket``, ``http11-socket``
     (workers, for others).
     ``name`` is the bound address as text (``127.0.0.1:8080``, ``/run/app.sock``).

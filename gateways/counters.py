@@ -17,7 +17,8 @@ class Counters:
     ``tick`` brings the time; without it the log's first period never ends.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, log: logging.Logger = log) -> None:
+        self._log = log
         self._counts: Counter[str] = Counter()
         self._lines: Counter[str] = Counter()  # asked for in this period
         self._ends = PERIOD
@@ -38,7 +39,7 @@ class Counters:
         self._counts[name] += 1
         self._lines[name] = lines = self._lines[name] + 1
         if lines <= LINES:
-            log.log(level, text, *arguments)
+            self._log.log(level, text, *arguments)
 
     def tick(self, now: float) -> None:
         """The time, in seconds of any clock; to be called about once a second."""
@@ -47,5 +48,5 @@ class Counters:
         self._ends = now + PERIOD
         for name, lines in self._lines.items():
             if lines > LINES:
-                log.warning("%s: %d more in the last %g s", name, lines - LINES, PERIOD)
+                self._log.warning("%s: %d more in the last %g s", name, lines - LINES, PERIOD)
         self._lines.clear()

@@ -53,6 +53,11 @@ class Commands:
 
     gateway: Command
     spawner: Command
+    fastrouter: Command
+
+    def of(self, kind: str) -> Command:
+        """For a kind of child; ``http`` and ``keeper`` have the same."""
+        return {"spawner": self.spawner, "fastrouter": self.fastrouter}.get(kind, self.gateway)
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,14 +106,21 @@ class Generation:
         """
         if self.has_spawner:
             await self._wait_ready(self._launch(Place("spawner", 1)), SPAWNER_START_LIMIT)
-        if self.sockets.gateway_listeners:
-            for gateway in [self._launch(place) for place in self._gateway_places()]:
-                await self._wait_ready(gateway, GATEWAY_START_LIMIT)
+        for gateway in [self._launch(place) for place in self._gateway_places()]:
+            await self._wait_ready(gateway, GATEWAY_START_LIMIT)
 
     def _gateway_places(self) -> list[Place]:
+        places: list[Place] = []
         if self.settings.speaks_tls:  # gateways that share TLS tickets have a common parent
-            return [Place("keeper", 1)]
-        return [Place("http", 1 + one) for one in range(self.settings.http_corerouter.processes)]
+            places.append(Place("keeper", 1))
+        elif self.sockets.gateway_listeners:
+            places += self._places("http")
+        if self.sockets.fastrouter_listeners:
+            places += self._places("fastrouter")
+        return places
+
+    def _places(self, kind: str) -> list[Place]:
+        return [Place(kind, 1 + one) for one in range(self.settings.corerouter(kind).processes)]
 
     def supervise(self, nursery: trio.Nursery) -> None:
         """Keep every place filled from now on, with tasks in ``nursery``."""
@@ -159,16 +171,19 @@ class Generation:
             raise StartFailed(f"{child.name} was not ready after {limit:g} s", exits.ERROR)
 
     def _launch(self, place: Place) -> Child:
-        is_spawner = place.kind == "spawner"
         sockets = self.sockets
+        listeners = {
+            "spawner": sockets.worker_listeners,
+            "fastrouter": sockets.fastrouter_listeners,
+        }
         try:
             child = self._children.start(
                 place.name,
-                self._commands.spawner if is_spawner else self._commands.gateway,
+                self._commands.of(place.kind),
                 self.settings,
-                listeners=sockets.worker_listeners if is_spawner else sockets.gateway_listeners,
+                listeners=listeners.get(place.kind, sockets.gateway_listeners),
                 lease_address=sockets.lease_address,
-                worker_sockets=() if is_spawner else sockets.worker_sockets,
+                worker_sockets=() if place.kind == "spawner" else sockets.worker_sockets,
                 instance=place.instance,
                 generation=self.number,
             )
