@@ -312,7 +312,7 @@ class Table:
         if not health.is_out:
             self._begin(node, now)
         node.slot.refresh()
-        return [Out(node, cause, health.out_until or now)] if health.is_out else [Back(node, cause)]
+        return [Out(node, cause, health.out_until)] if health.is_out else [Back(node, cause)]
 
     # Inside.
 

@@ -41,6 +41,7 @@ from uwgate.subscriptions.table import Table
 
 __all__ = ["Asked", "Attempts", "Corerouter", "Target"]
 
+WORKER_ROLES = ("uwsgi", "http-socket", "http11-socket")
 TICK = 0.4  # seconds between two looks at the nodes' times
 
 
@@ -72,7 +73,7 @@ class Corerouter:
         self.kind = kind
         self.options: CorerouterOptions = start.settings.corerouter(kind)
         self._folder = start.settings.application.chdir
-        self._sockets = start.worker_sockets
+        self._sockets = [one for one in start.bound if one[0] in WORKER_ROLES]
         self.clock = clock
         self.counters = counters or Counters()
         self.budget = RetryBudget(ratio=self.options.retry_budget / 100)
@@ -125,8 +126,8 @@ class Corerouter:
                 f"{self.kind}-use-socket = {number}: this instance has {len(sockets)} sockets "
                 "of its workers, counted from 0"
             )
-        own = sockets[number]
-        return Target(parse_backend(own.name), speaks_http=own.role != "uwsgi")
+        role, name = sockets[number]
+        return Target(parse_backend(name), speaks_http=role != "uwsgi")
 
     def attempts(self, asked: Asked) -> Attempts:
         """Begin with a request."""

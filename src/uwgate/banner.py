@@ -19,6 +19,8 @@ SERVED_BY = {
     "uwsgi": "workers, uwsgi packets",
     "http-socket": "workers, HTTP",
     "http11-socket": "workers, HTTP/1.1 with keep-alive",
+    "http-subscription": "announcements for the HTTP gateway",
+    "fastrouter-subscription": "announcements for the fastrouter",
 }
 
 

@@ -55,7 +55,8 @@ class Children:
         lease_address: str | None,
         instance: int,
         generation: int,
-        worker_sockets: Sequence[Listener] = (),
+        registry_address: str | None = None,
+        bound: Sequence[tuple[str, str]] = (),
         is_trusted: bool = False,
     ) -> Child:
         """Start a child. It is not ready yet; ``settled`` says when.
@@ -74,9 +75,10 @@ class Children:
                 control_fd=theirs.fileno(),
                 life_fd=self._life_read,
                 lease_address=lease_address,
-                worker_sockets=tuple(worker_sockets),
                 instance=instance,
                 generation=generation,
+                registry_address=registry_address,
+                bound=tuple(bound),
                 secret=self._secret if is_trusted else "",
             ).to_memory_file()
             passed = [theirs.fileno(), self._life_read, start_fd]
