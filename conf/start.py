@@ -22,7 +22,8 @@ class Listener:
     ``role`` says who serves it: ``http``, ``https`` and ``http-to-https`` (the gateway),
     ``lease`` (workers, for our own gateways), ``uwsgi``, ``http-socket``, ``http11-socket``
     (workers, for others), ``registry`` (the registry, for our own gateways) and
-    ``http-subscription``, ``fastrouter-subscription`` (the registry; datagrams).
+    ``http-subscription``, ``fastrouter-subscription`` (the registry; datagrams) and ``http-stats``,
+    ``fastrouter-stats`` (the registry).
     ``name`` is the bound address as text (``127.0.0.1:8080``, ``/run/app.sock``).
     ``endpoint`` is for https the address as its option has it, which finds its certificates,
     and for http-to-https the port to redirect to, empty for 443.
@@ -46,6 +47,7 @@ class Start:
     of every socket of this generation, also of those that are not for this child.
     ``secret`` is known to all gateways of the instance as long as its master lives.
     ``instance`` counts processes of one kind from 1; ``generation`` counts reloads from 1.
+    ``scoreboard_fd`` is the memory file of ``uwgate.workers.scoreboard``, -1 for whom has none.
     """
 
     settings: Settings
@@ -58,6 +60,7 @@ class Start:
     registry_address: str | None = None
     bound: tuple[tuple[str, str], ...] = ()
     secret: str = field(default="", repr=False)
+    scoreboard_fd: int = -1
 
     def to_memory_file(self) -> int:
         """Write the value to a new memory file; returns its descriptor, at offset 0."""

@@ -26,9 +26,12 @@ from uwgate.gateways.counters import Counters
 from uwgate.gateways.registry import datagrams, lead
 from uwgate.gateways.registry.acknowledgements import Acknowledgements
 from uwgate.gateways.registry.book import Book
+from uwgate.gateways.registry.census import Census
+from uwgate.gateways.registry.checks import Checks
 from uwgate.gateways.registry.feed import Feed, Subscriber
 from uwgate.gateways.registry.follower import follow
 from uwgate.gateways.registry.frames import ASK, COMPLETE, Message
+from uwgate.gateways.registry.report import Report
 from uwgate.subscriptions.admission import Credentials
 from uwgate.subscriptions.change import Change, Joined, Left
 from uwgate.subscriptions.refusal import Refused
@@ -62,6 +65,12 @@ class Registry:
         self._listener = socket.socket(fileno=listener.fd)
         self.feed = Feed(self._listener, self, _users(settings))
         self._acknowledgements = Acknowledgements()
+        self.census = Census(self.feed)
+        self.reports = {
+            kind: Report(kind, start, self.census, self.books.get(kind))
+            for kind in COREROUTERS
+            if settings.corerouter(kind).stats_server
+        }
 
     # What service.run calls.
 
@@ -78,6 +87,12 @@ class Registry:
                 kind = listener.role.removesuffix("-subscription")
                 if kind in self.books:
                     inner.start_soon(self._receive, listener, self.books[kind])
+                report = self.reports.get(listener.role.removesuffix("-stats"))
+                if report is not None:
+                    inner.start_soon(report.serve, listener)
+            for kind in self.books:
+                if self.settings.corerouter(kind).check:
+                    inner.start_soon(self._check, kind)
             inner.start_soon(self._clock)
             inner.start_soon(self.feed.serve, nursery)
 
@@ -123,8 +138,14 @@ class Registry:
                 if answer is not None:
                     subscriber.send(answer)
                 self.tell(book, changes, besides=subscriber)
+            case "figures" | "counted":
+                self.census.on_message(subscriber, message)
             case _:
                 pass
+
+    def on_gone(self, subscriber: Subscriber) -> None:
+        """See ``feed.Owner``."""
+        self.census.on_gone(subscriber)
 
     def _offer_ends(self, subscriber: Subscriber, book: Book) -> None:
         book.table.settle()
@@ -160,6 +181,18 @@ class Registry:
         with socket.socket(fileno=os.dup(listener.fd)) as sock:
             await datagrams.receive(sock, hear)
 
+    async def _check(self, kind: str) -> None:
+        book = self.books[kind]
+        checks = Checks(
+            self.settings.corerouter(kind),
+            book.table,
+            lambda changes: self.tell(book, changes),
+            speaks_http=kind == "http" and self.settings.http.http_backend_http,
+        )
+        if kind in self.reports:
+            self.reports[kind].checks = checks
+        await checks.run()
+
     # What changes.
 
     def tell(self, book: Book, changes: list[Change], *, besides: Subscriber | None = None) -> None:
@@ -176,6 +209,7 @@ class Registry:
                     self._acknowledgements.send(change)
                 case Left(node, cause):
                     log.info("%s: %s => %s %s", book.kind, node.key, node.address, cause.value)
+                    self.census.forget(book.kind, book.table, node)
                 case _:
                     log.debug("%s: %r", book.kind, change)
 

@@ -20,6 +20,7 @@ from uwgate.conf.pair import Command, Severity
 from uwgate.conf.settings import Settings
 from uwgate.gateways.command import gateway_command, registry_command
 from uwgate.generation import Commands
+from uwgate.readout import print_socket
 from uwgate.workers.command import spawner_command
 
 log = logging.getLogger("uwgate.master")
@@ -99,6 +100,8 @@ def _execute(command: Command, loaded: Loaded, *, colours: bool) -> int:
             pid_file.send_signal(path, signal.SIGINT)
         case "reload", (path,):
             pid_file.send_signal(path, signal.SIGHUP)
+        case "connect-and-read", (address,):
+            print_socket(address, sys.stdout.buffer)
         case name, _:
             raise ConfigError(f"--{name} cannot be done")
     return exits.OK

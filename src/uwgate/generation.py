@@ -13,6 +13,8 @@ from dataclasses import dataclass
 import trio
 
 from uwgate import exits
+from uwgate.announcing.backlog import backlog
+from uwgate.announcing.occupation import Occupation
 from uwgate.child import Child
 from uwgate.children import Children, Command
 from uwgate.conf.backoff import Backoff
@@ -113,6 +115,19 @@ class Generation:
             return [Place("keeper", 1)]
         return [Place("http", 1 + one) for one in range(self.settings.http_corerouter.processes)]
 
+    def observe(self) -> Occupation | None:
+        """How much the workers have to do; None: there are none, though there should be."""
+        if not self.has_spawner:
+            return Occupation()
+        spawner = self._filled.get(Place("spawner", 1))
+        has_workers = spawner is not None and spawner.status is None and bool(spawner.workers)
+        if not has_workers and not self._children.has_any(self._orphans):
+            return None
+        board = None if spawner is None else spawner.scoreboard
+        return Occupation(
+            load=backlog(self.sockets.worker_queues), free=None if board is None else board.idle
+        )
+
     def supervise(self, nursery: trio.Nursery) -> None:
         """Keep every place filled from now on, with tasks in ``nursery``."""
         for place in self._filled:
@@ -171,6 +186,7 @@ class Generation:
 
     def _launch(self, place: Place) -> Child:
         sockets = self.sockets
+        is_spawner = place.kind == "spawner"
         command, listeners = {
             "spawner": (self._commands.spawner, sockets.worker_listeners),
             "registry": (self._commands.registry, sockets.registry_listeners),
@@ -186,7 +202,10 @@ class Generation:
                 bound=[(one.role, one.name) for one in sockets.listeners],
                 instance=place.instance,
                 generation=self.number,
-                is_trusted=place.kind != "spawner",
+                is_trusted=not is_spawner,
+                slots=self.settings.workers.processes * self.settings.workers.threads
+                if is_spawner
+                else 0,
             )
         except OSError as error:
             raise StartFailed(f"{place.name}: cannot be executed: {error}", exits.ERROR) from error

@@ -7,6 +7,7 @@ still wanted after a reload keeps its socket, so no connection that waits there 
 from __future__ import annotations
 
 import os
+import socket
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -31,14 +32,27 @@ GATEWAY_ROLES = ("http", "https", "http-to-https")
 ANY_IPV4 = ("", "0.0.0.0")
 
 
+class Named(NamedTuple):
+    """A listener and the words that asked for it; ``option`` is empty for one of systemd's."""
+
+    option: str
+    text: str
+    listener: Listener
+
+
 @dataclass(slots=True)
 class Sockets:
-    """Bound sockets by key (the address as text), and the listeners made of them."""
+    """Bound sockets by key (the address as text), and the listeners made of them.
+
+    ``named`` has each mention of a listener, ``shared`` the names of the shared sockets.
+    """
 
     bound: dict[str, Bound] = field(default_factory=dict)
     listeners: list[Listener] = field(default_factory=list)
     lease_address: str | None = None
     registry_address: str | None = None
+    named: list[Named] = field(default_factory=list)
+    shared: list[str] = field(default_factory=list)
 
     def of(self, *roles: str) -> tuple[Listener, ...]:
         """The listeners with one of these roles."""
@@ -57,7 +71,19 @@ class Sockets:
     @property
     def registry_listeners(self) -> tuple[Listener, ...]:
         """What the registry accepts and receives on."""
-        return self.of(REGISTRY, *(f"{kind}-subscription" for kind in COREROUTERS))
+        roles = (f"{kind}-{what}" for kind in COREROUTERS for what in ("subscription", "stats"))
+        return self.of(REGISTRY, *roles)
+
+    @property
+    def worker_sockets(self) -> tuple[Listener, ...]:
+        """Those on which workers serve others."""
+        return self.of(*ROLE_OF_PROTOCOL.values())
+
+    @property
+    def worker_queues(self) -> list[socket.socket]:
+        """The sockets in whose accept queues those others wait."""
+        fds = {one.fd for one in self.worker_sockets}
+        return [one.socket for one in self.bound.values() if one.socket.fileno() in fds]
 
     def close_unless_in(self, kept: Sockets | None, *, remove_files: bool) -> None:
         """Close the sockets that ``kept`` does not have as well."""
@@ -160,6 +186,10 @@ def wanted(settings: Settings) -> Iterator[Wanted]:
     for kind, text in settings.subscription_servers:
         option = f"{kind}-subscription-server"
         yield Wanted(option, text, f"{kind}-subscription", takes_datagrams=True)
+    for kind in COREROUTERS:
+        stats = settings.corerouter(kind).stats_server
+        if stats is not None:
+            yield Wanted(f"{kind}-stats-server", stats, f"{kind}-stats")
 
 
 class _Binder:
@@ -195,6 +225,7 @@ class _Binder:
             shared_keys.append(self._key(address))
             self._bind(shared_keys[-1], address, "shared-socket")
             given_by[shared_keys[-1]] = f"shared-socket {position}"
+            self.sockets.shared.append(self.sockets.bound[shared_keys[-1]].name)
         for one in wanted(self.settings):
             option, text = one.option, one.address
             address = self._resolve_shared(option, self._parse(option, text))
@@ -206,7 +237,7 @@ class _Binder:
                 raise ConfigError(f"{option} = {text}: {given_by[key]} has this address already")
             given_by[key] = option
             self._bind(key, address, option)
-            self._add(key, one.role, one.endpoint)
+            self.sockets.named.append(Named(option, text, self._add(key, one.role, one.endpoint)))
         self._serve_systemd(systemd)
         if not self.sockets.listeners:
             raise ConfigError(
@@ -292,14 +323,15 @@ class _Binder:
                 raise ConfigError(f"{option}: {error}") from error
         self.sockets.bound[key] = bound
 
-    def _add(self, key: str, role: str, endpoint: str = "") -> None:
+    def _add(self, key: str, role: str, endpoint: str = "") -> Listener:
         bound = self.sockets.bound[key]
-        if any(one.fd == bound.socket.fileno() for one in self.sockets.listeners):
-            return  # the first mention decides what is spoken there
         fd = bound.socket.fileno()
-        self.sockets.listeners.append(
-            Listener(fd=fd, role=role, name=bound.name, endpoint=endpoint)
-        )
+        for one in self.sockets.listeners:
+            if one.fd == fd:
+                return one  # the first mention decides what is spoken there
+        listener = Listener(fd=fd, role=role, name=bound.name, endpoint=endpoint)
+        self.sockets.listeners.append(listener)
+        return listener
 
     def _take_inherited(self, systemd: Sequence[int]) -> None:
         # Before any socket of our own could get a number that is named but not open.
@@ -317,7 +349,8 @@ class _Binder:
 
     def _serve_systemd(self, descriptors: Sequence[int]) -> None:
         for fd in descriptors:
-            self._add(f"fd://{fd}", ROLE_OF_PROTOCOL[self.options.protocol])
+            listener = self._add(f"fd://{fd}", ROLE_OF_PROTOCOL[self.options.protocol])
+            self.sockets.named.append(Named("", f"fd://{fd}", listener))
 
 
 def _with_possible_backlog(options: SocketOptions, note: Callable[[str], None]) -> SocketOptions:
