@@ -34,6 +34,7 @@ from uwgate.gateways.corerouter.tables import replica_options
 from uwgate.gateways.corerouter.target import Asked, Target
 from uwgate.gateways.corerouter.template import Template
 from uwgate.gateways.counters import Counters
+from uwgate.gateways.registry.replica import Replica
 from uwgate.subscriptions.balancing.sticky import StickyCookies
 from uwgate.subscriptions.change import Change, SniBrought, SniGone
 from uwgate.subscriptions.health import Circuit, RetryBudget
@@ -87,8 +88,12 @@ class Corerouter:
         self.on_cheap: Callable[[], None] = _nothing_to_do
         self.on_certificate: Callable[[SniBrought | SniGone], None] = _nothing_to_do
         self.tell: Callable[[Change], None] = _nothing_to_do
+        self._replica: Replica | None = None
         if self.options.subscription_server:
             self.table = Table(replica_options(start.settings, kind))
+            if start.registry_address is not None:
+                self._replica = Replica(kind, start, self.table, self.changed)
+                self.tell = self._replica.tell
         self.mapper = self._make_mapper(speaks_http, sticky)
         self._was_cheap = self.is_cheap
 
@@ -143,11 +148,21 @@ class Corerouter:
         """Whether the doors are closed: the gateway is cheap, and nobody serves anything."""
         return self.options.cheap and self.table is not None and self.table.is_empty
 
-    async def run(self) -> None:
-        """Keep the table up to date until cancelled."""
-        while True:
-            self.advance()
-            await trio.sleep(TICK)
+    async def run(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Keep the table up to date until cancelled.
+
+        Counts as started when the table is complete, or its registry does not answer.
+        """
+        if self.table is None:
+            task_status.started()
+            return
+        async with trio.open_nursery() as nursery:
+            if self._replica is not None:
+                await nursery.start(self._replica.run)
+            task_status.started()
+            while True:
+                self.advance()
+                await trio.sleep(TICK)
 
     def advance(self) -> None:
         """Let time pass; at least twice a second."""
