@@ -145,7 +145,7 @@ def test_what_has_no_room_in_a_packet_is_an_error_at_the_start() -> None:
     more = replace(value.subscription, inactive="i" * 255, key="k" * 255, algo="a" * 255)
     crowded = replace(value, subscription=more)
     signer = read_signer(value, str(FOLDER))
-    with pytest.raises(ConfigError, match="packet of .* bytes, limit 4096"):
+    with pytest.raises(ConfigError, match=r"packet of .* bytes, limit 4096"):
         compose(crowded, settings, "a" * 255, "/" + "n" * 100, signer)
 
 
