@@ -38,6 +38,7 @@ from uwgate.gateways.spool import Spools
 from uwgate.gateways.states import State
 from uwgate.gateways.stickiness import Stickiness
 from uwgate.gateways.streams import Socket
+from uwgate.gateways.tls.brought import BroughtCertificates
 from uwgate.gateways.tls.material import Material
 from uwgate.gateways.tls.ring import Ring
 from uwgate.gateways.tls.session import TlsSession
@@ -111,6 +112,13 @@ class HttpGateway:
             clock=clock,
         )
         self.router.on_cheap = self._open_or_close
+        self._brought: BroughtCertificates | None = None
+        if ring is not None and self.router.table is not None:
+            ring.expect_names()
+            self._brought = BroughtCertificates(
+                ring, settings.https.sni_dir_ciphers, settings.subscriptions.subscription_sni_folder
+            )
+            self.router.on_certificate = self._brought.change
         self._backends = Backends(
             self.router, options, settings.edge, stickiness, settings.workers.limit_post
         )
@@ -133,13 +141,15 @@ class HttpGateway:
             )
         nursery.start_soon(self.lane.run)
         nursery.start_soon(self._clock)
-        nursery.start_soon(self.router.run)
+        if self._brought is not None:
+            nursery.start_soon(self._brought.run)
         self._doors = [
             Door(self, listener, self._gate(listener).receive)
             for listener in self._start.listeners
             if listener.role in ROLES
         ]
         try:
+            await nursery.start(self.router.run)
             self._open_or_close()
             await trio.sleep_forever()
         finally:
@@ -165,6 +175,8 @@ class HttpGateway:
 
     def _open_or_close(self) -> None:
         """A cheap gateway accepts only while somebody serves something."""
+        if self._draining:
+            return
         for door in self._doors:
             if self.router.is_cheap:
                 door.shut()
