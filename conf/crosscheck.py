@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING
 
 from uwgate.conf import tls
 from uwgate.conf.address import Address, AddressKind, parse_listen
 from uwgate.conf.errors import ConfigError
 from uwgate.conf.pair import Place
-
-if TYPE_CHECKING:
-    from uwgate.conf.settings import Settings
+from uwgate.conf.settings import COREROUTERS, Settings
 
 # (group, field) of everything that listens, in the order of binding.
 LISTENING = (
@@ -57,6 +54,7 @@ def crosscheck(settings: Settings, places: Places) -> list[str]:
         *_not_installed(settings, places),
         *_names_twice(settings, places),
         *_without_http_backends(settings, places),
+        *_subscription_servers(settings, places),
     ]
 
 
@@ -69,6 +67,17 @@ def _without_http_backends(settings: Settings, places: Places) -> list[str]:
         "it goes with http-backend-http"
         for place in places.get(("http", "http_backend_proxy_protocol"), [])
     ]
+
+
+def _subscription_servers(settings: Settings, places: Places) -> list[str]:
+    passes_on = any(settings.corerouter(kind).resubscribe for kind in COREROUTERS)
+    has_rules = any(group == "subscriptions" for group, _ in places)
+    if not settings.subscription_servers and not passes_on and not has_rules:
+        return []
+    # Here, because cryptography is large, and most have no use for it.
+    from uwgate.subscriptions import servercheck
+
+    return servercheck.check(settings, places)
 
 
 def _unreadable(settings: Settings, places: Places) -> list[str]:
