@@ -20,6 +20,7 @@ from uwgate.conf.groups.https import HttpsOptions
 from uwgate.conf.groups.log import LogOptions
 from uwgate.conf.groups.master import MasterOptions
 from uwgate.conf.groups.sockets import SocketOptions
+from uwgate.conf.groups.stats import StatsOptions
 from uwgate.conf.groups.subscribe import SubscribeOptions
 from uwgate.conf.groups.subscriptions import SubscriptionOptions
 from uwgate.conf.groups.workers import WorkerOptions
@@ -48,6 +49,7 @@ class Settings:
     )
     subscriptions: SubscriptionOptions = field(default_factory=SubscriptionOptions)
     subscribe: SubscribeOptions = field(default_factory=SubscribeOptions)
+    stats: StatsOptions = field(default_factory=StatsOptions)
     master: MasterOptions = field(default_factory=MasterOptions)
     log: LogOptions = field(default_factory=LogOptions)
     pairs: tuple[tuple[str, str | None], ...] = ()
@@ -104,6 +106,7 @@ GROUPS: dict[str, Any] = {
     "fastrouter_corerouter": FastrouterCorerouterOptions,
     "subscriptions": SubscriptionOptions,
     "subscribe": SubscribeOptions,
+    "stats": StatsOptions,
     "master": MasterOptions,
     "log": LogOptions,
 }

@@ -41,6 +41,10 @@ class Owner(Protocol):
         """
         ...
 
+    def on_gone(self, subscriber: Subscriber) -> None:
+        """A connection has ended."""
+        ...
+
 
 class Subscriber:
     """One connection. ``kind`` is empty until it has said ``hello``.
@@ -189,6 +193,7 @@ class Feed:
             await subscriber.run()
         finally:
             self.subscribers.discard(subscriber)
+            self._owner.on_gone(subscriber)
 
     def tell(self, kind: str, frame: bytes, *, besides: Subscriber | None = None) -> None:
         """Send a frame to all gateways of a kind, and to registries; not to ``besides``."""

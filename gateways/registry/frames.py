@@ -9,6 +9,8 @@ From a gateway, or from a registry that wants to take over:
 ``hello``     ``kind`` of the gateway, "registry" for a registry; ``pid``. The first frame.
 ``rows``, ``end``   the answer to ``ask``, like below
 ``out``       requests of mine have put a node out: ``cause``, ``at``, ``until``, ``ejections``
+``figures``   a part of the answer to ``count``: its ``id``, ``row`` (figures.py)
+``counted``   that was all of it: ``id``
 
 From the registry:
 
@@ -19,6 +21,7 @@ From the registry:
 ``packet``    an admitted announcement: ``now``, ``packet``, ``sender``, ``sni``
 ``gone``      the announcements of a node have stopped
 ``health``    a node is out or back: ``cause``, ``health``
+``count``     what have you counted? The answer has the same ``id``
 
 From the registry to another one only:
 

@@ -8,16 +8,20 @@ what they know. See docs/architecture.md.
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import logging
 import os
+import re
 import socket
 import sys
 import time
 from collections.abc import Iterator
 from itertools import chain
+from pathlib import Path
 
 import trio
 
+from uwgate.conf.address import parse_backend, parse_listen
 from uwgate.conf.privileges import find_user
 from uwgate.conf.settings import COREROUTERS, Settings
 from uwgate.conf.start import Listener, Start
@@ -26,15 +30,22 @@ from uwgate.gateways.counters import Counters
 from uwgate.gateways.registry import datagrams, lead
 from uwgate.gateways.registry.acknowledgements import Acknowledgements
 from uwgate.gateways.registry.book import Book
+from uwgate.gateways.registry.census import Census
+from uwgate.gateways.registry.checks import Checks
 from uwgate.gateways.registry.feed import Feed, Subscriber
 from uwgate.gateways.registry.follower import follow
 from uwgate.gateways.registry.frames import ASK, COMPLETE, Message
+from uwgate.gateways.registry.report import Report
+from uwgate.gateways.registry.resubscriber import Resubscriber, Upstream
 from uwgate.subscriptions.admission import Credentials
 from uwgate.subscriptions.change import Change, Joined, Left
 from uwgate.subscriptions.refusal import Refused
+from uwgate.subscriptions.resubscription import Resubscription
 
 log = logging.getLogger("uwgate.registry")
 
+# Where the gateways of each kind take requests.
+ROLES = {"http": ("http", "https"), "fastrouter": ("fastrouter",)}
 NICE = 10  # requests come first, whatever anybody sends us
 TICK = 0.5  # seconds between two looks at the clock
 LATE = 2.0  # seconds; who was stopped for that long reads first what came meanwhile
@@ -50,18 +61,49 @@ class Registry:
     def __init__(self, start: Start) -> None:
         with contextlib.suppress(OSError):
             os.nice(NICE)
+        self._start = start
         self.settings = settings = start.settings
         kinds = {kind for kind, _ in settings.subscription_servers}
-        self.books = {kind: Book(kind, settings, None) for kind in kinds}
+        self.books: dict[str, Book] = {}
+        self._resubscribers: dict[str, Resubscriber] = {}
+        for kind in sorted(kinds):
+            self._open_book(kind)
         self.counters = Counters(log, lines=1, period=SECOND)
         self.leads = False
-        self._start = start
+        self._stops = False  # and nobody comes after us
         self._born = 0.0  # when it began to lead
         self._is_newborn = False  # nobody has told it anything before that
         (listener,) = (one for one in start.listeners if one.role == "registry")
         self._listener = socket.socket(fileno=listener.fd)
         self.feed = Feed(self._listener, self, _users(settings))
         self._acknowledgements = Acknowledgements()
+        self.census = Census(self.feed)
+        self.reports = {
+            kind: Report(kind, start, self.census, self.books.get(kind))
+            for kind in COREROUTERS
+            if settings.corerouter(kind).stats_server
+        }
+
+    def _open_book(self, kind: str) -> None:
+        settings = self.settings
+        core = settings.corerouter(kind)
+        names = [name for role, name in self._start.bound if role in ROLES[kind]]
+        resubscription = None
+        if core.resubscribe and names:
+            resubscription = Resubscription(_identity(self._start), names)
+        book = self.books[kind] = Book(kind, settings, resubscription)
+        if resubscription is not None:
+            source = core.resubscribe_bind
+            self._resubscribers[kind] = Resubscriber(
+                resubscription,
+                book.table,
+                [
+                    Upstream(parse_backend(text), parse_listen(source) if source else None)
+                    for text in core.resubscribe
+                ],
+                interval=settings.subscribe.subscribe_freq,
+                proto="http" if kind == "http" else "",
+            )
 
     # What service.run calls.
 
@@ -78,17 +120,29 @@ class Registry:
                 kind = listener.role.removesuffix("-subscription")
                 if kind in self.books:
                     inner.start_soon(self._receive, listener, self.books[kind])
+                report = self.reports.get(listener.role.removesuffix("-stats"))
+                if report is not None:
+                    inner.start_soon(report.serve, listener)
+            for kind in self.books:
+                if self.settings.corerouter(kind).check:
+                    inner.start_soon(self._check, kind)
             inner.start_soon(self._clock)
+            for resubscriber in self._resubscribers.values():
+                inner.start_soon(resubscriber.run)
             inner.start_soon(self.feed.serve, nursery)
 
     def drain(self, idle: float) -> None:
         """Nothing is heard any more; see ``drained``."""
+        self._stops = not idle
 
     async def drained(self) -> None:
         """Hand over to the registry that waits, if there is one."""
         if not self.leads:
             return
         self.leads = False
+        if self._stops:
+            for resubscriber in self._resubscribers.values():
+                await resubscriber.end()
         with trio.move_on_after(HANDOVER_LIMIT):
             await self.feed.wait_idle("registry")
         # Before the connections end: whoever sees that end tries to lead at once.
@@ -123,8 +177,14 @@ class Registry:
                 if answer is not None:
                     subscriber.send(answer)
                 self.tell(book, changes, besides=subscriber)
+            case "figures" | "counted":
+                self.census.on_message(subscriber, message)
             case _:
                 pass
+
+    def on_gone(self, subscriber: Subscriber) -> None:
+        """See ``feed.Owner``."""
+        self.census.on_gone(subscriber)
 
     def _offer_ends(self, subscriber: Subscriber, book: Book) -> None:
         book.table.settle()
@@ -160,6 +220,18 @@ class Registry:
         with socket.socket(fileno=os.dup(listener.fd)) as sock:
             await datagrams.receive(sock, hear)
 
+    async def _check(self, kind: str) -> None:
+        book = self.books[kind]
+        checks = Checks(
+            self.settings.corerouter(kind),
+            book.table,
+            lambda changes: self.tell(book, changes),
+            speaks_http=kind == "http" and self.settings.http.http_backend_http,
+        )
+        if kind in self.reports:
+            self.reports[kind].checks = checks
+        await checks.run()
+
     # What changes.
 
     def tell(self, book: Book, changes: list[Change], *, besides: Subscriber | None = None) -> None:
@@ -169,6 +241,8 @@ class Registry:
         self._handle(book, changes)
 
     def _handle(self, book: Book, changes: list[Change]) -> None:
+        if book.kind in self._resubscribers:
+            self._resubscribers[book.kind].note(changes)
         for change in changes:
             match change:
                 case Joined(node):
@@ -176,6 +250,7 @@ class Registry:
                     self._acknowledgements.send(change)
                 case Left(node, cause):
                     log.info("%s: %s => %s %s", book.kind, node.key, node.address, cause.value)
+                    self.census.forget(book.kind, book.table, node)
                 case _:
                     log.debug("%s: %r", book.kind, change)
 
@@ -206,6 +281,18 @@ class Registry:
                 second = now
                 self.counters.tick(now)
                 self._acknowledgements.tick()
+
+
+def _identity(start: Start) -> str:
+    """What tells this instance from all others that pass announcements on.
+
+    It stays the same through reloads.
+    """
+    boot = Path("/proc/sys/kernel/random/boot_id").read_text()
+    network = os.readlink("/proc/self/ns/net")  # two of them may have the same abstract names
+    text = f"{boot} {network} {start.registry_address}"
+    host = re.sub(r"[^A-Za-z0-9.-]", "", socket.gethostname())[:32]
+    return f"{host}-{hashlib.sha256(text.encode()).hexdigest()[:16]}"
 
 
 def _users(settings: Settings) -> frozenset[int]:

@@ -14,6 +14,7 @@ import trio
 from uwgate.conf.start import Start
 from uwgate.gateways import streams
 from uwgate.gateways.registry.book import table_frames
+from uwgate.gateways.registry.figures import ProcessFigures, rows_of
 from uwgate.gateways.registry.frames import Decoder, FrameError, Message, encode
 from uwgate.gateways.registry.mirror import Mirror
 from uwgate.subscriptions.change import Cause, Change, Out
@@ -33,14 +34,24 @@ class Replica:
 
     The table needs ``replica_options``: it is the registry that lets nodes expire. The owner
     calls ``table.advance`` as for any other table. ``on_change`` gets the changes that the
-    registry brings about, at once. Without a registry the table stays as it is.
+    registry brings about, at once. Without a registry the table stays as it is. A gateway without
+    subscription servers has no table, and only says what it has counted: ``figures``, which
+    the owner sets.
     """
 
+    figures: Callable[[], ProcessFigures] = ProcessFigures
+
     def __init__(
-        self, kind: str, start: Start, table: Table, on_change: Callable[[list[Change]], None]
+        self,
+        kind: str,
+        start: Start,
+        table: Table | None,
+        on_change: Callable[[list[Change]], None],
     ) -> None:
         self.kind = kind
-        self.mirror = Mirror(table)
+        self.mirror = Mirror(table or Table())
+        self._table = table
+        self._question: int | None = None  # what we are asked to count for
         self._address = start.registry_address
         self._on_change = on_change
         self._told = trio.Event()  # there is something in _untold
@@ -55,6 +66,9 @@ class Replica:
         """
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._follow)
+            if self._table is None:
+                task_status.started()
+                return
             with trio.move_on_after(FIRST_LIMIT):
                 await self._complete.wait()
             if not self.mirror.is_complete:
@@ -103,6 +117,7 @@ class Replica:
             sock.connect(f"\0{self._address}")
             _check_peer(sock)
             self._offers = False
+            self._question = None
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._send, sock)
                 await self._receive(sock)
@@ -122,6 +137,10 @@ class Replica:
             self._offers = True
             self._told.set()
             return
+        if message["type"] == "count":
+            self._question = message.get("id")
+            self._told.set()
+            return
         changes = self.mirror.follow(message, now)
         if changes:
             self._on_change(changes)
@@ -138,9 +157,18 @@ class Replica:
                     await self._send_frame(sock, frame)
             while self._untold:
                 await self._send_frame(sock, self._untold.pop(next(iter(self._untold))))
+            if self._question is not None:
+                number, self._question = self._question, None
+                await self._send_figures(sock, number)
             self._told = trio.Event()
-            if not self._offers and not self._untold:
+            if not self._offers and not self._untold and self._question is None:
                 await self._told.wait()
+
+    async def _send_figures(self, sock: socket.socket, number: int) -> None:
+        epoch = time.time() - time.monotonic()
+        for row in rows_of(self.figures(), self._table, epoch):
+            await self._send_frame(sock, encode("figures", id=number, row=row))
+        await self._send_frame(sock, encode("counted", id=number))
 
     async def _send_frame(self, sock: socket.socket, frame: bytes) -> None:
         with trio.fail_after(SEND_LIMIT):

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 import trio
 
 from uwgate import exits
+from uwgate.announcing.backlog import backlog
+from uwgate.announcing.occupation import Occupation
 from uwgate.child import Child
 from uwgate.children import Children, Command
 from uwgate.conf.backoff import Backoff
@@ -53,7 +55,17 @@ class Commands:
 
     gateway: Command
     spawner: Command
+    fastrouter: Command
     registry: Command
+
+    def of(self, kind: str) -> Command:
+        """For a kind of child; ``http`` and ``keeper`` have the same."""
+        own = {
+            "spawner": self.spawner,
+            "fastrouter": self.fastrouter,
+            "registry": self.registry,
+        }
+        return own.get(kind, self.gateway)
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,14 +116,34 @@ class Generation:
             await self._wait_ready(self._launch(Place("spawner", 1)), SPAWNER_START_LIMIT)
         if self.sockets.registry_address is not None:
             await self._wait_ready(self._launch(Place("registry", 1)), GATEWAY_START_LIMIT)
-        if self.sockets.gateway_listeners:
-            for gateway in [self._launch(place) for place in self._gateway_places()]:
-                await self._wait_ready(gateway, GATEWAY_START_LIMIT)
+        for gateway in [self._launch(place) for place in self._gateway_places()]:
+            await self._wait_ready(gateway, GATEWAY_START_LIMIT)
 
     def _gateway_places(self) -> list[Place]:
+        places: list[Place] = []
         if self.settings.speaks_tls:  # gateways that share TLS tickets have a common parent
-            return [Place("keeper", 1)]
-        return [Place("http", 1 + one) for one in range(self.settings.http_corerouter.processes)]
+            places.append(Place("keeper", 1))
+        elif self.sockets.gateway_listeners:
+            places += self._places("http")
+        if self.sockets.fastrouter_listeners:
+            places += self._places("fastrouter")
+        return places
+
+    def _places(self, kind: str) -> list[Place]:
+        return [Place(kind, 1 + one) for one in range(self.settings.corerouter(kind).processes)]
+
+    def observe(self) -> Occupation | None:
+        """How much the workers have to do; None: there are none, though there should be."""
+        if not self.has_spawner:
+            return Occupation()
+        spawner = self._filled.get(Place("spawner", 1))
+        has_workers = spawner is not None and spawner.status is None and bool(spawner.workers)
+        if not has_workers and not self._children.has_any(self._orphans):
+            return None
+        board = None if spawner is None else spawner.scoreboard
+        return Occupation(
+            load=backlog(self.sockets.worker_queues), free=None if board is None else board.idle
+        )
 
     def supervise(self, nursery: trio.Nursery) -> None:
         """Keep every place filled from now on, with tasks in ``nursery``."""
@@ -171,22 +203,28 @@ class Generation:
 
     def _launch(self, place: Place) -> Child:
         sockets = self.sockets
-        command, listeners = {
-            "spawner": (self._commands.spawner, sockets.worker_listeners),
-            "registry": (self._commands.registry, sockets.registry_listeners),
-        }.get(place.kind, (self._commands.gateway, sockets.gateway_listeners))
+        is_spawner = place.kind == "spawner"
+        listeners = {
+            "spawner": sockets.worker_listeners,
+            "fastrouter": sockets.fastrouter_listeners,
+            "registry": sockets.registry_listeners,
+        }
         try:
             child = self._children.start(
                 place.name,
-                command,
+                self._commands.of(place.kind),
                 self.settings,
-                listeners=listeners,
+                listeners=listeners.get(place.kind, sockets.gateway_listeners),
                 lease_address=sockets.lease_address,
                 registry_address=sockets.registry_address,
                 bound=[(one.role, one.name) for one in sockets.listeners],
-                worker_sockets=() if place.kind == "spawner" else sockets.worker_sockets,
                 instance=place.instance,
                 generation=self.number,
+                worker_sockets=() if is_spawner else sockets.worker_sockets,
+                is_trusted=not is_spawner,
+                slots=self.settings.workers.processes * self.settings.workers.threads
+                if is_spawner
+                else 0,
             )
         except OSError as error:
             raise StartFailed(f"{place.name}: cannot be executed: {error}", exits.ERROR) from error

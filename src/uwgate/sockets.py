@@ -7,6 +7,7 @@ still wanted after a reload keeps its socket, so no connection that waits there 
 from __future__ import annotations
 
 import os
+import socket
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -28,17 +29,31 @@ LEASE = "lease"  # the key of the lease socket, which has no address of its own
 REGISTRY = "registry"  # the same for the socket of the registry
 ROLE_OF_PROTOCOL = {"uwsgi": "uwsgi", "http": "http-socket", "http11": "http11-socket"}
 GATEWAY_ROLES = ("http", "https", "http-to-https")
+FASTROUTER = "fastrouter"
 ANY_IPV4 = ("", "0.0.0.0")
+
+
+class Named(NamedTuple):
+    """A listener and the words that asked for it; ``option`` is empty for one of systemd's."""
+
+    option: str
+    text: str
+    listener: Listener
 
 
 @dataclass(slots=True)
 class Sockets:
-    """Bound sockets by key (the address as text), and the listeners made of them."""
+    """Bound sockets by key (the address as text), and the listeners made of them.
+
+    ``named`` has each mention of a listener, ``shared`` the names of the shared sockets.
+    """
 
     bound: dict[str, Bound] = field(default_factory=dict)
     listeners: list[Listener] = field(default_factory=list)
     lease_address: str | None = None
     registry_address: str | None = None
+    named: list[Named] = field(default_factory=list)
+    shared: list[str] = field(default_factory=list)
 
     def of(self, *roles: str) -> tuple[Listener, ...]:
         """The listeners with one of these roles."""
@@ -50,6 +65,11 @@ class Sockets:
         return self.of(*GATEWAY_ROLES)
 
     @property
+    def fastrouter_listeners(self) -> tuple[Listener, ...]:
+        """What the fastrouters accept on."""
+        return self.of(FASTROUTER)
+
+    @property
     def worker_listeners(self) -> tuple[Listener, ...]:
         """What the workers accept on."""
         return self.of(LEASE, *ROLE_OF_PROTOCOL.values())
@@ -57,12 +77,19 @@ class Sockets:
     @property
     def registry_listeners(self) -> tuple[Listener, ...]:
         """What the registry accepts and receives on."""
-        return self.of(REGISTRY, *(f"{kind}-subscription" for kind in COREROUTERS))
+        roles = (f"{kind}-{what}" for kind in COREROUTERS for what in ("subscription", "stats"))
+        return self.of(REGISTRY, *roles)
 
     @property
     def worker_sockets(self) -> tuple[Listener, ...]:
         """Those on which workers serve others."""
         return self.of(*ROLE_OF_PROTOCOL.values())
+
+    @property
+    def worker_queues(self) -> list[socket.socket]:
+        """The sockets in whose accept queues those others wait."""
+        fds = {one.fd for one in self.worker_sockets}
+        return [one.socket for one in self.bound.values() if one.socket.fileno() in fds]
 
     def close_unless_in(self, kept: Sockets | None, *, remove_files: bool) -> None:
         """Close the sockets that ``kept`` does not have as well."""
@@ -101,6 +128,9 @@ def bind_all(
     except ConfigError:
         sockets.close_unless_in(previous, remove_files=True)
         raise
+    core = settings.fastrouter_corerouter
+    if settings.fastrouter.fastrouter and not core.names_backends and not core.fallback:
+        note("fastrouter without fastrouter-to or another way to backends: requests get 503")
     if settings.workers.processes == 0:
         if settings.http.http and not settings.http_corerouter.names_backends:
             note("http without http-to and with processes = 0: every request gets 503")
@@ -154,6 +184,8 @@ def wanted(settings: Settings) -> Iterator[Wanted]:
     for redirect in map(parse_redirect, settings.https.http_to_https):
         port = "" if redirect.port is None else str(redirect.port)
         yield Wanted("http-to-https", redirect.address, "http-to-https", port)
+    for text in settings.fastrouter.fastrouter:
+        yield Wanted("fastrouter", text, FASTROUTER)
     for text in options.uwsgi_socket:
         yield Wanted("uwsgi-socket", text, "uwsgi")
     for text in options.http_socket:
@@ -165,6 +197,10 @@ def wanted(settings: Settings) -> Iterator[Wanted]:
     for kind, text in settings.subscription_servers:
         option = f"{kind}-subscription-server"
         yield Wanted(option, text, f"{kind}-subscription", takes_datagrams=True)
+    for kind in COREROUTERS:
+        stats = settings.corerouter(kind).stats_server
+        if stats is not None:
+            yield Wanted(f"{kind}-stats-server", stats, f"{kind}-stats")
 
 
 class _Binder:
@@ -200,6 +236,7 @@ class _Binder:
             shared_keys.append(self._key(address))
             self._bind(shared_keys[-1], address, "shared-socket")
             given_by[shared_keys[-1]] = f"shared-socket {position}"
+            self.sockets.shared.append(self.sockets.bound[shared_keys[-1]].name)
         for one in wanted(self.settings):
             option, text = one.option, one.address
             address = self._resolve_shared(option, self._parse(option, text))
@@ -211,11 +248,11 @@ class _Binder:
                 raise ConfigError(f"{option} = {text}: {given_by[key]} has this address already")
             given_by[key] = option
             self._bind(key, address, option)
-            self._add(key, one.role, one.endpoint)
+            self.sockets.named.append(Named(option, text, self._add(key, one.role, one.endpoint)))
         self._serve_systemd(systemd)
         if not self.sockets.listeners:
             raise ConfigError(
-                "nothing to listen on: give http = :8080 (the HTTP gateway), "
+                "nothing to listen on: give http = :8080 (the HTTP gateway), fastrouter, "
                 "or socket, uwsgi-socket, http-socket (workers behind another server)"
             )
         if self._needs_lease():
@@ -297,14 +334,16 @@ class _Binder:
                 raise ConfigError(f"{option}: {error}") from error
         self.sockets.bound[key] = bound
 
-    def _add(self, key: str, role: str, endpoint: str = "") -> None:
+    def _add(self, key: str, role: str, endpoint: str = "") -> Listener:
         bound = self.sockets.bound[key]
-        if any(one.fd == bound.socket.fileno() for one in self.sockets.listeners):
-            return  # the first mention decides what is spoken there
         fd = bound.socket.fileno()
-        self.sockets.listeners.append(
-            Listener(fd=fd, role=role, name=bound.name, endpoint=endpoint)
-        )
+        roles = {one.role: one for one in self.sockets.listeners if one.fd == fd}
+        # The first mention decides what is spoken there. A fastrouter and workers speak the same.
+        if roles and (roles.keys() | {role} != {FASTROUTER, "uwsgi"} or role in roles):
+            return roles.get(role) or next(iter(roles.values()))
+        listener = Listener(fd=fd, role=role, name=bound.name, endpoint=endpoint)
+        self.sockets.listeners.append(listener)
+        return listener
 
     def _take_inherited(self, systemd: Sequence[int]) -> None:
         # Before any socket of our own could get a number that is named but not open.
@@ -322,7 +361,8 @@ class _Binder:
 
     def _serve_systemd(self, descriptors: Sequence[int]) -> None:
         for fd in descriptors:
-            self._add(f"fd://{fd}", ROLE_OF_PROTOCOL[self.options.protocol])
+            listener = self._add(f"fd://{fd}", ROLE_OF_PROTOCOL[self.options.protocol])
+            self.sockets.named.append(Named("", f"fd://{fd}", listener))
 
 
 def _with_possible_backlog(options: SocketOptions, note: Callable[[str], None]) -> SocketOptions:
