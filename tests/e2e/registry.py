@@ -16,6 +16,8 @@ from uwgate.subscriptions.table import Table, TableOptions
 from .processes import PATIENCE, Uwgate
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from uwgate.subscriptions.node import Node
 
 
@@ -82,9 +84,14 @@ class Watcher:
             for node in slot.members.values()
         }
 
-    def wait_for(self, *expected: tuple[str, str]) -> dict[tuple[str, str], Node]:
-        """Wait until exactly these nodes are there, by key and address."""
+    def wait_for(
+        self, *expected: tuple[str, str], when: Callable[[Node], bool] = lambda node: True
+    ) -> dict[tuple[str, str], Node]:
+        """Wait until exactly these nodes are there, by key and address, and all are like that."""
         deadline = time.monotonic() + PATIENCE
-        while set(found := self.nodes()) != set(expected) or not self._mirror.is_complete:
-            assert time.monotonic() < deadline, f"expected {expected}, found {set(found)}"
-        return found
+        while True:
+            found = self.nodes()
+            is_right = set(found) == set(expected) and all(map(when, found.values()))
+            if is_right and self._mirror.is_complete:
+                return found
+            assert time.monotonic() < deadline, f"expected {expected}, found {found}"

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from .conftest import Start
 
 KEYS = Path(__file__).parents[1] / "cases" / "subscriptions"
+# Nodes that a test announces once stay, however slow the machine is.
+PATIENT = ("--subscription-tolerance", "600")
 A = Packet(key="shop.example", address="10.0.0.1:3031", weight=2)
 
 
@@ -32,7 +34,7 @@ def gate(uwgate: Start, *arguments: str, processes: int = 1) -> Uwgate:
     return uwgate(
         *("--http", "127.0.0.1:0", "--processes", "0", "--http-processes", str(processes)),
         *("--http-subscription-server", "127.0.0.1:0"),
-        *("--http-subscription-server", "announce", *arguments),
+        *("--http-subscription-server", "announce", *PATIENT, *arguments),
     )
 
 
@@ -169,7 +171,7 @@ def test_a_reload_that_fails_leaves_the_old_registry_in_charge(uwgate: Start, fo
     app.write_text("application = lambda environ, start_response: [b'']\n")
     program = uwgate(
         *("--http", "127.0.0.1:0", "--uwsgi-socket", "workers", "--wsgi-file", "app.py"),
-        *("--http-subscription-server", "announce"),
+        *("--http-subscription-server", "announce", *PATIENT),
     )
     with watching(program) as watcher:
         announce(folder, A)
@@ -180,6 +182,30 @@ def test_a_reload_that_fails_leaves_the_old_registry_in_charge(uwgate: Start, fo
         program.wait_for_log("reload failed")
         announce(folder, Packet(key="b", address="b:1"))
         watcher.wait_for((A.key, A.address), ("b", "b:1"))
+
+
+def test_what_has_nodes_here_is_announced_to_others_without_a_loop(
+    uwgate: Start, folder: Path
+) -> None:
+    port = free_port()
+    first = uwgate(
+        *("--http", "127.0.0.1:0", "--processes", "0", "--http-subscription-server", "announce"),
+        *("--http-resubscribe", f"127.0.0.1:{port}", "--subscribe-freq", "1", *PATIENT),
+    )
+    second = uwgate(
+        *("--http", "127.0.0.1:0", "--processes", "0"),
+        *("--http-subscription-server", f"127.0.0.1:{port}"),
+        *("--http-resubscribe", f"{folder}/announce", "--subscribe-freq", "1", *PATIENT),
+        name="second",
+    )
+    address = "{}:{}".format(*first.address)
+    with watching(first) as here, watching(second) as there:
+        announce(folder, A, Packet(key=A.key, address="10.0.0.2:3031", weight=3))
+        there.wait_for((A.key, address), when=lambda node: (node.weight, node.proto) == (5, "h"))
+        first.wait_for_log("refused: .*: came back by way of")
+        here.wait_for((A.key, A.address), (A.key, "10.0.0.2:3031"))
+        assert first.stop() == 0
+        there.wait_for()
 
 
 @pytest.mark.parametrize(
