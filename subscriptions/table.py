@@ -218,14 +218,17 @@ class Table:
 
     # What time does.
 
-    def advance(self, now: float) -> list[Change]:
-        """Drop nodes whose announcements stopped; take back those whose period is over."""
+    def advance(self, now: float, *, expire: bool = True) -> list[Change]:
+        """Drop nodes whose announcements stopped; take back those whose period is over.
+
+        Without ``expire`` nobody is dropped: announcements may have been lost on the way.
+        """
         changes: list[Change] = []
         for ages, tolerance in (
             (self._ages, self.options.tolerance),
             (self._inactive_ages, self.options.tolerance_inactive),
         ):
-            while ages and tolerance:
+            while ages and tolerance and expire:
                 node = next(iter(ages))
                 if now - node.last_check <= tolerance:
                     break

@@ -15,6 +15,7 @@ import re
 import socket
 import sys
 import time
+from collections import defaultdict
 from collections.abc import Iterator
 from itertools import chain
 from pathlib import Path
@@ -27,11 +28,12 @@ from uwgate.conf.settings import COREROUTERS, Settings
 from uwgate.conf.start import Listener, Start
 from uwgate.gateways import service
 from uwgate.gateways.counters import Counters
-from uwgate.gateways.registry import datagrams, lead
+from uwgate.gateways.registry import lead
 from uwgate.gateways.registry.acknowledgements import Acknowledgements
 from uwgate.gateways.registry.book import Book
 from uwgate.gateways.registry.census import Census
 from uwgate.gateways.registry.checks import Checks
+from uwgate.gateways.registry.datagrams import Inbox
 from uwgate.gateways.registry.feed import Feed, Subscriber
 from uwgate.gateways.registry.follower import follow
 from uwgate.gateways.registry.frames import ASK, COMPLETE, Message
@@ -68,6 +70,7 @@ class Registry:
         self._resubscribers: dict[str, Resubscriber] = {}
         for kind in sorted(kinds):
             self._open_book(kind)
+        self._inboxes: defaultdict[str, list[Inbox]] = defaultdict(list)
         self.counters = Counters(log, lines=1, period=SECOND)
         self.leads = False
         self._stops = False  # and nobody comes after us
@@ -218,7 +221,9 @@ class Registry:
             self._handle(book, changes)
 
         with socket.socket(fileno=os.dup(listener.fd)) as sock:
-            await datagrams.receive(sock, hear)
+            inbox = Inbox(sock)
+            self._inboxes[book.kind].append(inbox)
+            await inbox.run(hear)
 
     async def _check(self, kind: str) -> None:
         book = self.books[kind]
@@ -260,6 +265,7 @@ class Registry:
         self._born = time.monotonic()
         for book in self.books.values():
             book.begin(newborn=newborn)
+            book.look(time.time())
         nodes = sum(book.table.node_count for book in self.books.values())
         log.info("the registry (pid: %d) leads, with %d nodes", os.getpid(), nodes)
 
@@ -269,9 +275,9 @@ class Registry:
         while True:
             await trio.sleep(TICK)
             now = time.monotonic()
-            if now - before < LATE:
-                for book in self.books.values():
-                    self.tell(book, book.advance(now))
+            for book in self.books.values():
+                is_sure = now - before < LATE and self._hears_all(book, now)
+                self.tell(book, book.advance(now, expire=is_sure))
             before = now
             if self._is_newborn and now - self._born > CHILDHOOD:
                 self._is_newborn = False
@@ -280,7 +286,18 @@ class Registry:
             if now - second >= SECOND:
                 second = now
                 self.counters.tick(now)
+                for book in self.books.values():
+                    book.look(time.time())
                 self._acknowledgements.tick()
+
+    def _hears_all(self, book: Book, now: float) -> bool:
+        """Whether a node that was not heard of has said nothing.
+
+        In a flood the kernel drops announcements, the good ones too. Nodes that are gone are
+        then found out by the requests that do not reach them.
+        """
+        tolerance = book.table.options.tolerance
+        return all(now - inbox.lost_at > tolerance for inbox in self._inboxes[book.kind])
 
 
 def _identity(start: Start) -> str:
