@@ -61,8 +61,6 @@ class Registry:
     """See the module. ``books`` are by kind of gateway, for those that have nodes."""
 
     def __init__(self, start: Start) -> None:
-        with contextlib.suppress(OSError):
-            os.nice(NICE)
         self._start = start
         self.settings = settings = start.settings
         kinds = {kind for kind, _ in settings.subscription_servers}
@@ -151,6 +149,10 @@ class Registry:
         # Before the connections end: whoever sees that end tries to lead at once.
         lead.stop_leading(self._listener)
         self.feed.close()
+
+    def close(self) -> None:
+        """Close what is its own."""
+        self._listener.close()
         self._acknowledgements.close()
 
     def renew(self, name: str, material: bytes) -> None:
@@ -321,6 +323,8 @@ def _users(settings: Settings) -> frozenset[int]:
 def main(fd: int) -> None:
     """Be the registry; ``fd`` is the memory file with the ``Start``."""
     start = Start.from_memory_file(fd)
+    with contextlib.suppress(OSError):
+        os.nice(NICE)
     service.run("registry", start, Registry, None, None)
 
 
