@@ -19,6 +19,7 @@ LISTENING = (
     ("https", "https"),
     ("https", "https2"),
     ("https", "http_to_https"),
+    ("fastrouter", "fastrouter"),
     ("sockets", "socket"),
     ("sockets", "uwsgi_socket"),
     ("sockets", "http_socket"),
@@ -169,13 +170,19 @@ def _twice(settings: Settings, places: Places) -> list[str]:
     for option, place, address in _listeners(settings, places):
         if address.kind is AddressKind.TCP and address.port == 0:
             continue  # the kernel chooses another one each time
-        if address in seen:
-            other, where = seen[address]
+        other, where = seen.get(address, ("", place))
+        if other and not _may_share(address, option, other):
             problems.append(
                 f"{place}: {option} = {address}: this address is taken by {other} at {where}"
             )
         seen[address] = (option, place)
     return problems
+
+
+def _may_share(address: Address, *options: str) -> bool:
+    """A fastrouter and workers may accept on one shared socket: both take uwsgi packets."""
+    other = set(options) - {"fastrouter"}
+    return address.kind is AddressKind.SHARED and other in ({"socket"}, {"uwsgi-socket"})
 
 
 def _not_installed(settings: Settings, places: Places) -> list[str]:

@@ -22,6 +22,7 @@ class Listener:
     """A listening socket that a child inherits.
 
     ``role`` says who serves it: ``http``, ``https`` and ``http-to-https`` (the gateway),
+    ``fastrouter`` (the process of this name),
     ``lease`` (workers, for our own gateways), ``uwsgi``, ``http-socket``, ``http11-socket``
     (workers, for others), ``registry`` (the registry, for our own gateways) and
     ``http-subscription``, ``fastrouter-subscription`` (the registry; datagrams) and ``http-stats``,

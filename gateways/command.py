@@ -21,3 +21,8 @@ def gateway_command(settings: Settings, fd: int) -> list[str]:
 def registry_command(settings: Settings, fd: int) -> list[str]:
     """The words that start the registry whose ``Start`` is in the memory file ``fd``."""
     return [sys.executable, "-P", "-m", "uwgate.gateways.registry.process", str(fd)]
+
+
+def fastrouter_command(settings: Settings, fd: int) -> list[str]:
+    """The words that start a fastrouter."""
+    return [sys.executable, "-P", "-m", "uwgate.gateways.fastrouter", str(fd)]

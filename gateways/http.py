@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import math
 import random
-import resource
 import select
 import sys
 import time
@@ -23,7 +22,7 @@ from uwgate.gateways.backends import BackendExchange, Backends
 from uwgate.gateways.compression import Compression
 from uwgate.gateways.corerouter.router import Corerouter
 from uwgate.gateways.counters import Counters
-from uwgate.gateways.door import Door
+from uwgate.gateways.door import Door, connection_limit
 from uwgate.gateways.exchange import Exchange
 from uwgate.gateways.http2.connection import Connection
 from uwgate.gateways.http2.responses import ResponseHeads
@@ -47,7 +46,6 @@ from uwgate.gateways.wire import cgi
 log = logging.getLogger("uwgate.http")
 
 TICK = 0.5  # seconds between two looks at the sessions' deadlines
-RESERVED_DESCRIPTORS = 64  # for everything that is not a client
 ROLES = ("http", "https", "http-to-https")
 
 
@@ -116,10 +114,8 @@ class HttpGateway:
         self._backends = Backends(
             self.router, options, settings.edge, stickiness, settings.workers.limit_post
         )
-        soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
         # A request to a plain backend takes a second descriptor.
-        possible = (soft - RESERVED_DESCRIPTORS) // (2 if core.names_backends else 1)
-        self._most = min(options.http_max_connections or possible, possible)
+        self._most = connection_limit(options.http_max_connections, 2 if core.names_backends else 1)
         self.crowd = Crowd(settings.edge.http_client_connections or max(self._most // 4, 1))
 
     async def serve(self, nursery: trio.Nursery) -> None:

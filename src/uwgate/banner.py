@@ -16,6 +16,7 @@ SERVED_BY = {
     "http": "HTTP gateway",
     "https": "HTTPS gateway",
     "http-to-https": "HTTP gateway, redirects to HTTPS",
+    "fastrouter": "fastrouter",
     "uwsgi": "workers, uwsgi packets",
     "http-socket": "workers, HTTP",
     "http11-socket": "workers, HTTP/1.1 with keep-alive",

@@ -55,7 +55,17 @@ class Commands:
 
     gateway: Command
     spawner: Command
+    fastrouter: Command
     registry: Command
+
+    def of(self, kind: str) -> Command:
+        """For a kind of child; ``http`` and ``keeper`` have the same."""
+        own = {
+            "spawner": self.spawner,
+            "fastrouter": self.fastrouter,
+            "registry": self.registry,
+        }
+        return own.get(kind, self.gateway)
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,14 +116,21 @@ class Generation:
             await self._wait_ready(self._launch(Place("spawner", 1)), SPAWNER_START_LIMIT)
         if self.sockets.registry_address is not None:
             await self._wait_ready(self._launch(Place("registry", 1)), GATEWAY_START_LIMIT)
-        if self.sockets.gateway_listeners:
-            for gateway in [self._launch(place) for place in self._gateway_places()]:
-                await self._wait_ready(gateway, GATEWAY_START_LIMIT)
+        for gateway in [self._launch(place) for place in self._gateway_places()]:
+            await self._wait_ready(gateway, GATEWAY_START_LIMIT)
 
     def _gateway_places(self) -> list[Place]:
+        places: list[Place] = []
         if self.settings.speaks_tls:  # gateways that share TLS tickets have a common parent
-            return [Place("keeper", 1)]
-        return [Place("http", 1 + one) for one in range(self.settings.http_corerouter.processes)]
+            places.append(Place("keeper", 1))
+        elif self.sockets.gateway_listeners:
+            places += self._places("http")
+        if self.sockets.fastrouter_listeners:
+            places += self._places("fastrouter")
+        return places
+
+    def _places(self, kind: str) -> list[Place]:
+        return [Place(kind, 1 + one) for one in range(self.settings.corerouter(kind).processes)]
 
     def observe(self) -> Occupation | None:
         """How much the workers have to do; None: there are none, though there should be."""
@@ -187,16 +204,17 @@ class Generation:
     def _launch(self, place: Place) -> Child:
         sockets = self.sockets
         is_spawner = place.kind == "spawner"
-        command, listeners = {
-            "spawner": (self._commands.spawner, sockets.worker_listeners),
-            "registry": (self._commands.registry, sockets.registry_listeners),
-        }.get(place.kind, (self._commands.gateway, sockets.gateway_listeners))
+        listeners = {
+            "spawner": sockets.worker_listeners,
+            "fastrouter": sockets.fastrouter_listeners,
+            "registry": sockets.registry_listeners,
+        }
         try:
             child = self._children.start(
                 place.name,
-                command,
+                self._commands.of(place.kind),
                 self.settings,
-                listeners=listeners,
+                listeners=listeners.get(place.kind, sockets.gateway_listeners),
                 lease_address=sockets.lease_address,
                 registry_address=sockets.registry_address,
                 bound=[(one.role, one.name) for one in sockets.listeners],

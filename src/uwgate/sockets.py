@@ -29,6 +29,7 @@ LEASE = "lease"  # the key of the lease socket, which has no address of its own
 REGISTRY = "registry"  # the same for the socket of the registry
 ROLE_OF_PROTOCOL = {"uwsgi": "uwsgi", "http": "http-socket", "http11": "http11-socket"}
 GATEWAY_ROLES = ("http", "https", "http-to-https")
+FASTROUTER = "fastrouter"
 ANY_IPV4 = ("", "0.0.0.0")
 
 
@@ -62,6 +63,11 @@ class Sockets:
     def gateway_listeners(self) -> tuple[Listener, ...]:
         """What the HTTP gateways accept on."""
         return self.of(*GATEWAY_ROLES)
+
+    @property
+    def fastrouter_listeners(self) -> tuple[Listener, ...]:
+        """What the fastrouters accept on."""
+        return self.of(FASTROUTER)
 
     @property
     def worker_listeners(self) -> tuple[Listener, ...]:
@@ -122,6 +128,9 @@ def bind_all(
     except ConfigError:
         sockets.close_unless_in(previous, remove_files=True)
         raise
+    core = settings.fastrouter_corerouter
+    if settings.fastrouter.fastrouter and not core.names_backends and not core.fallback:
+        note("fastrouter without fastrouter-to or another way to backends: requests get 503")
     if settings.workers.processes == 0:
         if settings.http.http and not settings.http_corerouter.names_backends:
             note("http without http-to and with processes = 0: every request gets 503")
@@ -175,6 +184,8 @@ def wanted(settings: Settings) -> Iterator[Wanted]:
     for redirect in map(parse_redirect, settings.https.http_to_https):
         port = "" if redirect.port is None else str(redirect.port)
         yield Wanted("http-to-https", redirect.address, "http-to-https", port)
+    for text in settings.fastrouter.fastrouter:
+        yield Wanted("fastrouter", text, FASTROUTER)
     for text in options.uwsgi_socket:
         yield Wanted("uwsgi-socket", text, "uwsgi")
     for text in options.http_socket:
@@ -241,7 +252,7 @@ class _Binder:
         self._serve_systemd(systemd)
         if not self.sockets.listeners:
             raise ConfigError(
-                "nothing to listen on: give http = :8080 (the HTTP gateway), "
+                "nothing to listen on: give http = :8080 (the HTTP gateway), fastrouter, "
                 "or socket, uwsgi-socket, http-socket (workers behind another server)"
             )
         if self._needs_lease():
@@ -326,9 +337,10 @@ class _Binder:
     def _add(self, key: str, role: str, endpoint: str = "") -> Listener:
         bound = self.sockets.bound[key]
         fd = bound.socket.fileno()
-        for one in self.sockets.listeners:
-            if one.fd == fd:
-                return one  # the first mention decides what is spoken there
+        roles = {one.role: one for one in self.sockets.listeners if one.fd == fd}
+        # The first mention decides what is spoken there. A fastrouter and workers speak the same.
+        if roles and (roles.keys() | {role} != {FASTROUTER, "uwsgi"} or role in roles):
+            return roles.get(role) or next(iter(roles.values()))
         listener = Listener(fd=fd, role=role, name=bound.name, endpoint=endpoint)
         self.sockets.listeners.append(listener)
         return listener
