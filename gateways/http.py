@@ -133,13 +133,13 @@ class HttpGateway:
             )
         nursery.start_soon(self.lane.run)
         nursery.start_soon(self._clock)
-        nursery.start_soon(self.router.run)
         self._doors = [
             Door(self, listener, self._gate(listener).receive)
             for listener in self._start.listeners
             if listener.role in ROLES
         ]
         try:
+            await nursery.start(self.router.run)
             self._open_or_close()
             await trio.sleep_forever()
         finally:
@@ -165,6 +165,8 @@ class HttpGateway:
 
     def _open_or_close(self) -> None:
         """A cheap gateway accepts only while somebody serves something."""
+        if self._draining:
+            return
         for door in self._doors:
             if self.router.is_cheap:
                 door.shut()

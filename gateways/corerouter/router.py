@@ -34,6 +34,7 @@ from uwgate.gateways.corerouter.tables import replica_options
 from uwgate.gateways.corerouter.target import Asked, Target
 from uwgate.gateways.corerouter.template import Template
 from uwgate.gateways.counters import Counters
+from uwgate.gateways.registry.replica import Replica
 from uwgate.subscriptions.balancing.sticky import StickyCookies
 from uwgate.subscriptions.change import Change, SniBrought, SniGone
 from uwgate.subscriptions.health import Circuit, RetryBudget
@@ -41,6 +42,7 @@ from uwgate.subscriptions.table import Table
 
 __all__ = ["Asked", "Attempts", "Corerouter", "Target"]
 
+WORKER_ROLES = ("uwsgi", "http-socket", "http11-socket")
 TICK = 0.4  # seconds between two looks at the nodes' times
 
 
@@ -72,7 +74,7 @@ class Corerouter:
         self.kind = kind
         self.options: CorerouterOptions = start.settings.corerouter(kind)
         self._folder = start.settings.application.chdir
-        self._sockets = start.worker_sockets
+        self._sockets = [one for one in start.bound if one[0] in WORKER_ROLES]
         self.clock = clock
         self.counters = counters or Counters()
         self.budget = RetryBudget(ratio=self.options.retry_budget / 100)
@@ -86,8 +88,12 @@ class Corerouter:
         self.on_cheap: Callable[[], None] = _nothing_to_do
         self.on_certificate: Callable[[SniBrought | SniGone], None] = _nothing_to_do
         self.tell: Callable[[Change], None] = _nothing_to_do
+        self._replica: Replica | None = None
         if self.options.subscription_server:
             self.table = Table(replica_options(start.settings, kind))
+            if start.registry_address is not None:
+                self._replica = Replica(kind, start, self.table, self.changed)
+                self.tell = self._replica.tell
         self.mapper = self._make_mapper(speaks_http, sticky)
         self._was_cheap = self.is_cheap
 
@@ -125,8 +131,8 @@ class Corerouter:
                 f"{self.kind}-use-socket = {number}: this instance has {len(sockets)} sockets "
                 "of its workers, counted from 0"
             )
-        own = sockets[number]
-        return Target(parse_backend(own.name), speaks_http=own.role != "uwsgi")
+        role, name = sockets[number]
+        return Target(parse_backend(name), speaks_http=role != "uwsgi")
 
     def attempts(self, asked: Asked) -> Attempts:
         """Begin with a request."""
@@ -142,11 +148,21 @@ class Corerouter:
         """Whether the doors are closed: the gateway is cheap, and nobody serves anything."""
         return self.options.cheap and self.table is not None and self.table.is_empty
 
-    async def run(self) -> None:
-        """Keep the table up to date until cancelled."""
-        while True:
-            self.advance()
-            await trio.sleep(TICK)
+    async def run(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Keep the table up to date until cancelled.
+
+        Counts as started when the table is complete, or its registry does not answer.
+        """
+        if self.table is None:
+            task_status.started()
+            return
+        async with trio.open_nursery() as nursery:
+            if self._replica is not None:
+                await nursery.start(self._replica.run)
+            task_status.started()
+            while True:
+                self.advance()
+                await trio.sleep(TICK)
 
     def advance(self) -> None:
         """Let time pass; at least twice a second."""
