@@ -46,7 +46,7 @@ PYTHON_FILE = re.compile(r"(?P<file>.+\.(?:py|wsgi))(?::(?P<callable>\w+))?")
 PYTHON_MODULE = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*(\.\w+)*(\(\))?")
 
 # Commands that look at nothing else, so a broken configuration does not stop them.
-AT_ONCE = ("help", "version", "python-version", "stop", "reload")
+AT_ONCE = ("help", "version", "python-version", "stop", "reload", "connect-and-read")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -39,6 +39,7 @@ async def answer(session: Session, request: Request, exchange: Exchange) -> bool
     body = ClientBody(session, request)
     relay = _Relay(session, request, exchange, body)
     status = 0
+    retry_after = 1
     try:
         body.take_buffered()
         await body.collect(session.gateway.edge.http_body_buffer)
@@ -51,10 +52,11 @@ async def answer(session: Session, request: Request, exchange: Exchange) -> bool
     except (BackendError, NoNodeError) as error:
         log.error("%s: %s: %d: %s", session.name, request, error.status, error)
         status = error.status
+        retry_after = retry_after_of(error)
     finally:
         exchange.end()  # now: a client that takes its time must not hold a worker
     if status:
-        await relay.fail(status)
+        await relay.fail(status, retry_after)
     if relay.broken:
         return False
     if body.is_read and not session.buffer and session.state is not State.TUNNEL:
@@ -347,14 +349,19 @@ class _Relay:
         if not await tunnel.relay(client, backend, idle):
             log.info("%s: %s: no byte moves any longer", session.name, self._request)
 
-    async def fail(self, status: int) -> None:
+    async def fail(self, status: int, retry_after: int) -> None:
         """Tell the client what went wrong, if no response has begun."""
         session = self._session
         if session.state in (State.RESPONSE, State.LINGER):
             return
         _enter_response(session)
-        page = error_page(status, body=self._request.method != b"HEAD")
+        page = error_page(status, body=self._request.method != b"HEAD", retry_after=retry_after)
         await streams.send_all(session.sock, page)
+
+
+def retry_after_of(error: BackendError | NoNodeError) -> int:
+    """Seconds after which a client may ask again."""
+    return error.retry_after if isinstance(error, NoNodeError) else 1
 
 
 def first_error(group: BaseExceptionGroup[Exception]) -> Exception:

@@ -72,13 +72,17 @@ class Admission:
                 raise Refused(Refusal.VASSAL, f"{packet.key}: {packet.address} names no vassal")
             if self.prefixes:
                 self._check_credentials(packet.key, sender)
-            if self.verifier is not None and not (sender and sender.uid in self.skip_uids):
+            if self.verifier is not None and self.is_signed(sender):
                 self.verifier.verify(datagram, packet, now)
         except Refused as refused:
             self.refuse(refused)
             raise
         self.accepted += 1
         return packet
+
+    def is_signed(self, sender: Credentials | None) -> bool:
+        """Whether what was admitted of this sender had a good signature."""
+        return self.verifier is not None and not (sender and sender.uid in self.skip_uids)
 
     def refuse(self, refused: Refused) -> None:
         """Count what somebody else refused: the table, which knows its bounds."""

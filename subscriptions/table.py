@@ -201,13 +201,6 @@ class Table:
             return []
         return self._checked(node, now)
 
-    def set_failing(self, node: Node, now: float, *, failing: bool) -> list[Change]:
-        """Whether a node fails its checks, as another process has found out."""
-        if node.slot is None or node.health.fails_checks == failing:
-            return []
-        node.health.fails_checks = failing
-        return self._checked(node, now)
-
     def release(self, node: Node, *, tx: int = 0, rx: int = 0) -> list[Change]:
         """A request that was given to a node has ended, whatever became of it.
 
@@ -312,7 +305,7 @@ class Table:
         if not health.is_out:
             self._begin(node, now)
         node.slot.refresh()
-        return [Out(node, cause, health.out_until or now)] if health.is_out else [Back(node, cause)]
+        return [Out(node, cause, health.out_until)] if health.is_out else [Back(node, cause)]
 
     # Inside.
 

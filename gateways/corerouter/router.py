@@ -17,6 +17,8 @@ import math
 import time
 from collections.abc import Callable, Sequence
 
+import trio
+
 from uwgate.conf.address import parse_backend
 from uwgate.conf.codestring import parse_code_string
 from uwgate.conf.errors import ConfigError
@@ -38,6 +40,8 @@ from uwgate.subscriptions.health import Circuit, RetryBudget
 from uwgate.subscriptions.table import Table
 
 __all__ = ["Asked", "Attempts", "Corerouter", "Target"]
+
+TICK = 0.4  # seconds between two looks at the nodes' times
 
 
 class Corerouter:
@@ -137,6 +141,12 @@ class Corerouter:
     def is_cheap(self) -> bool:
         """Whether the doors are closed: the gateway is cheap, and nobody serves anything."""
         return self.options.cheap and self.table is not None and self.table.is_empty
+
+    async def run(self) -> None:
+        """Keep the table up to date until cancelled."""
+        while True:
+            self.advance()
+            await trio.sleep(TICK)
 
     def advance(self) -> None:
         """Let time pass; at least twice a second."""

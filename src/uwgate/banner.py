@@ -16,9 +16,12 @@ SERVED_BY = {
     "http": "HTTP gateway",
     "https": "HTTPS gateway",
     "http-to-https": "HTTP gateway, redirects to HTTPS",
+    "fastrouter": "fastrouter",
     "uwsgi": "workers, uwsgi packets",
     "http-socket": "workers, HTTP",
     "http11-socket": "workers, HTTP/1.1 with keep-alive",
+    "http-subscription": "announcements for the HTTP gateway",
+    "fastrouter-subscription": "announcements for the fastrouter",
 }
 
 

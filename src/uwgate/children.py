@@ -6,6 +6,7 @@ import contextlib
 import ctypes
 import logging
 import os
+import secrets
 import signal
 import socket
 import subprocess
@@ -43,6 +44,7 @@ class Children:
         self._orphans: dict[int, trio.Event] = {}
         # The write end has no other use than to close when the master is gone.
         self._life_read, self._life_write = os.pipe()
+        self._secret = secrets.token_hex(32)
 
     def start(
         self,
@@ -52,14 +54,18 @@ class Children:
         *,
         listeners: Sequence[Listener],
         lease_address: str | None,
-        worker_sockets: Sequence[Listener] = (),
         instance: int,
         generation: int,
+        registry_address: str | None = None,
+        bound: Sequence[tuple[str, str]] = (),
+        worker_sockets: Sequence[Listener] = (),
+        is_trusted: bool = False,
         slots: int = 0,
     ) -> Child:
         """Start a child. It is not ready yet; ``settled`` says when.
 
-        With ``slots`` it gets a scoreboard of so many.
+        ``is_trusted``: it runs no application and may know the instance's secret. With
+        ``slots`` it gets a scoreboard of so many.
 
         Raises:
             OSError: the program cannot be executed, or resources are exhausted.
@@ -79,6 +85,9 @@ class Children:
                 worker_sockets=tuple(worker_sockets),
                 instance=instance,
                 generation=generation,
+                registry_address=registry_address,
+                bound=tuple(bound),
+                secret=self._secret if is_trusted else "",
                 scoreboard_fd=scoreboard_fd,
             ).to_memory_file()
             passed = [theirs.fileno(), self._life_read, start_fd]

@@ -149,7 +149,7 @@ async def running(
     """
     own = Workers() if workers is None else workers
     with listen(path) as door:
-        gateway = HttpGateway(start_of(door, own.address, **options), ring)
+        gateway = HttpGateway(start_of(door, own.address, **options), ring, clock=trio.current_time)
         instance = Instance(gateway, door, own)
         try:
             async with trio.open_nursery() as nursery:
