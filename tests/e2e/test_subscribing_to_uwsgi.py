@@ -17,7 +17,7 @@ from uwgate.gateways.wire import uwsgi
 
 from .client import Answer, ask, request
 from .peers import program, running
-from .processes import APPS, PATIENCE, Address, Process, free_port
+from .processes import APPS, PATIENCE, Process, free_port
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -36,7 +36,7 @@ class Router(Process):
     def __init__(self, folder: Path, kind: str, server: str, *arguments: str) -> None:
         port = free_port()
         self.kind = kind
-        self.address: Address = ("127.0.0.1", port)
+        self.address = ("127.0.0.1", port)
         self.stats = f"{folder}/stats"
         argv = [program("uwsgi"), "--master", f"--{kind}", f"127.0.0.1:{port}"]
         argv += [f"--{kind}-subscription-server", server]
