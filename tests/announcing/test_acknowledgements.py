@@ -114,7 +114,7 @@ async def test_what_others_use_or_need_is_left_alone(
     (tmp_path / "file").write_text("precious")
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as alive:
         alive.bind(str(tmp_path / "alive"))
-        with pytest.raises(ConfigError, match="another process uses it"):
+        with pytest.raises(ConfigError, match="is in use"):
             acknowledgements.open(settings_of(tmp_path / "alive"))
     with pytest.raises(ConfigError, match="exists and is not a socket"):
         acknowledgements.open(settings_of(tmp_path / "file"))
@@ -125,5 +125,5 @@ async def test_what_others_use_or_need_is_left_alone(
 async def test_a_path_that_cannot_be_had_is_an_error(
     acknowledgements: Acknowledgements, tmp_path: Path, name: str
 ) -> None:
-    with pytest.raises(ConfigError, match=r"notify-socket = .*: (No such file|path of)"):
+    with pytest.raises(ConfigError, match=r"notify-socket = .*: (.*No such file|path of)"):
         acknowledgements.open(settings_of(tmp_path / name))
