@@ -6,6 +6,7 @@ import contextlib
 import errno
 import logging
 import os
+import resource
 import socket
 from collections.abc import Callable
 from typing import Protocol
@@ -19,10 +20,21 @@ log = logging.getLogger("uwgate.gateway")
 
 ACCEPT_BURST = 32  # connections taken before others get their turn
 EXHAUSTED_PAUSE = 0.1  # seconds without accepting when descriptors or memory have run out
+RESERVED_DESCRIPTORS = 64  # for everything that is not a client
 EXHAUSTED = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM))
 
 # Takes an accepted connection, which does not block, and its address as ``accept`` has it.
 Receive = Callable[[socket.socket, object], None]
+
+
+def connection_limit(wanted: int, descriptors: int) -> int:
+    """How many clients a process may have: ``wanted`` (0: any number), but no more than possible.
+
+    ``descriptors`` is what each of them may take.
+    """
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    possible = (soft - RESERVED_DESCRIPTORS) // descriptors
+    return min(wanted or possible, possible)
 
 
 class House(Protocol):

@@ -34,6 +34,7 @@ class Attempts:
         "_good_at",
         "_good_seconds",
         "_mapper",
+        "_only_fallbacks",
         "_router",
         "_started",
         "asked",
@@ -52,6 +53,7 @@ class Attempts:
         self._router = router
         self._mapper: Mapper = router.mapper
         self._fallback = 0  # how many of them were tried
+        self._only_fallbacks = False
         self._asked = False  # ``next`` was called
         self._started = 0.0
         self._answered = False
@@ -59,6 +61,10 @@ class Attempts:
         self._good_at = 0.0
         self._good_seconds = -1.0
         self._ended = False
+
+    def skip_to_fallbacks(self) -> None:
+        """Nobody but the fallbacks may have the request; before ``next``."""
+        self._only_fallbacks = True
 
     async def prepare(self) -> None:
         """Wait for what ``next`` needs; before each ``next`` where ``needs_task`` says so.
@@ -98,7 +104,9 @@ class Attempts:
 
     @property
     def _may_retry(self) -> bool:
-        return not self._fallback and len(self.tried) <= self._router.options.max_retries
+        if self._only_fallbacks or self._fallback:
+            return False
+        return len(self.tried) <= self._router.options.max_retries
 
     def _from_mapper(self, now: float) -> Target | None:
         router = self._router

@@ -228,7 +228,9 @@ class Legions:
         await self.leave()
 
     def close(self) -> None:
-        """Close the sockets and the board."""
+        """Close the sockets and the board; every process is dead by now."""
+        if self._children is not None:
+            sweep(self.seat.specs)
         self.seat.close_unless_in(None)
 
     async def _keep_running(
