@@ -20,6 +20,7 @@ from uwgate.conf.pair import Command, Severity
 from uwgate.conf.settings import Settings
 from uwgate.gateways.command import fastrouter_command, gateway_command, registry_command
 from uwgate.generation import Commands
+from uwgate.legion.check import check as check_legions
 from uwgate.readout import print_socket
 from uwgate.workers.command import spawner_command
 
@@ -58,6 +59,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             sys.stderr.write(SHORT_HELP)
             return exits.ERROR
         loaded = load(arguments, environ)
+        check_legions(loaded)
         if loaded.command is not None:
             return _execute(loaded.command, loaded, colours=wants_colour(1, environ))
         for note in loaded.notes:
@@ -81,6 +83,7 @@ def _is_option(variable: str) -> bool:
 
 def _load_again(arguments: Sequence[str], environ: Mapping[str, str]) -> Settings:
     loaded = load(arguments, environ, reloading=True)
+    check_legions(loaded)
     for note in loaded.notes:
         log.log(LEVELS[note.severity], "%s", note)
     return loaded.settings
