@@ -121,6 +121,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--freq", type=float, default=1.0)
     parser.add_argument("--tolerance", type=float, default=3.0)
+    parser.add_argument("--logs", help="write all logs to this file at the first fault, and end")
     given = parser.parse_args()
     with (
         tempfile.TemporaryDirectory() as folder,
@@ -133,6 +134,9 @@ def main() -> int:
         for number in range(1, given.faults + 1):
             text = faults.strike()
             say(f"{number:4d}  {text:24s} no answer for {faults.outages[-1][1]:.2f} s")
+            if faults.wrong and given.logs:
+                Path(given.logs).write_text("\n".join([*faults.wrong, cluster.logs()]))
+                break
     worst = max(outage for _, outage in faults.outages)
     bound = given.tolerance + MARGIN
     say(f"worst {worst:.2f} s, bound {bound:.2f} s, seed {given.seed}")
