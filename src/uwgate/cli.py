@@ -58,6 +58,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         if not arguments and not any(map(_is_option, environ)):
             sys.stderr.write(SHORT_HELP)
             return exits.ERROR
+        if arguments[:2] == ["legion", "simulate"]:
+            from uwgate.legion import simulate  # brings cryptography along
+
+            return simulate.main(arguments[2:])
         loaded = load(arguments, environ)
         check_legions(loaded)
         if loaded.command is not None:

@@ -70,7 +70,7 @@ class Cluster:
         argv += ["--legion-vip", f"ring {VIP}/24 dev eth0", "--legion-vip", f"ring {VIP6}/64"]
         if self.serve:
             argv += ["--http", f":{PORT}", "--wsgi-file", str(APPS / "node.py")]
-            argv += ["--env", f"NODE={host.name}", "--disable-logging"]
+            argv += ["--env", f"NODE={host.name}", "--disable-logging", "--log-date"]
         return argv
 
     def start(self, name: str) -> Process:

@@ -108,6 +108,10 @@ class Host:
         with self._lock:
             return any(str(each.address.ip) == address for each in self._netlink.addresses())
 
+    def drop(self, address: str) -> None:
+        """Take an address away (with its prefix length)."""
+        ip("addr", "del", address, "dev", "eth0", namespace=self.namespace)
+
     def close(self) -> None:
         """Let go of the namespace."""
         self._netlink.close()
