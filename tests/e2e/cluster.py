@@ -134,10 +134,12 @@ class Cluster:
         return max((after - before for before, after in pairs if after > began), default=0.0)
 
     def make_whole(self) -> None:
-        """Start the nodes that are gone, and wait until the highest serves, as it should."""
+        """Start the nodes that are gone, and wait until all are there and the highest serves."""
         for name in self.names:
             if name not in self.nodes or self.nodes[name].popen.poll() is not None:
                 self.start(name)
+        nodes = self.nodes.values()
+        self.wait_for(lambda: all("quorum: " in one.log for one in nodes), "quorum of all nodes")
         self.wait_for_answer(self.names[-1])
         self.wait_for_holders(VIP, self.names[-1])
         self.wait_for_holders(VIP6, self.names[-1])
