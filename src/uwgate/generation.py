@@ -220,7 +220,6 @@ class Generation:
                 bound=[(one.role, one.name) for one in sockets.listeners],
                 instance=place.instance,
                 generation=self.number,
-                worker_sockets=() if is_spawner else sockets.worker_sockets,
                 is_trusted=not is_spawner,
                 slots=self.settings.workers.processes * self.settings.workers.threads
                 if is_spawner
