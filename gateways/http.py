@@ -16,6 +16,7 @@ from uwgate.conf.errors import ConfigError
 from uwgate.conf.hsts import parse_hsts
 from uwgate.conf.start import Listener, Start
 from uwgate.gateways import service
+from uwgate.gateways.answers import Answers
 from uwgate.gateways.arrival import Gate, Welcome
 from uwgate.gateways.asking import Asking
 from uwgate.gateways.backends import BackendExchange, Backends
@@ -88,9 +89,10 @@ class HttpGateway:
             asking=Asking(options) if core.names_backends else None,
         )
         hsts = parse_hsts(settings.edge.https_hsts) if settings.edge.https_hsts else None
-        self.writer = ResponseWriter(options, hsts)
+        self.answers = Answers()
+        self.writer = ResponseWriter(options, hsts, self.answers)
         self.compression = Compression(options)
-        self.http2_heads = ResponseHeads(options, hsts)
+        self.http2_heads = ResponseHeads(options, hsts, self.answers)
         self.lane = Lane()
         self.leases: LeasePool | None = None
         self.idle_timeout = options.http_keepalive
@@ -119,6 +121,8 @@ class HttpGateway:
                 ring, settings.https.sni_dir_ciphers, settings.subscriptions.subscription_sni_folder
             )
             self.router.on_certificate = self._brought.change
+        self.router.answers = self.answers
+        self.router.count_sessions = self._count_sessions
         self._backends = Backends(
             self.router, options, settings.edge, stickiness, settings.workers.limit_post
         )
@@ -225,7 +229,10 @@ class HttpGateway:
     @property
     def is_full(self) -> bool:
         """No more connections may come in for now."""
-        return len(self._sessions) + len(self._connections) >= self._most
+        return self._count_sessions() >= self._most
+
+    def _count_sessions(self) -> int:
+        return len(self._sessions) + len(self._connections)
 
     def lifetime_end(self) -> float:
         """When a connection that begins now is to end; not all that began together at once."""

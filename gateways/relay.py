@@ -19,7 +19,6 @@ from uwgate.conf.errors import BackendError, ClientError, NoNodeError
 from uwgate.gateways import streams, tunnel
 from uwgate.gateways.exchange import Exchange, Raw, Reply, Request, collect
 from uwgate.gateways.pace import Pace, Taking
-from uwgate.gateways.pages import error_page
 from uwgate.gateways.spool import Read, Spool
 from uwgate.gateways.states import State
 from uwgate.gateways.wire.chunked import LAST_CHUNK, ChunkedDecoder, encode_chunk
@@ -66,7 +65,7 @@ async def answer(session: Session, request: Request, exchange: Exchange) -> bool
 
 async def refuse(session: Session, status: int) -> bool:
     """Answer a request that was not understood, and close."""
-    return await dismiss(session, error_page(status))
+    return await dismiss(session, session.gateway.writer.error(status))
 
 
 async def dismiss(session: Session, page: bytes) -> bool:
@@ -355,7 +354,8 @@ class _Relay:
         if session.state in (State.RESPONSE, State.LINGER):
             return
         _enter_response(session)
-        page = error_page(status, body=self._request.method != b"HEAD", retry_after=retry_after)
+        has_body = self._request.method != b"HEAD"
+        page = session.gateway.writer.error(status, body=has_body, retry_after=retry_after)
         await streams.send_all(session.sock, page)
 
 
