@@ -15,7 +15,7 @@ import pytest
 
 from .client import Connection, ask, request
 from .peers import program
-from .processes import APPS, PATIENCE, Process, Uwgate, free_port, tree
+from .processes import APPS, PATIENCE, Process, Uwgate, birth, free_port, tree
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -48,11 +48,17 @@ class Node:
         return self.process
 
     def kill(self) -> None:
-        """All of its processes at once, the master first: it would start workers again."""
-        for pid in (self.process.pid, *tree(self.process.pid)):
+        """All of its processes, the master first: it would start workers again."""
+        workers = tree(self.process.pid)
+        for pid in (self.process.pid, *workers):
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
         self.process.popen.wait()
+        deadline = time.monotonic() + PATIENCE
+        # The last of them closes the socket, in whose queue a request would be lost.
+        while any(birth(pid) == born for pid, born in workers.items()):
+            assert time.monotonic() < deadline, "its workers do not die"
+            time.sleep(0.01)
 
 
 @pytest.fixture
