@@ -89,7 +89,7 @@ class Registry:
                     inner.start_soon(self._receive, listener, self.books[kind])
                 report = self.reports.get(listener.role.removesuffix("-stats"))
                 if report is not None:
-                    inner.start_soon(report.serve, listener)
+                    inner.start_soon(report.serve, listener, nursery)
             for kind in self.books:
                 if self.settings.corerouter(kind).check:
                     inner.start_soon(self._check, kind)
@@ -104,6 +104,8 @@ class Registry:
         if not self.leads:
             return
         self.leads = False
+        for report in self.reports.values():
+            await report.finish()
         with trio.move_on_after(HANDOVER_LIMIT):
             await self.feed.wait_idle("registry")
         # Before the connections end: whoever sees that end tries to lead at once.
