@@ -7,8 +7,6 @@ import signal
 import socket
 from typing import TYPE_CHECKING, Any
 
-import pytest
-
 from uwgate.subscriptions.packet import Packet, encode
 
 from .client import ask, request
@@ -29,20 +27,21 @@ KEY = "shop.example"
 class Gate:
     """A gateway whose nodes are looked after three times a second."""
 
-    def __init__(self, uwgate: Start, folder: Path, check: str, *more: str) -> None:
+    def __init__(self, uwgate: Start, folder: Path, check: str) -> None:
         self.stats = f"{folder}/stats"
         self._nodes = f"{folder}/nodes"
         self.program: Uwgate = uwgate(
             *("--http", "127.0.0.1:0", "--http-processes", "2", "--http-check", check),
             *("--http-check-interval", "0.3", "--http-check-timeout", "0.3"),
             *("--http-stats-server", self.stats, "--http-subscription-server", self._nodes),
-            *("--subscription-tolerance", "600", *more),
+            *("--subscription-tolerance", "600"),
         )
         wait_for_stats(self.program, self.stats, lambda found: len(found["processes"]) == 2)
 
-    def announce(self, address: str, weight: int = 1) -> None:
+    def announce(self, address: str, *, weight: int = 1, proto: str = "") -> None:
+        packet = Packet(key=KEY, address=address, weight=weight, proto=proto)
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
-            sock.sendto(encode(Packet(key=KEY, address=address, weight=weight)), self._nodes)
+            sock.sendto(encode(packet), self._nodes)
         self._wait(address, lambda node: node["weight"] == weight)
 
     def wait_failed(self, address: str) -> None:
@@ -74,13 +73,10 @@ def signal_all(process: Process, number: signal.Signals) -> None:
         os.kill(pid, number)
 
 
-@pytest.mark.parametrize("check", ["uwsgi", "/health"])
-def test_a_node_that_hangs_is_out_until_it_answers_again(
-    folder: Path, uwgate: Start, check: str
-) -> None:
+def test_a_node_that_hangs_is_out_until_it_answers_again(folder: Path, uwgate: Start) -> None:
     address = f"127.0.0.1:{free_port()}"
     with uwsgi(folder, "--socket", address, app="witness.py") as node:
-        gate = Gate(uwgate, folder, check)
+        gate = Gate(uwgate, folder, "uwsgi")
         gate.announce(address)
         gate.wait_well(address)
         gate.wait_status(200)
@@ -123,18 +119,19 @@ def test_workers_of_ours_answer_pings(folder: Path, uwgate: Start) -> None:
     gate.wait_status(200)
 
 
-@pytest.mark.parametrize("http", [False, True])
-def test_a_page_decides_whether_a_node_is_well(folder: Path, uwgate: Start, http: bool) -> None:
+def test_a_page_decides_whether_a_node_is_well(folder: Path, uwgate: Start) -> None:
     """In the node's own protocol."""
-    good, bad = (f"127.0.0.1:{free_port()}" for _ in range(2))
-    listen = "--http-socket" if http else "--socket"
-    gate = Gate(uwgate, folder, "/status", *(["--http-backend-http"] if http else []))
+    good, bad, good_http, bad_http = (f"127.0.0.1:{free_port()}" for _ in range(4))
+    gate = Gate(uwgate, folder, "/status")
+    sick = {"HEALTH": "503 Sick"}
     with (
-        uwsgi(folder, listen, good, name="good", app="health.py"),
-        uwsgi(folder, listen, bad, name="bad", app="health.py", env={"HEALTH": "503 Sick"}),
+        uwsgi(folder, "-s", good, "--http-socket", good_http, name="good", app="health.py"),
+        uwsgi(folder, "-s", bad, "--http-socket", bad_http, name="bad", app="health.py", env=sick),
     ):
-        gate.announce(bad)
-        gate.announce(good)
-        gate.wait_failed(bad)
-        gate.wait_well(good)
+        for address, proto in ((bad, ""), (good, ""), (bad_http, "h"), (good_http, "h")):
+            gate.announce(address, proto=proto)
+        for address in (bad, bad_http):
+            gate.wait_failed(address)
+        for address in (good, good_http):
+            gate.wait_well(address)
         gate.wait_status(200)
