@@ -58,6 +58,7 @@ def crosscheck(settings: Settings, places: Places) -> list[str]:
         *_not_installed(settings, places),
         *_names_twice(settings, places),
         *_without_http_backends(settings, places),
+        *_subscription_servers(settings, places),
         *_checks(settings, places),
         *_announcements(settings, places),
     ]
@@ -72,6 +73,17 @@ def _without_http_backends(settings: Settings, places: Places) -> list[str]:
         "it goes with http-backend-http"
         for place in places.get(("http", "http_backend_proxy_protocol"), [])
     ]
+
+
+def _subscription_servers(settings: Settings, places: Places) -> list[str]:
+    passes_on = any(settings.corerouter(kind).resubscribe for kind in COREROUTERS)
+    has_rules = any(group == "subscriptions" for group, _ in places)
+    if not settings.subscription_servers and not passes_on and not has_rules:
+        return []
+    # Here, because cryptography is large, and most have no use for it.
+    from uwgate.subscriptions import servercheck
+
+    return servercheck.check(settings, places)
 
 
 def _checks(settings: Settings, places: Places) -> list[str]:

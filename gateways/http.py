@@ -39,6 +39,7 @@ from uwgate.gateways.spool import Spools
 from uwgate.gateways.states import State
 from uwgate.gateways.stickiness import Stickiness
 from uwgate.gateways.streams import Socket
+from uwgate.gateways.tls.brought import BroughtCertificates
 from uwgate.gateways.tls.material import Material
 from uwgate.gateways.tls.ring import Ring
 from uwgate.gateways.tls.session import TlsSession
@@ -113,6 +114,13 @@ class HttpGateway:
             clock=clock,
         )
         self.router.on_cheap = self._open_or_close
+        self._brought: BroughtCertificates | None = None
+        if ring is not None and self.router.table is not None:
+            ring.expect_names()
+            self._brought = BroughtCertificates(
+                ring, settings.https.sni_dir_ciphers, settings.subscriptions.subscription_sni_folder
+            )
+            self.router.on_certificate = self._brought.change
         self.router.answers = self.answers
         self.router.count_sessions = self._count_sessions
         self._backends = Backends(
@@ -137,6 +145,8 @@ class HttpGateway:
             )
         nursery.start_soon(self.lane.run)
         nursery.start_soon(self._clock)
+        if self._brought is not None:
+            nursery.start_soon(self._brought.run)
         self._doors = [
             Door(self, listener, self._gate(listener).receive)
             for listener in self._start.listeners

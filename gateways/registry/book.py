@@ -115,9 +115,14 @@ class Book:
 
     # Time, and what gateways tell.
 
-    def advance(self, now: float) -> list[Change]:
-        """Let nodes go whose announcements have stopped."""
-        changes = self.table.advance(now)
+    def look(self, unix: float) -> None:
+        """See which names may be signed for; about once a second."""
+        if self.keys is not None:
+            self.keys.look(unix)
+
+    def advance(self, now: float, *, expire: bool) -> list[Change]:
+        """Let nodes go whose announcements have stopped; see ``Table.advance``."""
+        changes = self.table.advance(now, expire=expire)
         self._note_gone(changes)
         return changes
 

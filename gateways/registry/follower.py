@@ -16,7 +16,7 @@ from uwgate.gateways.registry.frames import Decoder, FrameError, encode
 
 log = logging.getLogger("uwgate.registry")
 
-FIRST_WORD = 2.0  # seconds; perhaps nobody leads after all
+FIRST_WORD = 1.0  # seconds; perhaps nobody leads after all
 
 
 async def follow(address: str, books: Mapping[str, Book]) -> bool:
