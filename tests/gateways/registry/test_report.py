@@ -151,7 +151,7 @@ async def house(
         yield House(start, registry, tmp_path)
         nursery.cancel_scope.cancel()
     await registry.drained()
-    registry._listener.close()
+    registry.close()
 
 
 async def test_all_processes_are_one_document(house: House) -> None:
