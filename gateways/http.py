@@ -7,23 +7,26 @@ import math
 import random
 import select
 import sys
+import time
+from collections.abc import Callable
 
 import trio
 
-from uwgate.conf.address import parse_backend
 from uwgate.conf.errors import ConfigError
 from uwgate.conf.hsts import parse_hsts
 from uwgate.conf.start import Listener, Start
 from uwgate.gateways import service
+from uwgate.gateways.answers import Answers
 from uwgate.gateways.arrival import Gate, Welcome
-from uwgate.gateways.backends import UwsgiBackends, UwsgiExchange
+from uwgate.gateways.asking import Asking
+from uwgate.gateways.backends import BackendExchange, Backends
 from uwgate.gateways.compression import Compression
+from uwgate.gateways.corerouter.router import Corerouter
 from uwgate.gateways.counters import Counters
 from uwgate.gateways.door import Door, connection_limit
 from uwgate.gateways.exchange import Exchange
 from uwgate.gateways.http2.connection import Connection
 from uwgate.gateways.http2.responses import ResponseHeads
-from uwgate.gateways.http_backends import HttpExchange
 from uwgate.gateways.lane import Lane
 from uwgate.gateways.lease_exchange import LeaseExchange
 from uwgate.gateways.leases import LeasePool
@@ -34,7 +37,9 @@ from uwgate.gateways.responses import ResponseWriter
 from uwgate.gateways.session import Session
 from uwgate.gateways.spool import Spools
 from uwgate.gateways.states import State
+from uwgate.gateways.stickiness import Stickiness
 from uwgate.gateways.streams import Socket
+from uwgate.gateways.tls.brought import BroughtCertificates
 from uwgate.gateways.tls.material import Material
 from uwgate.gateways.tls.ring import Ring
 from uwgate.gateways.tls.session import TlsSession
@@ -52,14 +57,21 @@ class HttpGateway:
     ``ring`` holds the certificates; None where nothing speaks TLS. Sessions use its
     attributes: ``options``, ``https`` and ``edge`` (options), ``reader``, ``writer`` and
     ``compression``, ``counters`` of what was refused, ``peers`` and ``crowd`` (who they are), the
-    ``lane``, ``leases`` (None with ``http-to`` or without workers), ``spools``, the ``nursery`` of
+    ``lane``, ``leases`` (None without workers, or when requests go elsewhere), the ``router``
+    that then says where, ``spools``, the ``nursery`` of
     their tasks, ``now`` (trio's clock, at most ``TICK`` old) and ``idle_timeout`` (seconds).
     """
 
     nursery: trio.Nursery
     spools: Spools
 
-    def __init__(self, start: Start, ring: Ring | None = None) -> None:
+    def __init__(
+        self,
+        start: Start,
+        ring: Ring | None = None,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         settings = start.settings
         self.options = options = settings.http
         core = settings.http_corerouter
@@ -74,12 +86,13 @@ class HttpGateway:
             settings.workers.limit_post,
             settings.edge,
             self.counters,
-            has_backends=core.names_backends,
+            asking=Asking(options) if core.names_backends else None,
         )
         hsts = parse_hsts(settings.edge.https_hsts) if settings.edge.https_hsts else None
-        self.writer = ResponseWriter(options, hsts)
+        self.answers = Answers()
+        self.writer = ResponseWriter(options, hsts, self.answers)
         self.compression = Compression(options)
-        self.http2_heads = ResponseHeads(options, hsts)
+        self.http2_heads = ResponseHeads(options, hsts, self.answers)
         self.lane = Lane()
         self.leases: LeasePool | None = None
         self.idle_timeout = options.http_keepalive
@@ -91,12 +104,27 @@ class HttpGateway:
         self._connections: set[Connection] = set()  # of HTTP/2
         self._empty = trio.Event()  # draining, and the last session has ended
         self._doors: list[Door] = []
-        self._backends = UwsgiBackends(
-            [parse_backend(text) for text in core.to],
-            options,
-            core,
-            settings.workers.limit_post,
-            adds_forwarded=settings.edge.http_add_forwarded,
+        stickiness = Stickiness(options, start.secret) if options.http_sticky else None
+        self.router = Corerouter(
+            "http",
+            start,
+            counters=self.counters,
+            sticky=stickiness.cookies if stickiness else None,
+            speaks_http=options.http_backend_http,
+            clock=clock,
+        )
+        self.router.on_cheap = self._open_or_close
+        self._brought: BroughtCertificates | None = None
+        if ring is not None and self.router.table is not None:
+            ring.expect_names()
+            self._brought = BroughtCertificates(
+                ring, settings.https.sni_dir_ciphers, settings.subscriptions.subscription_sni_folder
+            )
+            self.router.on_certificate = self._brought.change
+        self.router.answers = self.answers
+        self.router.count_sessions = self._count_sessions
+        self._backends = Backends(
+            self.router, options, settings.edge, stickiness, settings.workers.limit_post
         )
         # A request to a plain backend takes a second descriptor.
         self._most = connection_limit(options.http_max_connections, 2 if core.names_backends else 1)
@@ -117,14 +145,16 @@ class HttpGateway:
             )
         nursery.start_soon(self.lane.run)
         nursery.start_soon(self._clock)
+        if self._brought is not None:
+            nursery.start_soon(self._brought.run)
         self._doors = [
             Door(self, listener, self._gate(listener).receive)
             for listener in self._start.listeners
             if listener.role in ROLES
         ]
         try:
-            for door in self._doors:
-                door.open()
+            await nursery.start(self.router.run)
+            self._open_or_close()
             await trio.sleep_forever()
         finally:
             for door in self._doors:
@@ -147,6 +177,16 @@ class HttpGateway:
             return lambda client, peer: TlsSession(self, client, peer, ring.context(key))
         return lambda client, peer: Session(self, client, peer)
 
+    def _open_or_close(self) -> None:
+        """A cheap gateway accepts only while somebody serves something."""
+        if self._draining:
+            return
+        for door in self._doors:
+            if self.router.is_cheap:
+                door.shut()
+            else:
+                door.open()
+
     def renew(self, name: str, material: bytes) -> None:
         """The certificates of ``name`` have changed: new handshakes get these."""
         try:
@@ -159,8 +199,7 @@ class HttpGateway:
         """An exchange for a request that does not take the lane."""
         if self.leases is not None:
             return LeaseExchange(self.leases)
-        kind = HttpExchange if self.options.http_backend_http else UwsgiExchange
-        return kind(self._backends)
+        return BackendExchange(self._backends)
 
     def admit(self, session: Session) -> None:
         """A new session."""
@@ -190,7 +229,10 @@ class HttpGateway:
     @property
     def is_full(self) -> bool:
         """No more connections may come in for now."""
-        return len(self._sessions) + len(self._connections) >= self._most
+        return self._count_sessions() >= self._most
+
+    def _count_sessions(self) -> int:
+        return len(self._sessions) + len(self._connections)
 
     def lifetime_end(self) -> float:
         """When a connection that begins now is to end; not all that began together at once."""

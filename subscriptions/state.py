@@ -17,7 +17,9 @@ from uwgate.subscriptions.node import Node
 from uwgate.subscriptions.table import Table
 
 NODES_OF_ROW = 64
-OF_THE_PROCESS = frozenset({"reference", "wrr", "death_mark", "health", "slot"})
+# What a process has counted is added up elsewhere (gateways/registry/ledger.py).
+COUNTED = frozenset({"requests", "last_requests", "tx", "rx", "failcnt"})
+OF_THE_PROCESS = frozenset({"reference", "wrr", "death_mark", "health", "slot"}) | COUNTED
 NODE_FIELDS = tuple(field.name for field in fields(Node) if field.name not in OF_THE_PROCESS)
 HEALTH_FIELDS = frozenset(field.name for field in fields(Health))
 

@@ -334,7 +334,9 @@ class Session:
         self.deadline = gateway.now + gateway.timeout
         self._tx = count
         data = buffer[:count]
-        backend.attempts.answered(gateway.clock(), good=bytes(data[STATUS]) not in BAD_STATUS)
+        status = bytes(data[STATUS])
+        gateway.answers[status[0] if status else 0] += 1
+        backend.attempts.answered(gateway.clock(), good=status not in BAD_STATUS)
         try:
             sent = self.sock.send(data)
         except BlockingIOError:
@@ -415,6 +417,7 @@ class Session:
             reason,
             level=logging.WARNING if status >= 500 else logging.INFO,
         )
+        gateway.answers.add(status)
         with contextlib.suppress(OSError):  # nothing was sent before: it fits, or nobody reads it
             self.sock.send(error_page(status, retry_after=retry_after))
         knows_all = self._head is not None and not self._expects_more

@@ -33,6 +33,7 @@ FREEZE = (0.1, 1.5)  # seconds
 PAUSE = (0.1, 0.8)  # seconds between two events
 LEAST = 2  # nodes that are left alone
 AROUND = 1.0  # seconds between a death and the last failure that it explains
+MOST_FAILURES = 200
 EVENTS = ("stop", "kill", "kill-worker", "freeze", "reload", "weight", "gateway-reload")
 
 
@@ -188,6 +189,8 @@ class Load:
             except OSError as error:
                 self.failures.append(Failure(name, began, time.monotonic(), repr(error)))
                 keep = False
+            if len(self.failures) > MOST_FAILURES:
+                return  # they are all the same
             if not keep and connection is not None:
                 connection.close()
                 connection = None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Any
 
 import pytest
@@ -13,7 +13,7 @@ from uwgate.subscriptions.change import Back, Cause, Change, Joined, Left, Out
 from uwgate.subscriptions.health import CheckPolicy, EjectionPolicy
 from uwgate.subscriptions.node import Node
 from uwgate.subscriptions.packet import Command, Packet
-from uwgate.subscriptions.state import NODES_OF_ROW, Copy, Row, add, rows
+from uwgate.subscriptions.state import NODES_OF_ROW, Copy, Row, add, health_from, rows
 from uwgate.subscriptions.table import Table, TableOptions
 
 KEY = "foo.com"
@@ -235,8 +235,20 @@ def test_what_a_look_found_counts_in_other_processes_too() -> None:
     copied(table, other)
     copy = node_of(other)
     assert copy.health.fails_checks
-    assert other.set_failing(copy, 2.0, failing=True) == []
-    assert other.set_failing(copy, 2.0, failing=False) == [Back(copy, Cause.CHECKS)]
-    assert {ask(other).address for _ in range(4)} == {A.address, B.address}
-    assert other.set_failing(copy, 3.0, failing=True) == [Out(copy, Cause.CHECKS, None)]
     assert {ask(other).address for _ in range(4)} == {B.address}
+    for good, change in ((True, Back(copy, Cause.CHECKS)), (False, Out(copy, Cause.CHECKS, None))):
+        for _ in range(2):
+            table.looked(node, 2.0, CHECKS, good=good)
+        health = health_from(json.loads(json.dumps(asdict(node.health))))
+        assert other.set_health(copy, health, Cause.CHECKS, 2.0) == [change]
+
+
+def test_what_a_process_has_counted_stays_with_it(table: Table) -> None:
+    node = ask(table)
+    table.connected(node)
+    table.release(node, tx=5, rx=6)
+    new = Table()
+    copied(table, new)
+    copy = new.slots[KEY].members[node.address]
+    assert (copy.requests, copy.last_requests, copy.tx, copy.rx, copy.failcnt) == (0, 0, 0, 0, 0)
+    assert new.slots[KEY].hits == 0
