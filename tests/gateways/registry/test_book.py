@@ -379,6 +379,7 @@ def test_a_damaged_message_is_an_error(replicas: Replicas, message: Message) -> 
         {"at": "noon"},
         {"until": None},
         {"until": float("nan")},
+        {"until": 10**400},
         {"ejections": {}},
     ],
 )
