@@ -187,7 +187,7 @@ class Backend:
         sock = self.sock
         if sock is not None:
             self.sock = None
-            self._session.gateway.lane.remove(sock.fileno())
+            self._session.gateway.lane.forget(sock.fileno())
             sock.close()
 
     # What takes a task

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from uwgate.conf.settings import Settings
 from uwgate.gateways.corerouter.target import Asked
@@ -16,8 +16,7 @@ KEY_NAMES = (b"UWSGI_FASTROUTER_KEY", b"HTTP_HOST", b"SERVER_NAME")
 UNBOUNDED = (b"HTTP_TRANSFER_ENCODING", b"HTTP_UPGRADE")
 
 
-@dataclass(frozen=True, slots=True)
-class Head:
+class Head(NamedTuple):
     """``asked`` has an empty key if the packet names none.
 
     ``length`` is that of the body; None if it is not known.

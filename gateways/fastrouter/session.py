@@ -468,7 +468,9 @@ class Session:
         if self.state is State.CLOSED:
             return
         self._end_backend()
+        self._backend = None  # which knows us: a circle would have to be found by the collector
         self.state = State.CLOSED
-        self.gateway.lane.remove(self.sock.fileno())
+        if self._is_watched:
+            self.gateway.lane.forget(self.sock.fileno())
         self.sock.close()
         self.gateway.forget(self)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import ssl
 import threading
 import time
 from contextlib import ExitStack
@@ -16,6 +17,7 @@ import pytest
 from .client import Connection, ask, request
 from .peers import program
 from .processes import APPS, PATIENCE, Process, Uwgate, birth, free_port, tree
+from .tls import Secure, client_context, make_site
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,13 +30,15 @@ HOST = "shop.example"
 class Node:
     """A uWSGI that announces itself."""
 
-    def __init__(self, folder: Path, name: str, server: str, stack: ExitStack) -> None:
+    def __init__(
+        self, folder: Path, name: str, server: str, stack: ExitStack, more: str = ""
+    ) -> None:
         self.name = name
         self.address = f"127.0.0.1:{free_port()}"
         self._fifo = folder / f"{name}.fifo"
         self._arguments = ["--socket", self.address, "--master-fifo", str(self._fifo)]
         if server:
-            self._arguments += ["--subscribe2", f"server={server},key={HOST}"]
+            self._arguments += ["--subscribe2", f"server={server},key={HOST}{more}"]
         self._folder = folder
         self._stack = stack
         self.process = self.start()
@@ -155,10 +159,12 @@ def test_with_two_fixed_backends_the_death_of_one_costs_no_request(
     assert [get(gate) for _ in range(20)] == [(200, "two")] * 20
 
 
-def with_nodes(uwgate: Start, *arguments: str) -> tuple[Uwgate, str]:
+def with_nodes(
+    uwgate: Start, *arguments: str, listen: str = "--http=127.0.0.1:0"
+) -> tuple[Uwgate, str]:
     """A gateway for subscribed nodes, and where they announce themselves."""
     server = f"127.0.0.1:{free_port()}"
-    where = ["--http", "127.0.0.1:0", "--http-subscription-server", server]
+    where = [listen, "--http-subscription-server", server]
     gate = uwgate(*where, "--processes", "0", *arguments)
     gate.wait_for_log("generation 1 serves")
     return gate, server
@@ -233,3 +239,34 @@ def test_a_gateway_process_that_is_killed_knows_its_nodes_at_once_when_it_is_bac
         assert {get(gate) for _ in range(5)} == {(200, "one")}
     finally:
         os.kill(node.process.pid, signal.SIGCONT)
+
+
+def test_a_node_brings_its_certificate_and_takes_it_along(
+    uwgate: Start, folder: Path, stack: ExitStack
+) -> None:
+    site = make_site(folder)
+    brought = folder / "brought"
+    brought.mkdir()
+    crt, key = site.root.server(HOST).write(brought, "shop")
+    gate, server = with_nodes(
+        uwgate,
+        *("--http-processes", "2", "--subscription-sni-folder", str(brought)),
+        listen=site.https(),
+    )
+    context = client_context(site)
+
+    def serves() -> bool:
+        """Whether both processes, most likely, have a certificate that is right for the name."""
+        try:
+            for _ in range(8):
+                with Secure(gate.address, context, name=HOST) as connection:
+                    connection.send(request(host=HOST))
+                    connection.answer()
+        except ssl.SSLCertVerificationError:
+            return False
+        return True
+
+    node = Node(folder, "one", server, stack, f",sni_crt={crt},sni_key={key}")
+    gate.wait_for(serves, "certificate")
+    node.stop_gracefully()
+    gate.wait_for(lambda: not serves(), "default certificate")
