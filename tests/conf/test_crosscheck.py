@@ -37,7 +37,7 @@ def test_a_clash_is_told_with_its_line(configure: Configure, text: str, reason: 
     assert reason in str(caught.value)
 
 
-NODES = "http-subscription-server = :1\n"
+NODES = "http = :2\nhttp-subscription-server = :1\n"
 
 
 @pytest.mark.parametrize(
