@@ -114,7 +114,7 @@ class Registry:
         was_told = False
         while not lead.try_lead(self._listener):
             assert self._start.registry_address is not None
-            was_told |= await follow(self._start.registry_address, self.books)
+            was_told |= await follow(self._start.registry_address, self.books, self.census)
             await trio.sleep(LEAD_PAUSE)
         self._begin(newborn=not was_told)
         async with trio.open_nursery() as inner:
@@ -149,9 +149,20 @@ class Registry:
                 await resubscriber.end()
         with trio.move_on_after(HANDOVER_LIMIT):
             await self.feed.wait_idle("registry")
+            await self._hand_over_figures()
         # Before the connections end: whoever sees that end tries to lead at once.
         lead.stop_leading(self._listener)
         self.feed.close()
+
+    async def _hand_over_figures(self) -> None:
+        successors = [one for one in self.feed.subscribers if one.kind == "registry"]
+        if not successors or not self.reports:
+            return
+        for kind in self.reports:
+            await self.census.ask(kind)
+        for successor in successors:
+            successor.send_table(self.census.hand_over())
+        await self.feed.wait_idle("registry")
 
     def close(self) -> None:
         """Close what is its own."""

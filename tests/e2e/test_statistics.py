@@ -118,10 +118,9 @@ def test_the_text_looks_like_that_of_uwsgi(folder: Path, uwgate: Start, minified
     assert (b"\n\t" in found[0][1]) is not minified
 
 
-def test_all_processes_are_shown_and_what_they_did_survives_them(
+def test_all_processes_are_shown_and_what_they_did_survives_them_and_a_reload(
     folder: Path, uwgate: Start
 ) -> None:
-    """Also a reload, and the death of the process that shows it."""
     stats = str(folder / "stats")
     application = str(APPS / "witness.py")
     one = uwgate(
@@ -137,11 +136,13 @@ def test_all_processes_are_shown_and_what_they_did_survives_them(
         os.kill(killed, signal.SIGKILL)
     after = wait_for_stats(one, stats, lambda document: has_others(document, before))
     assert after["answers"] == before["answers"]
-    (registry,) = one.processes("registry")
-    os.kill(registry, signal.SIGKILL)
-    wait_for_stats(one, stats, lambda document: len(document["processes"]) == 2)
+    assert ask(one.address, request()).status == 200
     os.kill(one.pid, signal.SIGHUP)
-    wait_for_stats(one, stats, lambda document: has_others(document, after))
+    reloaded = wait_for_stats(one, stats, lambda document: has_others(document, after))
+    assert reloaded["answers"] == {"2xx": 4, "4xx": 1}
+    for registry in one.processes("registry"):
+        os.kill(registry, signal.SIGKILL)
+    wait_for_stats(one, stats, lambda document: len(document["processes"]) == 2)
 
 
 def has_others(now: dict[str, Any], before: dict[str, Any]) -> bool:

@@ -60,7 +60,7 @@ class House:
         await until(lambda: self.registry.books["http"].table.node_count == count)
 
     @contextlib.asynccontextmanager
-    async def gateway(self, table: Table | None = None, **counts: Any) -> AsyncIterator[None]:
+    async def gateway(self, table: Table | None = None, **counts: Any) -> AsyncIterator[Replica]:
         """A gateway process that is connected."""
         before = len(self.registry.feed.subscribers)
         replica = Replica("http", self.start, table, _pass_over)
@@ -69,7 +69,7 @@ class House:
         async with trio.open_nursery() as nursery:
             await nursery.start(replica.run)
             await self._wait_subscribers(before + 1)
-            yield
+            yield replica
             nursery.cancel_scope.cancel()
         await self._wait_subscribers(before)
 
@@ -222,6 +222,13 @@ async def test_what_was_shown_stays_when_its_process_dies(house: House) -> None:
     async with house.gateway(active_sessions=2, answers={"2xx": 3}):  # it was only disconnected
         document = await house.read()
     assert (document["active_sessions"], document["answers"]) == (2, {"2xx": 3})
+
+
+async def test_what_a_process_says_before_it_ends_is_not_lost(house: House) -> None:
+    async with house.gateway(answers={"2xx": 3}, active_sessions=1) as replica:
+        await replica.farewell()
+    document = await house.read()
+    assert (document["active_sessions"], document["answers"]) == (0, {"2xx": 3})
 
 
 async def test_readers_at_the_same_time_share_the_answers(house: House) -> None:
