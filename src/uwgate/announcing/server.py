@@ -151,11 +151,8 @@ class Server:
         try:
             with trio.fail_after(RESOLVE_LIMIT):
                 found = await self._look_up()
-        except (
-            OSError,
-            UnicodeError,
-            trio.TooSlowError,
-        ) as error:  # UnicodeError: a label too long
+        # UnicodeError: a part of the name is too long.
+        except (OSError, UnicodeError, trio.TooSlowError) as error:
             trouble = str(error) or f"no answer in {RESOLVE_LIMIT:g} s"
             if trouble != self._trouble:
                 log.warning("subscription server %s: %s", self._address, trouble)
