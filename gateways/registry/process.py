@@ -123,7 +123,7 @@ class Registry:
                     inner.start_soon(self._receive, listener, self.books[kind])
                 report = self.reports.get(listener.role.removesuffix("-stats"))
                 if report is not None:
-                    inner.start_soon(report.serve, listener)
+                    inner.start_soon(report.serve, listener, nursery)
             for kind in self.books:
                 if self.settings.corerouter(kind).check:
                     inner.start_soon(self._check, kind)
@@ -141,6 +141,8 @@ class Registry:
         if not self.leads:
             return
         self.leads = False
+        for report in self.reports.values():
+            await report.finish()
         if self._stops:
             for resubscriber in self._resubscribers.values():
                 await resubscriber.end()

@@ -33,7 +33,7 @@ def listening(
     [
         (socket.AF_INET, ("127.0.0.1", 0)),
         (socket.AF_INET6, ("::1", 0)),
-        (socket.AF_UNIX, ""),
+        (socket.AF_UNIX, f"\0uwgate-test-{os.getpid()}"),
     ],
 )
 async def test_every_family_is_reached(family: socket.AddressFamily, address: Any) -> None:

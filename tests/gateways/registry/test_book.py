@@ -372,7 +372,15 @@ def test_a_damaged_message_is_an_error(replicas: Replicas, message: Message) -> 
 
 
 @pytest.mark.parametrize(
-    "change", [{"key": []}, {"cause": "mood"}, {"at": "noon"}, {"until": None}, {"ejections": {}}]
+    "change",
+    [
+        {"key": []},
+        {"cause": "mood"},
+        {"at": "noon"},
+        {"until": None},
+        {"until": float("nan")},
+        {"ejections": {}},
+    ],
 )
 def test_a_damaged_report_is_an_error(replicas: Replicas, change: dict[str, object]) -> None:
     report = out_of(node_of(replicas.table), 1.0) | change

@@ -7,13 +7,14 @@ import json
 import os
 import secrets
 import socket
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import trio
 
+from tests.gateways.registry.waiting import PATIENCE, until
 from uwgate.conf.groups.corerouter import HttpCorerouterOptions
 from uwgate.conf.groups.stats import StatsOptions
 from uwgate.conf.settings import Settings
@@ -29,7 +30,6 @@ from uwgate.subscriptions.packet import Packet
 from uwgate.subscriptions.packet import encode as encode_packet
 from uwgate.subscriptions.table import Table
 
-PATIENCE = 20.0
 KEY = "foo.com"
 NODE = "127.0.0.1:9"
 
@@ -86,12 +86,6 @@ class House:
     async def _wait_subscribers(self, count: int) -> None:
         feed = self.registry.feed
         await until(lambda: sum(bool(one.kind) for one in feed.subscribers) == count)
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    with trio.fail_after(PATIENCE):
-        while not condition():  # noqa: ASYNC110  nobody is told
-            await trio.sleep(0.01)
 
 
 def _pass_over(_: list[Change]) -> None:
@@ -157,7 +151,7 @@ async def house(
         yield House(start, registry, tmp_path)
         nursery.cancel_scope.cancel()
     await registry.drained()
-    registry._listener.close()
+    registry.close()
 
 
 async def test_all_processes_are_one_document(house: House) -> None:
