@@ -167,7 +167,7 @@ def packed(client: bytes) -> bytes:
         if b":" in client:
             return socket.inet_pton(socket.AF_INET6, client.partition(b"%")[0].decode())
         return socket.inet_pton(socket.AF_INET, client.decode())
-    except (OSError, UnicodeDecodeError):
+    except (OSError, ValueError):
         return b""
 
 
