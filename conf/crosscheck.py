@@ -60,6 +60,7 @@ def crosscheck(settings: Settings, places: Places) -> list[str]:
         *_without_http_backends(settings, places),
         *_subscription_servers(settings, places),
         *_checks(settings, places),
+        *_stats_servers(settings, places),
         *_announcements(settings, places),
     ]
 
@@ -104,6 +105,15 @@ def _checks(settings: Settings, places: Places) -> list[str]:
                     f"checked, and there is no {kind}-subscription-server"
                 )
     return problems
+
+
+def _stats_servers(settings: Settings, places: Places) -> list[str]:
+    return [
+        f"{place}: {kind}-stats-server: no {kind} is there to be shown"
+        for kind in COREROUTERS
+        if not settings.has_gateway(kind)
+        for place in places.get((f"{kind}_corerouter", "stats_server"), [])
+    ]
 
 
 def _announcements(settings: Settings, places: Places) -> list[str]:

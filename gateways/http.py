@@ -280,6 +280,7 @@ class HttpGateway:
     async def drained(self) -> None:
         """Return when the last session has ended."""
         await self._empty.wait()
+        await self.router.farewell()
         if self.leases is not None:
             self.leases.close()
 

@@ -55,14 +55,10 @@ def _twice(settings: Settings, places: Places) -> Iterator[str]:
 
 def _without_use(settings: Settings, places: Places) -> Iterator[str]:
     """Options that nothing would come of."""
-    listens = {
-        "http": settings.http.http or settings.https.https or settings.https.https2,
-        "fastrouter": settings.fastrouter.fastrouter,
-    }
-    for kind, listeners in listens.items():
+    for kind in COREROUTERS:
         core = settings.corerouter(kind)
         group = f"{kind}_corerouter"
-        if core.subscription_server and not listeners:
+        if core.subscription_server and not settings.has_gateway(kind):
             for place in places.get((group, "subscription_server"), []):
                 yield f"{place}: {kind}-subscription-server: no {kind} is there to use the nodes"
         if core.resubscribe and not core.subscription_server:

@@ -220,8 +220,8 @@ class Table:
         Without ``expire`` nobody is dropped: announcements may have been lost on the way.
         """
         changes: list[Change] = []
-        options, calendar = self.options, self._calendar
-        limits = (options.tolerance, options.tolerance_inactive)
+        calendar = self._calendar
+        limits = (self.options.tolerance, self.options.tolerance_inactive)
         while expire and (node := calendar.next_silent(now, *limits)) is not None:
             node.failcnt += 1
             changes += self._let_go(node, Cause.EXPIRED)
@@ -255,8 +255,7 @@ class Table:
         slot = self.slots.get(said.key) or self._open(said.key, algo)
         node = slot.members.get(said.name)
         if node is None:
-            node = said
-            slot.add(node)
+            slot.add(node := said)
             self.node_count += 1
         else:
             for name in ANNOUNCED:

@@ -172,6 +172,11 @@ class Corerouter:
                 self.advance()
                 await trio.sleep(TICK)
 
+    async def farewell(self) -> None:
+        """This process is about to end: what it has counted shall not be lost."""
+        if self._replica is not None and self.options.stats_server is not None:
+            await self._replica.farewell()
+
     def advance(self) -> None:
         """Let time pass; at least twice a second."""
         if self.table is not None:
@@ -229,7 +234,7 @@ class Corerouter:
             self.counters.count("unreachable")
             return
         self.counters.refuse(
-            "unreachable", "%s: %s: %s", asked.key, target.name, reason, level=logging.WARNING
+            "unreachable", "%s: %s: %s", asked.name, target.name, reason, level=logging.WARNING
         )
 
 

@@ -116,6 +116,7 @@ class Fastrouter:
     async def drained(self) -> None:
         """Return when the last session has ended."""
         await self._empty.wait()
+        await self.corerouter.farewell()
 
     def _admit(self, client: socket.socket, address: object) -> None:
         session = Session(self, client)
@@ -150,7 +151,6 @@ class Fastrouter:
     def _tick(self) -> None:
         self.now = trio.current_time()
         self.counters.tick(self.now)
-        self.corerouter.advance()
 
 
 def main(fd: int) -> None:

@@ -74,6 +74,7 @@ class Registry:
         self._stops = False  # and nobody comes after us
         self._born = 0.0  # when it began to lead
         self._is_newborn = False  # nobody has told it anything before that
+        self._listens_since: float | None = None  # None: somebody has listened all the time
         (listener,) = (one for one in start.listeners if one.role == "registry")
         self._listener = socket.socket(fileno=listener.fd)
         self.feed = Feed(self._listener, self, _users(settings))
@@ -113,7 +114,7 @@ class Registry:
         was_told = False
         while not lead.try_lead(self._listener):
             assert self._start.registry_address is not None
-            was_told |= await follow(self._start.registry_address, self.books)
+            was_told |= await follow(self._start.registry_address, self.books, self.census)
             await trio.sleep(LEAD_PAUSE)
         self._begin(newborn=not was_told)
         async with trio.open_nursery() as inner:
@@ -123,7 +124,7 @@ class Registry:
                     inner.start_soon(self._receive, listener, self.books[kind])
                 report = self.reports.get(listener.role.removesuffix("-stats"))
                 if report is not None:
-                    inner.start_soon(report.serve, listener)
+                    inner.start_soon(report.serve, listener, nursery)
             for kind in self.books:
                 if self.settings.corerouter(kind).check:
                     inner.start_soon(self._check, kind)
@@ -141,14 +142,27 @@ class Registry:
         if not self.leads:
             return
         self.leads = False
+        for report in self.reports.values():
+            await report.finish()
         if self._stops:
             for resubscriber in self._resubscribers.values():
                 await resubscriber.end()
         with trio.move_on_after(HANDOVER_LIMIT):
             await self.feed.wait_idle("registry")
+            await self._hand_over_figures()
         # Before the connections end: whoever sees that end tries to lead at once.
         lead.stop_leading(self._listener)
         self.feed.close()
+
+    async def _hand_over_figures(self) -> None:
+        successors = [one for one in self.feed.subscribers if one.kind == "registry"]
+        if not successors or not self.reports:
+            return
+        for kind in self.reports:
+            await self.census.ask(kind)
+        for successor in successors:
+            successor.send_table(self.census.hand_over())
+        await self.feed.wait_idle("registry")
 
     def close(self) -> None:
         """Close what is its own."""
@@ -265,6 +279,7 @@ class Registry:
         self.leads = True
         self._is_newborn = newborn
         self._born = time.monotonic()
+        self._listens_since = self._born if newborn else None
         for book in self.books.values():
             book.begin(newborn=newborn)
             book.look(time.time())
@@ -295,10 +310,13 @@ class Registry:
     def _hears_all(self, book: Book, now: float) -> bool:
         """Whether a node that was not heard of has said nothing.
 
-        In a flood the kernel drops announcements, the good ones too. Nodes that are gone are
-        then found out by the requests that do not reach them.
+        In a flood the kernel drops announcements, the good ones too; and nobody listened just
+        before a newborn came. Nodes that are gone are then found out by the requests that do
+        not reach them.
         """
         tolerance = book.table.options.tolerance
+        if self._listens_since is not None and now - self._listens_since <= tolerance:
+            return False
         return all(now - inbox.lost_at > tolerance for inbox in self._inboxes[book.kind])
 
 

@@ -9,11 +9,12 @@ import pytest
 import trio
 from trio.testing import MockClock as Clock
 
-from uwgate.announcing.announcer import JITTER, LINGER, Announcer
+from tests.subscriptions.cases import FOLDER
+from uwgate.announcing.announcer import JITTER, LINGER, MAX_AHEAD, Announcer
 from uwgate.announcing.occupation import Occupation
-from uwgate.subscriptions.packet import Packet
+from uwgate.subscriptions.packet import Command, Packet
 
-from .conftest import Ear, Instance, new_announcer, settled
+from .conftest import WALL, Ear, Instance, new_announcer, settled
 
 
 def told(ear: Ear, key: str, **more: str) -> str:
@@ -171,6 +172,19 @@ async def test_a_reload_announces_the_new_and_takes_back_only_what_is_gone(
     assert ear.said() == ["+stays", "+comes", "-goes"]
 
 
+async def test_a_reload_ends_a_round_that_is_stuck(
+    instance: Instance, ear: Ear, autojump_clock: Clock
+) -> None:
+    many = [told(ear, f"name{number}") for number in range(2000)]  # more than a queue takes
+    instance.announce(*many)
+    await settled()
+    heard = len(ear.said())
+    assert heard < len(many)
+    instance.announce(told(ear, "a"))
+    await settled()
+    assert ear.said()[-1][0] == "-"
+
+
 async def test_a_reload_that_changes_nothing_takes_nothing_back(
     instance: Instance, ear: Ear, autojump_clock: Clock
 ) -> None:
@@ -312,6 +326,28 @@ async def test_signed_announcements_of_one_second_differ(
     await settled()
     first, last = ear.heard()
     assert moment(first) < moment(last)
+
+
+async def test_a_pause_and_its_end_within_a_second_are_not_a_replay(
+    instance: Instance, ear: Ear, autojump_clock: Clock
+) -> None:
+    instance.announce(told(ear, "a", sign=f"SHA256:{FOLDER}/rsa.pem"))
+    await settled()
+    for _ in range(2):
+        instance.announcer.toggle()
+        await settled()
+    dates = [(one.command, (one.unix or 0) - int(WALL)) for one in ear.heard()]
+    assert dates == [(Command.SUBSCRIBE, 0), (Command.UNSUBSCRIBE, 1), (Command.SUBSCRIBE, 2)]
+
+
+async def test_dates_do_not_run_away_from_the_clock(
+    instance: Instance, ear: Ear, autojump_clock: Clock
+) -> None:
+    instance.announce(told(ear, "a", sign=f"SHA256:{FOLDER}/rsa.pem"))
+    for _ in range(20):
+        instance.announcer.toggle()
+        await settled()
+    assert max((one.unix or 0) - WALL for one in ear.heard()) <= MAX_AHEAD + 1
 
 
 def moment(packet: Packet) -> tuple[int, int]:

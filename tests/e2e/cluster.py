@@ -69,7 +69,7 @@ class Cluster:
         argv += ["--legion-freq", f"{self.freq}", "--legion-tolerance", f"{self.tolerance}"]
         argv += ["--legion-vip", f"ring {VIP}/24 dev eth0", "--legion-vip", f"ring {VIP6}/64"]
         if self.serve:
-            argv += ["--http", f":{PORT}", "--wsgi-file", str(APPS / "node.py")]
+            argv += ["--http", f":{PORT}", "--wsgi-file", str(APPS / "legionary.py")]
             argv += ["--env", f"NODE={host.name}", "--disable-logging", "--log-date"]
         return argv
 

@@ -1,4 +1,4 @@
-"""Answers every HTTP request with the name of a node, as ``apps/node.py`` does.
+"""Answers every HTTP request with the name of a node, as ``apps/legionary.py`` does.
 
 python responder.py PORT NAME
 """

@@ -50,7 +50,7 @@ def test_workers_know_the_lord_through_reloads_and_the_death_of_the_process(
     low = uwgate(*member(ports, 0), "--legion-scroll", "ring of the low", name="low")
     high = uwgate(
         *(*member(ports, 2), "--legion-scroll", "ring of the high"),
-        *("--http", "127.0.0.1:0", "--wsgi-file", str(APPS / "node.py")),
+        *("--http", "127.0.0.1:0", "--wsgi-file", str(APPS / "legionary.py")),
         name="high",
     )
     high.wait_for(lambda: ask(high)["is_lord"], "lord")

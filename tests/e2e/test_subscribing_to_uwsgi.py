@@ -8,16 +8,18 @@ import json
 import signal
 import socket
 import threading
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from uwgate.gateways.wire import uwsgi
+from uwgate.subscriptions.packet import decode
 
-from .client import Answer, ask, request
+from .client import Answer, Connection, ask, request
 from .peers import program, running
-from .processes import APPS, PATIENCE, Process, free_port
+from .processes import APPS, PATIENCE, Address, Process, free_port
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -217,6 +219,36 @@ def test_a_pool_that_fails_to_start_announces_nothing(uwgate: Start, folder: Pat
         ear.setblocking(False)
         with pytest.raises(BlockingIOError):
             ear.recv(4096)
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1:0", "node.sock"])
+def test_load_and_free_slots_are_those_of_the_workers(
+    uwgate: Start, folder: Path, address: str
+) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as ear, contextlib.ExitStack() as stack:
+        ear.bind(f"{folder}/ear")
+        ear.settimeout(PATIENCE)
+        application = str(APPS / "witness.py")
+        one = uwgate(
+            *("--http-socket", address, "--wsgi-file", application, "--threads=2"),
+            *(f"--subscribe2=server={folder}/ear,key=a,proto=http", "--subscribe-freq=1"),
+        )
+        first = decode(ear.recv(4096))
+        assert (first.cores, first.load, first.free) == (2, 0, 2)
+        where: Address = first.address
+        if ":" in first.address:
+            where = ("127.0.0.1", int(first.address.rpartition(":")[2]))
+        for _ in range(5):
+            client = stack.enter_context(Connection(where))
+            client.send(request("GET", "/sleep?seconds=30"))
+        expected = (3, 0)
+        deadline = time.monotonic() + PATIENCE
+        while (packet := decode(ear.recv(4096))) and (packet.load, packet.free) != expected:
+            assert time.monotonic() < deadline, packet
+        one.popen.send_signal(signal.SIGTERM)
+        one.wait_for_log("no longer announcing")
+        one.popen.send_signal(signal.SIGTERM)  # do not wait for those who sleep
+        assert one.wait() == 0
 
 
 def test_a_pause_takes_the_node_out_and_its_end_brings_it_back(uwgate: Start, folder: Path) -> None:

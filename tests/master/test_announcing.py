@@ -131,6 +131,18 @@ def test_a_reload_takes_back_what_is_no_longer_announced(
     master.wait_log("generation 1 is gone")
 
 
+def test_a_stop_in_the_middle_of_a_reload_says_goodbye(start_master: StartMaster, ear: Ear) -> None:
+    master = start_master(node())
+    ear.hear()
+    master.configure(node(keys="b", application={"pyargv": "hang"}))
+    master.send(signal.SIGHUP)
+    master.wait_log("spawned uWSGI spawner", count=2)
+    master.send(signal.SIGTERM)
+    ear.hear_until(Command.UNSUBSCRIBE)
+    assert master.wait() == 0
+    assert ear.hears_nothing()
+
+
 def test_a_reload_that_fails_leaves_the_announcements(start_master: StartMaster, ear: Ear) -> None:
     master = start_master(node())
     ear.hear()

@@ -20,6 +20,7 @@ from uwgate.subscriptions.packet import Command, decode
 from .cases import FOLDER, captured
 
 NODE = "127.0.0.1:43031"
+SHARED = "127.0.0.1:43032"
 EVERYTHING = (
     "key=foo.com:8000,addr=10.0.0.1:99,modifier1=5,modifier2=2,weight=3,"
     "sni_key=/tls/k.pem,sni_crt=/tls/c.pem,sni_ca=!/tls/a.pem"
@@ -36,6 +37,12 @@ SENT: dict[str, dict[str, Any]] = {
     "everything": {"subscribe2": (f"server={UDP},{EVERYTHING}",)},
     "escaped": {"subscribe2": (f"server={UDP},key=a\\,b",)},
     "weighted": {"weight": 7, "subscribe_to": (f"{UDP}:foo.com",)},
+    "auto-weight": {"auto_weight": True, "subscribe2": (f"server={UDP},key=foo.com",)},
+    "shared-socket": {"subscribe_to": (f"=0={UDP}:foo.com",)},
+    "with-modifier1": {
+        "subscribe_with_modifier1": 9,
+        "subscribe2": (f"server={UDP},key=foo.com,modifier1=3,modifier2=4",),
+    },
     "signed-sha1": {"subscribe_to": (f"{UDP}:foo.com,0,SHA1:rsa.pem",)},
     "signed-sha256": {"subscribe_to": (f"{UDP}:foo.com,0,SHA256:rsa.pem",)},
     "signed-sha512": {"subscribe2": ("server=/run/s,key=foo.com,sign=SHA512:rsa.pem",)},
@@ -55,7 +62,8 @@ def announced(settings: Settings, *, notify: str = "") -> Announcement:
     """The announcement of the first value."""
     value = next(values(settings.subscribe))
     signer = read_signer(value, settings.application.chdir)
-    return compose(value, settings, value.subscription.address or NODE, notify, signer)
+    own = NODE if value.subscription.shared_socket is None else SHARED
+    return compose(value, settings, value.subscription.address or own, notify, signer)
 
 
 @pytest.mark.parametrize("command", Command)
@@ -63,7 +71,7 @@ def announced(settings: Settings, *, notify: str = "") -> Announcement:
 def test_the_same_options_make_the_same_bytes_as_those_of_uwsgi(
     name: str, command: Command
 ) -> None:
-    processes, threads = (2, 3) if name == "subscribe2" else (1, 1)
+    processes, threads = (2, 3) if name in ("subscribe2", "auto-weight") else (1, 1)
     notify = "/run/n.sock" if name.endswith("everything") else ""
     expected = captured(f"{name}.{command.name.lower()}")
     settings = settings_of(processes=processes, threads=threads, **SENT[name])

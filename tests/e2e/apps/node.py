@@ -1,19 +1,23 @@
-"""Says on which node it runs, and what that node knows of its legion."""
+"""Says which node it is; holds a request as long as it is told to."""
 
-import json
 import os
+import time
+from urllib.parse import parse_qs
 
-import uwsgi
+NODE = os.environ.get("NODE", "").encode()
 
 
 def application(environ, start_response):
-    answer = {
-        "node": os.environ.get("NODE", ""),
-        "is_lord": uwsgi.i_am_the_lord("ring"),
-        "term": uwsgi.legion_term("ring"),
-        "lord_scroll": (uwsgi.lord_scroll("ring") or b"").decode(),
-        "scrolls": [scroll.decode() for scroll in uwsgi.scrolls("ring") or []],
-        "unknown": [uwsgi.i_am_the_lord("x"), uwsgi.lord_scroll("x"), uwsgi.scrolls("x")],
-    }
-    start_response("200 OK", [("Content-Type", "application/json")])
-    return [json.dumps(answer).encode()]
+    if environ["PATH_INFO"] == "/hold":
+        hold(parse_qs(environ["QUERY_STRING"]))
+    start_response("200 OK", [("Content-Type", "text/plain"), ("Content-Length", str(len(NODE)))])
+    return [NODE]
+
+
+def hold(options):
+    """Make a file, and wait until it is gone."""
+    path = options["file"][0]
+    with open(path, "w") as file:
+        file.write(str(os.getpid()))
+    while os.path.exists(path):
+        time.sleep(0.01)

@@ -7,13 +7,14 @@ import json
 import os
 import secrets
 import socket
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import trio
 
+from tests.gateways.registry.waiting import PATIENCE, until
 from uwgate.conf.groups.corerouter import HttpCorerouterOptions
 from uwgate.conf.groups.stats import StatsOptions
 from uwgate.conf.settings import Settings
@@ -29,7 +30,6 @@ from uwgate.subscriptions.packet import Packet
 from uwgate.subscriptions.packet import encode as encode_packet
 from uwgate.subscriptions.table import Table
 
-PATIENCE = 20.0
 KEY = "foo.com"
 NODE = "127.0.0.1:9"
 
@@ -60,7 +60,7 @@ class House:
         await until(lambda: self.registry.books["http"].table.node_count == count)
 
     @contextlib.asynccontextmanager
-    async def gateway(self, table: Table | None = None, **counts: Any) -> AsyncIterator[None]:
+    async def gateway(self, table: Table | None = None, **counts: Any) -> AsyncIterator[Replica]:
         """A gateway process that is connected."""
         before = len(self.registry.feed.subscribers)
         replica = Replica("http", self.start, table, _pass_over)
@@ -69,7 +69,7 @@ class House:
         async with trio.open_nursery() as nursery:
             await nursery.start(replica.run)
             await self._wait_subscribers(before + 1)
-            yield
+            yield replica
             nursery.cancel_scope.cancel()
         await self._wait_subscribers(before)
 
@@ -86,12 +86,6 @@ class House:
     async def _wait_subscribers(self, count: int) -> None:
         feed = self.registry.feed
         await until(lambda: sum(bool(one.kind) for one in feed.subscribers) == count)
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    with trio.fail_after(PATIENCE):
-        while not condition():  # noqa: ASYNC110  nobody is told
-            await trio.sleep(0.01)
 
 
 def _pass_over(_: list[Change]) -> None:
@@ -157,7 +151,7 @@ async def house(
         yield House(start, registry, tmp_path)
         nursery.cancel_scope.cancel()
     await registry.drained()
-    registry._listener.close()
+    registry.close()
 
 
 async def test_all_processes_are_one_document(house: House) -> None:
@@ -228,6 +222,13 @@ async def test_what_was_shown_stays_when_its_process_dies(house: House) -> None:
     async with house.gateway(active_sessions=2, answers={"2xx": 3}):  # it was only disconnected
         document = await house.read()
     assert (document["active_sessions"], document["answers"]) == (2, {"2xx": 3})
+
+
+async def test_what_a_process_says_before_it_ends_is_not_lost(house: House) -> None:
+    async with house.gateway(answers={"2xx": 3}, active_sessions=1) as replica:
+        await replica.farewell()
+    document = await house.read()
+    assert (document["active_sessions"], document["answers"]) == (0, {"2xx": 3})
 
 
 async def test_readers_at_the_same_time_share_the_answers(house: House) -> None:
