@@ -193,6 +193,9 @@ class Election(Protocol[Message]):
     def fell(self, now: float, wall: float) -> list[Action[Message]]:
         """The unlord hooks have run."""
 
+    def abdicate(self, now: float, wall: float, reason: str) -> list[Action[Message]]:
+        """Something that a lord needs is lost: stand back for ``Timing.suspension``."""
+
     def leave(self, now: float, wall: float) -> list[Action[Message]]:
         """Say goodbye; the death hooks have run, and nothing of a lord is left."""
 

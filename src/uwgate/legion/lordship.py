@@ -26,8 +26,8 @@ class Holding(Protocol):
     def drop(self) -> None:
         """Give it back, at once."""
 
-    def renew(self, seconds: float) -> None:
-        """Keep it for that long at least, if it is had."""
+    def renew(self, seconds: float) -> bool:
+        """Keep it for that long at least, if it is had; False: it is lost."""
 
     def announce(self) -> None:
         """Tell the neighbours again that it is here, if it is had."""
@@ -71,10 +71,10 @@ class Lordship:
         for holding in self._holdings:
             holding.drop()
 
-    def renew(self, seconds: float) -> None:
-        """Keep the holdings for that long at least."""
-        for holding in self._holdings:
-            holding.renew(seconds)
+    def renew(self, seconds: float) -> bool:
+        """Keep the holdings for that long at least; False: one is lost."""
+        kept = [holding.renew(seconds) for holding in self._holdings]
+        return all(kept)
 
     def announce(self) -> None:
         """Tell the neighbours again where the holdings are."""

@@ -220,6 +220,12 @@ class Node:
             if self._era == era:
                 log.info("legion %s: this node is the lord now", self.spec.name)
 
+    async def _abdicate(self, era: int) -> None:
+        if self._era == era and not self._is_leaving:
+            self.beat()
+            reason = "a service address is lost"
+            self._do(self._election.abdicate(clock(), time.time(), reason))
+
     async def _fall(self, reason: str) -> None:
         began = trio.current_time()
         log.warning("legion %s: not lord any more: %s", self.spec.name, reason)
@@ -248,7 +254,8 @@ class Node:
         if election.state in ACTING:
             # Even where a lordship has no end, what comes with it ends unless it is renewed.
             end = min(self._mode.lease_end(), now + self.spec.times.tolerance)
-            self._lordship.renew(end - now)
+            if not self._lordship.renew(end - now) and self._nursery is not None:
+                self._nursery.start_soon(self._abdicate, self._era)
             if election.state is State.LORD:
                 standing = Standing(until=end, term=self._term, since=self._since)
         self._publisher.publish(standing)

@@ -100,13 +100,14 @@ class Vips:
                 how = "given back" if was_there else "was gone already"
                 log.info("%s: %s", self._describe(one), how)
 
-    def renew(self, seconds: float) -> None:
-        """The lordship lasts for ``seconds`` from now at least."""
+    def renew(self, seconds: float) -> bool:
+        """The lordship lasts for ``seconds`` from now at least; False: an address is lost."""
         self._until = clock() + seconds
-        if self._held and self._until >= self._told + RENEW_STEP:
-            self._told = self._until
-            for one in self._held:
-                self._keep(one)
+        if not self._held or self._until < self._told + RENEW_STEP:
+            return True
+        self._told = self._until
+        kept = [self._keep(one) for one in self._held]
+        return all(kept)
 
     def announce(self) -> None:
         """Tell the neighbours again, a few times."""
@@ -182,17 +183,18 @@ class Vips:
         seconds = max(ceil(self._until - clock()), 1)
         self._netlink.assign(address, one.link.index, seconds, route=not covered)
 
-    def _keep(self, one: Held) -> None:
+    def _keep(self, one: Held) -> bool:
         try:
             self._assign(one)
             link = self._netlink.link(one.link.name)
         except OSError as error:
             log.error("%s cannot be kept: %s", self._describe(one), error)
-            return
+            return False
         if link.is_running and not one.link.is_running:
             log.info("%s: the link is up again", self._describe(one))
             self.announce()
         one.link = link
+        return True
 
     def _announce_once(self) -> None:
         if clock() >= self._until:
