@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import socket
 import struct
 
@@ -43,6 +44,8 @@ def bind(spec: LegionSpec, options: LegionOptions) -> socket.socket:
     except OSError as error:
         sock.close()
         reason = error.strerror or str(error)
+        if error.errno == errno.ENODEV and listen.is_multicast:
+            reason += "; is there a route to it?"
         raise ConfigError(
             f"legion {spec.name}: cannot listen on {listen.host}:{listen.port}: {reason}"
         ) from error
