@@ -49,8 +49,12 @@ async def answer(session: Session, request: Request, exchange: Exchange) -> bool
         counters.refuse(f"answer-{error.status}", "%s: %d: %s", session.name, error.status, error)
         status = error.status
     except (BackendError, NoNodeError) as error:
-        log.error("%s: %s: %d: %s", session.name, request, error.status, error)
         status = error.status
+        name = f"answer-{status}"
+        counters = session.gateway.counters
+        counters.refuse(
+            name, "%s: %s: %d: %s", session.name, request, status, error, level=logging.ERROR
+        )
         retry_after = retry_after_of(error)
     finally:
         exchange.end()  # now: a client that takes its time must not hold a worker

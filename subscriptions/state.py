@@ -14,6 +14,7 @@ from typing import Any
 from uwgate.subscriptions.change import Cause, Change, SniPaths
 from uwgate.subscriptions.health import Health
 from uwgate.subscriptions.node import Node
+from uwgate.subscriptions.packet import MAX_NUMBER
 from uwgate.subscriptions.table import Table
 
 NODES_OF_ROW = 64
@@ -166,7 +167,8 @@ def _node(row: Row) -> Node:
 def _known(row: Row, types: Types) -> Row:
     known = {name: row[name] for name in types if name in row}
     for name, value in known.items():
-        if not isinstance(value, types[name]):
+        is_sane = not isinstance(value, int | float) or abs(value) <= MAX_NUMBER  # NaN is not
+        if not isinstance(value, types[name]) or not is_sane:
             raise TypeError(f"{name} is {value!r}")
     return known
 

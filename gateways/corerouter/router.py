@@ -234,7 +234,7 @@ class Corerouter:
             self.counters.count("unreachable")
             return
         self.counters.refuse(
-            "unreachable", "%s: %s: %s", asked.key, target.name, reason, level=logging.WARNING
+            "unreachable", "%s: %s: %s", asked.name, target.name, reason, level=logging.WARNING
         )
 
 

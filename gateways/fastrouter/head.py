@@ -50,14 +50,19 @@ class HeadReader:
         found = self._scan(data, 4, end)
         key = self._forced
         if key is None:
-            key = ""
-            for name in KEY_NAMES:
-                if value := found.get(name):
-                    key = value[:MAX_KEY].decode(errors="replace")
-                    break
+            key = _key(found)
         path = found.get(b"PATH_INFO", b"").decode(errors="replace") if self._has_paths else ""
         client = found.get(b"REMOTE_ADDR", b"")
         return Head(Asked(key, path, client), _length(found))
+
+
+def _key(found: dict[bytes, bytes]) -> str:
+    """The first that there is; empty if there is none, or one that is no text."""
+    for name in KEY_NAMES:
+        if value := found.get(name):
+            key = value[:MAX_KEY].decode(errors="surrogateescape")
+            return key if key.isprintable() else ""
+    return ""
 
 
 def _length(found: dict[bytes, bytes]) -> int | None:

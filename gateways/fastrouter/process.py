@@ -151,7 +151,6 @@ class Fastrouter:
     def _tick(self) -> None:
         self.now = trio.current_time()
         self.counters.tick(self.now)
-        self.corerouter.advance()
 
 
 def main(fd: int) -> None:

@@ -90,7 +90,8 @@ class Session:
         if self._head is None:
             return "a client"
         asked = self._head.asked
-        return f"{asked.client.decode('latin-1') or '-'} for {asked.key or '-'}"
+        client = asked.client.decode("ascii", "replace")  # which may be anything
+        return f"{client if client.isprintable() else '?'} for {asked.key or '-'}"
 
     @property
     def is_idle(self) -> bool:
@@ -107,8 +108,9 @@ class Session:
         elif state is State.CLOSED:
             return
         elif mask & GONE and self._is_gone(mask):
-            log.info("%s: client gone, request given up", self.name)
-            self.gateway.counters.count("client-gone")
+            self.gateway.counters.refuse(
+                "client-gone", "%s: client gone, request given up", self.name
+            )
             self.close()
         elif state is State.BODY:
             self._receive_body()
@@ -403,6 +405,8 @@ class Session:
                 self.refuse(408, f"timed out waiting for {State.BODY.value}")
             else:
                 self._fail(504, "timed out")
+        elif self._is_answered:
+            self.close()
         elif state is State.RELAY:
             self._cut_off("no byte moves any more")
 

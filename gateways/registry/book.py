@@ -140,7 +140,7 @@ class Book:
             ejections = int(message["ejections"])
             if not math.isfinite(at + until):
                 raise ValueError("not a time")
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, OverflowError) as error:
             raise FrameError(f"damaged out: {error!r}") from error
         if node is None:
             return [], None

@@ -74,6 +74,7 @@ class Registry:
         self._stops = False  # and nobody comes after us
         self._born = 0.0  # when it began to lead
         self._is_newborn = False  # nobody has told it anything before that
+        self._listens_since: float | None = None  # None: somebody has listened all the time
         (listener,) = (one for one in start.listeners if one.role == "registry")
         self._listener = socket.socket(fileno=listener.fd)
         self.feed = Feed(self._listener, self, _users(settings))
@@ -278,6 +279,7 @@ class Registry:
         self.leads = True
         self._is_newborn = newborn
         self._born = time.monotonic()
+        self._listens_since = self._born if newborn else None
         for book in self.books.values():
             book.begin(newborn=newborn)
             book.look(time.time())
@@ -308,10 +310,13 @@ class Registry:
     def _hears_all(self, book: Book, now: float) -> bool:
         """Whether a node that was not heard of has said nothing.
 
-        In a flood the kernel drops announcements, the good ones too. Nodes that are gone are
-        then found out by the requests that do not reach them.
+        In a flood the kernel drops announcements, the good ones too; and nobody listened just
+        before a newborn came. Nodes that are gone are then found out by the requests that do
+        not reach them.
         """
         tolerance = book.table.options.tolerance
+        if self._listens_since is not None and now - self._listens_since <= tolerance:
+            return False
         return all(now - inbox.lost_at > tolerance for inbox in self._inboxes[book.kind])
 
 

@@ -172,6 +172,19 @@ async def test_a_reload_announces_the_new_and_takes_back_only_what_is_gone(
     assert ear.said() == ["+stays", "+comes", "-goes"]
 
 
+async def test_a_reload_ends_a_round_that_is_stuck(
+    instance: Instance, ear: Ear, autojump_clock: Clock
+) -> None:
+    many = [told(ear, f"name{number}") for number in range(2000)]  # more than a queue takes
+    instance.announce(*many)
+    await settled()
+    heard = len(ear.said())
+    assert heard < len(many)
+    instance.announce(told(ear, "a"))
+    await settled()
+    assert ear.said()[-1][0] == "-"
+
+
 async def test_a_reload_that_changes_nothing_takes_nothing_back(
     instance: Instance, ear: Ear, autojump_clock: Clock
 ) -> None:

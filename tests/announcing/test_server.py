@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
 import struct
@@ -219,6 +220,32 @@ async def test_a_name_server_that_fails_or_hangs_leaves_the_old_addresses(
         f": no answer in {RESOLVE_LIMIT:g} s",
         " is found again",
     ]
+
+
+async def test_a_name_that_no_name_server_could_know_is_logged(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    server = Server(parse_backend(f"{'a' * 70}.example:4040"), CREDENTIALS)
+    await server.send([b"1"], limit=LIMIT)
+    assert len(caplog.messages) == 1
+    assert caplog.messages[0].startswith(f"subscription server {'a' * 70}.example:4040: ")
+
+
+async def test_without_a_descriptor_to_be_had_the_round_is_lost_and_nothing_else(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def exhausted(*_: object) -> socket.socket:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    with listening() as ear:
+        server = Server(parse_backend(f"127.0.0.1:{ear.getsockname()[1]}"), CREDENTIALS)
+        with monkeypatch.context() as patch:
+            patch.setattr(socket, "socket", exhausted)
+            await server.send([b"1"], limit=LIMIT)
+        await server.send([b"2"], limit=LIMIT)
+        server.close()
+        assert ear.recv(10) == b"2"
+    assert "Too many open files" in caplog.text
 
 
 async def test_nothing_is_taken_while_a_name_is_unknown(resolver: Resolver) -> None:

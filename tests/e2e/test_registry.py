@@ -273,19 +273,7 @@ def test_what_has_nodes_here_is_announced_to_others_without_a_loop(
         there.wait_for()
 
 
-@pytest.mark.parametrize(
-    ("option", "value", "complaint"),
-    [
-        ("--subscriptions-sign-check", "ROT13:/tmp", "'ROT13' is not one of"),
-        ("--subscriptions-sign-check", "SHA256:/no/where", "no such folder"),
-        ("--subscriptions-sign-skip-uid", "nobody-of-this-name", "there is no user"),
-        ("--http-algo-of", "a=coin", "'coin'"),
-        ("--http-subscription-server", "fd://3", "a datagram socket is host:port"),
-    ],
-)
-def test_a_wrong_value_ends_the_start(
-    uwgate: Start, option: str, value: str, complaint: str
-) -> None:
-    program = gate(uwgate, option, value)
+def test_a_wrong_value_ends_the_start(uwgate: Start) -> None:
+    program = gate(uwgate, "--subscriptions-sign-check", "SHA256:/no/where")
     assert program.wait() == 1
-    assert complaint in program.log
+    assert "no such folder" in program.log

@@ -292,6 +292,83 @@ async def test_a_client_that_sends_its_body_slowly_is_no_fault_of_the_node(
         assert node_of(instance, one).health.row == 0
 
 
+async def test_a_node_that_does_not_take_a_body_is_at_fault(
+    hurried_clock: Clock, one: Uwsgi
+) -> None:
+    async with running(http_subscription_server=SERVER, http_timeout=10) as instance:
+        subscribe(instance, one)
+        client = await instance.connect()
+        await client.send(request(b"POST", b"/", b"Content-Length: 100000000"))
+        await one.accept()
+        await client.send_until_blocked(b"x" * 65000)
+        assert (await client.response()).status == 504
+        await trio.testing.wait_all_tasks_blocked()
+        assert node_of(instance, one).health.row == 1
+
+
+async def test_chunks_that_are_passed_on_are_not_chunked_again(one: Uwsgi) -> None:
+    async with running(http_subscription_server=SERVER, http_raw_body=True) as instance:
+        subscribe(instance, one, proto="http")
+        client = await instance.connect()
+        data = b"2;x=y\r\nab\r\n0\r\n\r\n"
+        await client.send(request(b"POST", b"/", b"Transfer-Encoding: chunked", body=data))
+        connection = await one.accept()
+        head = await connection.until(b"\r\n\r\n")
+        assert head.count(b"Transfer-Encoding: chunked\r\n") == 1
+        assert await connection.exactly(len(data)) == data
+        await connection.send(OK)
+        assert (await client.response()).body == b"ok"
+
+
+async def test_what_a_client_writes_as_its_host_cannot_write_into_the_log(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async with running(http_subscription_server=SERVER) as instance:
+        client = await instance.connect()
+        await client.get(host="\x9b31m\u00e9".encode() + b"\xff")
+        assert (await client.response()).status in (400, 503)
+    assert caplog.text.isascii()
+
+
+async def test_a_flood_of_unknown_hosts_does_not_fill_the_log(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async with running(http_subscription_server=SERVER) as instance:
+        for number in range(30):
+            client = await instance.connect()
+            await client.get(host=b"%d.example" % number)
+            assert (await client.response()).status == 503
+    assert caplog.text.count("nobody serves it") == 10
+
+
+async def test_the_bytes_of_a_tunnel_are_counted(one: Uwsgi) -> None:
+    async with running(http_subscription_server=SERVER) as instance:
+        subscribe(instance, one)
+        client = await instance.connect()
+        key = b"dGhlIHNhbXBsZSBub25jZQ=="
+        lines = (b"Upgrade: websocket", b"Connection: Upgrade", b"Sec-WebSocket-Version: 13")
+        await client.get(b"/", *lines, b"Sec-WebSocket-Key: " + key)
+        connection = await one.accept()
+        await connection.packet()
+        head = (
+            b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+            b"Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n"
+        )
+        await connection.send(head + b"first")
+        await client.until(b"first")
+        node = node_of(instance, one)
+        await client.send(b"x" * 100)
+        assert await connection.exactly(100) == b"x" * 100
+        await connection.send(b"y" * 50)
+        await client.until(b"y" * 50)
+        assert node.reference == 1  # it runs there
+        connection.close()
+        await client.rest()
+        await trio.testing.wait_all_tasks_blocked()
+        assert node.tx == len(head) + 5 + 50
+        assert node.reference == 0
+
+
 # Leaving, and room
 
 

@@ -217,7 +217,15 @@ def test_the_rows_of_another_release_are_understood(table: Table) -> None:
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("weight", "2"), ("address", 7), ("free", "many"), ("last_check", None), ("via", ["a"])],
+    [
+        ("weight", "2"),
+        ("address", 7),
+        ("free", "many"),
+        ("last_check", None),
+        ("via", ["a"]),
+        ("last_check", float("nan")),
+        ("load", 10**400),
+    ],
 )
 def test_a_value_of_another_type_is_an_error(table: Table, name: str, value: object) -> None:
     (row,) = told(table)

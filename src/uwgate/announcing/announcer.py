@@ -80,8 +80,6 @@ class Announcer:
 
     def announce(self, plan: Plan, observe: Observe) -> None:
         """From now on this plan holds, for an instance that can serve."""
-        if plan.credentials != self._plan.credentials:
-            self._close()
         self._plan = plan
         self._observe = observe
         self._withdrawn = False
@@ -245,7 +243,9 @@ class Announcer:
 
     def _server(self, address: Address) -> Server:
         server = self._servers.get(address)
-        if server is None:
+        if server is None or server.credentials != self._plan.credentials:
+            if server is not None:
+                server.close()
             server = self._servers[address] = Server(address, self._plan.credentials)
         return server
 

@@ -379,6 +379,7 @@ def test_a_damaged_message_is_an_error(replicas: Replicas, message: Message) -> 
         {"at": "noon"},
         {"until": None},
         {"until": float("nan")},
+        {"until": 10**400},
         {"ejections": {}},
     ],
 )
@@ -396,3 +397,41 @@ def test_messages_of_a_later_release_are_passed_over(replicas: Replicas) -> None
     message["packet"]["colour"] = "red"
     assert replicas.mirror.follow(message, 3.0) == []
     assert node_of(replicas.table).last_check == 3.0
+
+
+# floods
+
+
+def test_forged_announcements_change_nothing(tmp_path: Path) -> None:
+    (tmp_path / "shop.example.pem").write_bytes((CASES / "rsa.pub.pem").read_bytes())
+    book = make(subscriptions_sign_check=f"SHA256:{tmp_path}")
+    book.look(UNIX)
+    owner, stranger = (
+        Signer(SCHEMES["SHA256"], load_private_key((CASES / name).read_bytes(), SCHEMES["SHA256"]))
+        for name in ("rsa.pem", "ec.pem")
+    )
+    good = owner.sign(A, UNIX)
+    book.hear(good, 0.0, UNIX, None)
+    before = (
+        [*rows(book.table, book.table.slots)],
+        book.admission.verifier and (book.admission.verifier.marks()),
+    )
+    forged = {
+        Refusal.UNSIGNED: datagram(gone(A)),
+        Refusal.NO_PUBLIC_KEY: stranger.sign(replace(A, key="other.example"), UNIX),
+        Refusal.BAD_SIGNATURE: stranger.sign(gone(A), UNIX + 1),
+        Refusal.REPLAYED: good,
+        Refusal.EXPIRED: owner.sign(A, UNIX - 100_000),
+        Refusal.FUTURE: owner.sign(A, UNIX + 100),
+    }
+    for reason, packet in forged.items():
+        for number in range(20):
+            with pytest.raises(Refused) as caught:
+                book.hear(packet, number / 10, UNIX + 2, None)
+            assert caught.value.reason is reason
+    after = (
+        [*rows(book.table, book.table.slots)],
+        book.admission.verifier and (book.admission.verifier.marks()),
+    )
+    assert after == before
+    assert book.admission.refused == dict.fromkeys(forged, 20)
