@@ -79,11 +79,10 @@ class Registry:
         self._listener = socket.socket(fileno=listener.fd)
         self.feed = Feed(self._listener, self, _users(settings))
         self._acknowledgements = Acknowledgements()
-        self.census = Census(self.feed)
+        shown = [kind for kind in COREROUTERS if settings.corerouter(kind).stats_server]
+        self.census = Census(self.feed, shown)
         self.reports = {
-            kind: Report(kind, start, self.census, self.books.get(kind))
-            for kind in COREROUTERS
-            if settings.corerouter(kind).stats_server
+            kind: Report(kind, start, self.census, self.books.get(kind)) for kind in shown
         }
 
     def _open_book(self, kind: str) -> None:
