@@ -10,6 +10,7 @@ import pytest
 import trio
 
 from tests.gateways.fastrouter.instance import packet, routing, running
+from tests.gateways.fastrouter.test_names import Resolver
 from tests.gateways.peers import Client, Uwsgi
 from uwgate.gateways.wire.uwsgi import encode_block
 
@@ -398,10 +399,11 @@ async def test_a_full_accept_queue_is_not_waited_for_for_ever(
         backend.close()  # and with it the connection that waits there
 
 
-async def test_a_backend_may_have_a_host_name() -> None:
+async def test_a_backend_may_have_a_host_name_with_several_addresses() -> None:
     backend = Uwsgi.on_tcp()
     port = backend.address.rpartition(":")[2]
-    async with running(to=(f"localhost:{port}",)) as gateway:
+    trio.socket.set_custom_hostname_resolver(Resolver("127.0.0.9", "127.0.0.1"))
+    async with running(to=(f"here:{port}",)) as gateway:
         for _ in range(2):
             client = await gateway.ask(packet())
             async with await backend.accept() as worker:
@@ -412,7 +414,8 @@ async def test_a_backend_may_have_a_host_name() -> None:
 
 
 async def test_a_host_name_that_nobody_has_is_a_backend_that_fails() -> None:
-    async with running(to=("no-such-host.invalid:3031",)) as gateway:
+    trio.socket.set_custom_hostname_resolver(Resolver())
+    async with running(to=("nowhere:3031",)) as gateway:
         client = await gateway.ask(packet())
         assert await status_of(client) == 503
 
