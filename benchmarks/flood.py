@@ -177,7 +177,7 @@ def _render(
         ratio = middle["flood"][at] / middle["quiet"][at]
         verdict = "reached" if ratio <= TARGET else "missed"
         lines.append(f"  {name}: {ratio:.2f} x quiet, target {TARGET}: {verdict}")
-    lines.append(f"  refused: {_stats(folder).get('refused')}")
+    lines.append(f"  refused: {_stats(folder)['announcements']['refused']}")
     lines.append(f"  the table {'says the same as before' if same else 'HAS CHANGED'}\n")
     return "\n".join(lines)
 

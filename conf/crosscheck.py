@@ -58,7 +58,9 @@ def crosscheck(settings: Settings, places: Places) -> list[str]:
         *_not_installed(settings, places),
         *_names_twice(settings, places),
         *_without_http_backends(settings, places),
+        *_subscription_servers(settings, places),
         *_checks(settings, places),
+        *_stats_servers(settings, places),
         *_announcements(settings, places),
     ]
 
@@ -72,6 +74,17 @@ def _without_http_backends(settings: Settings, places: Places) -> list[str]:
         "it goes with http-backend-http"
         for place in places.get(("http", "http_backend_proxy_protocol"), [])
     ]
+
+
+def _subscription_servers(settings: Settings, places: Places) -> list[str]:
+    passes_on = any(settings.corerouter(kind).resubscribe for kind in COREROUTERS)
+    has_rules = any(group == "subscriptions" for group, _ in places)
+    if not settings.subscription_servers and not passes_on and not has_rules:
+        return []
+    # Here, because cryptography is large, and most have no use for it.
+    from uwgate.subscriptions import servercheck
+
+    return servercheck.check(settings, places)
 
 
 def _checks(settings: Settings, places: Places) -> list[str]:
@@ -92,6 +105,15 @@ def _checks(settings: Settings, places: Places) -> list[str]:
                     f"checked, and there is no {kind}-subscription-server"
                 )
     return problems
+
+
+def _stats_servers(settings: Settings, places: Places) -> list[str]:
+    return [
+        f"{place}: {kind}-stats-server: no {kind} is there to be shown"
+        for kind in COREROUTERS
+        if not settings.has_gateway(kind)
+        for place in places.get((f"{kind}_corerouter", "stats_server"), [])
+    ]
 
 
 def _announcements(settings: Settings, places: Places) -> list[str]:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from uwgate.conf import commandline
+from uwgate.conf.backendcheck import check_backends
 from uwgate.conf.crosscheck import Places, crosscheck
 from uwgate.conf.effective import Builder
 from uwgate.conf.errors import ConfigError
@@ -95,6 +96,9 @@ def load(argv: Sequence[str], environ: Mapping[str, str], *, reloading: bool = F
     settings = builder.build()
     if not reader.problems:
         reader.problems += crosscheck(settings, builder.places)
+        problems, notes = check_backends(settings, builder.places)
+        reader.problems += problems
+        reader.notes += notes
     if not reader.problems and settings.https != HttpsOptions():
         _check_tls(reader, settings, builder.places, environ)
     if reader.problems:

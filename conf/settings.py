@@ -64,6 +64,12 @@ class Settings:
         options: CorerouterOptions = getattr(self, f"{kind}_corerouter")
         return options
 
+    def has_gateway(self, kind: str) -> bool:
+        """Whether gateways of a kind listen anywhere."""
+        if kind == "http":
+            return bool(self.http.http) or self.speaks_tls
+        return bool(self.fastrouter.fastrouter)
+
     @property
     def subscription_servers(self) -> tuple[tuple[str, str], ...]:
         """Kind of gateway and address of everything that takes announcements."""

@@ -14,8 +14,6 @@ from typing import Any
 
 from uwgate.conf.settings import Settings
 
-LISTENERS = ("listeners", "worker_sockets")  # fields
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Listener:
@@ -48,8 +46,6 @@ class Start:
     (without the leading NUL) of the workers' lease socket, None without workers.
     ``registry_address`` is that of the registry, None without one. ``bound`` has role and name
     of every socket of this generation, also of those that are not for this child.
-    ``worker_sockets`` are those on which workers serve others, for gateways, which connect to
-    them by their names: the descriptors are not theirs.
     ``secret`` is known to all gateways of the instance as long as its master lives.
     ``instance`` counts processes of one kind from 1; ``generation`` counts reloads from 1.
     ``scoreboard_fd`` is the memory file of ``uwgate.workers.scoreboard``, -1 for whom has none.
@@ -64,7 +60,6 @@ class Start:
     generation: int
     registry_address: str | None = None
     bound: tuple[tuple[str, str], ...] = ()
-    worker_sockets: tuple[Listener, ...] = ()
     secret: str = field(default="", repr=False)
     scoreboard_fd: int = -1
 
@@ -72,8 +67,7 @@ class Start:
         """Write the value to a new memory file; returns its descriptor, at offset 0."""
         values = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
         values["settings"] = self.settings.to_json()
-        for name in LISTENERS:
-            values[name] = [dataclasses.asdict(one) for one in getattr(self, name)]
+        values["listeners"] = [dataclasses.asdict(one) for one in self.listeners]
         fd = os.memfd_create("uwgate-start", 0)
         os.write(fd, json.dumps(values).encode())
         os.lseek(fd, 0, os.SEEK_SET)
@@ -86,6 +80,5 @@ class Start:
             values: dict[str, Any] = json.loads(file.read())
         values["settings"] = Settings.from_json(values["settings"])
         values["bound"] = tuple((role, name) for role, name in values["bound"])
-        for name in LISTENERS:
-            values[name] = tuple(Listener(**one) for one in values[name])
+        values["listeners"] = tuple(Listener(**one) for one in values["listeners"])
         return cls(**values)

@@ -23,7 +23,7 @@ from uwgate.gateways.corerouter.router import Asked, Attempts, Corerouter, Targe
 from uwgate.gateways.exchange import BodySource, Raw, Reply, Request
 from uwgate.gateways.speech import Http, Speech, Uwsgi
 from uwgate.gateways.stickiness import Stickiness
-from uwgate.gateways.tunnel import SocketSide
+from uwgate.gateways.tunnel import CountedSide, SocketSide
 from uwgate.gateways.wire import lease
 from uwgate.gateways.wire.chunked import ChunkedDecoder
 from uwgate.gateways.wire.response import MAX_HEAD, ResponseError, parse_response
@@ -61,6 +61,7 @@ class BackendExchange:
         "_attempts",
         "_backends",
         "_began",
+        "_blocked",
         "_chunks",
         "_is_sent",
         "_left",
@@ -89,9 +90,10 @@ class BackendExchange:
         self._sent = self._received = 0  # bytes
         self._is_sent = False  # the client has nothing more to send
         # Trio's clock. When the request, or the last piece of its body, was there; since when
-        # nobody but the backend is waited for.
+        # nobody but the backend is waited for; since when it does not take a piece.
         self._began = 0.0
         self._since: float | None = None
+        self._blocked: float | None = None
 
     async def begin(
         self, request: Request, source: BodySource, nursery: trio.Nursery | None
@@ -123,7 +125,9 @@ class BackendExchange:
                 await attempts.prepare()
             target = attempts.next(router.clock())
             if target is None:
-                raise self._nobody(attempts, router.clock())
+                raise NoNodeError(
+                    attempts.refusal, retry_after=attempts.retry_after(router.clock())
+                )
             packet = await self._begin_with(target, request, source)
             try:
                 sock = await connect(
@@ -149,12 +153,6 @@ class BackendExchange:
                 await self._send(sock, packet[sent:])
             return sock
 
-    @staticmethod
-    def _nobody(attempts: Attempts, now: float) -> NoNodeError:
-        assert attempts.outcome is not None
-        what = f"{attempts.asked.key}: {attempts.outcome.value}"
-        return NoNodeError(what, retry_after=attempts.retry_after(now))
-
     async def _begin_with(self, target: Target, request: Request, source: BodySource) -> bytes:
         """What is sent at first: the request, and what has come of its body."""
         backends = self._backends
@@ -171,10 +169,8 @@ class BackendExchange:
 
     async def _collect(self, request: Request, source: BodySource) -> int:
         """Take in the whole chunked body: a plain backend needs its length first."""
-        spool: IO[bytes] = tempfile.SpooledTemporaryFile(  # noqa: SIM115 (end() closes it)
-            SPOOL_IN_MEMORY
-        )
-        self._spool = spool
+        spool: IO[bytes] = tempfile.SpooledTemporaryFile(SPOOL_IN_MEMORY)  # noqa: SIM115
+        self._spool = spool  # end() closes it
         size = spool.write(request.body)
         if request.expects_continue and not request.complete:
             await source.send_continue()
@@ -216,11 +212,13 @@ class BackendExchange:
         while piece := await read():  # an OSError here is the client's: it ends the request
             self._began = trio.current_time()
             data = self._speech.piece(request, self._size, piece)
+            self._blocked = self._began
             try:
                 await streams.send_all(sock, data)
             except OSError:
                 return
             self._sent += len(data)
+            self._blocked = None
         if end := self._speech.end(request, self._size):
             with contextlib.suppress(OSError):
                 await streams.send_all(sock, end)
@@ -300,7 +298,12 @@ class BackendExchange:
     @property
     def side(self) -> SocketSide:
         assert self._sock is not None
-        return SocketSide(self._sock, self._tail)
+        self._received -= len(self._tail)  # it will be counted there
+        return CountedSide(self._sock, self._tail, self._count)
+
+    def _count(self, received: int, sent: int) -> None:
+        self._received += received
+        self._sent += sent
 
     async def read(self) -> tuple[bytes, bool]:
         sock = self._sock
@@ -366,10 +369,11 @@ class BackendExchange:
         Whoever gives a request up does not say why. The gateway looks at the clock twice a
         second.
         """
-        if self._since is None:
+        since = self._since if self._blocked is None else self._blocked
+        if since is None:
             return False
         limit = self._backends.options.http_timeout
-        return trio.current_time() - self._since >= max(limit - 1.0, limit / 2)
+        return trio.current_time() - since >= max(limit - 1.0, limit / 2)
 
     def _close(self) -> None:
         if self._sock is not None:

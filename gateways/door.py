@@ -1,4 +1,8 @@
-"""A listening socket in the lane: accepting in bursts, and not at all while that cannot be done."""
+"""A listening socket in the lane: accepts, but not while that cannot be done.
+
+One connection is taken each time that the lane tells of it. It tells again, with the events of all
+others in between, until nobody waits: to try once more is to fail once for every client.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +22,6 @@ from uwgate.gateways.lane import Lane
 
 log = logging.getLogger("uwgate.gateway")
 
-ACCEPT_BURST = 32  # connections taken before others get their turn
 EXHAUSTED_PAUSE = 0.1  # seconds without accepting when descriptors or memory have run out
 RESERVED_DESCRIPTORS = 64  # for everything that is not a client
 EXHAUSTED = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM))
@@ -82,29 +85,24 @@ class Door:
 
     def ready(self, mask: int) -> None:
         """Somebody waits; see ``lane.Member``."""
-        house = self._house
-        for _ in range(ACCEPT_BURST):
-            if not self._is_open:  # one of those who came in has seen to that
-                return
-            if house.is_full:
-                if not self._full:
-                    log.error("%s: connection limit reached, others have to wait", self._name)
-                self._full = True
+        if self._house.is_full:
+            if not self._full:
+                log.error("%s: connection limit reached, others have to wait", self._name)
+            self._full = True
+            self._pause()
+            return
+        self._full = False
+        try:
+            client, address = self._sock.accept()
+        except BlockingIOError:
+            return
+        except OSError as error:
+            if error.errno in EXHAUSTED:
+                log.error("%s: cannot accept: %s", self._name, error.strerror)
                 self._pause()
-                return
-            self._full = False
-            try:
-                client, address = self._sock.accept()
-            except BlockingIOError:
-                return
-            except OSError as error:
-                if error.errno in EXHAUSTED:
-                    log.error("%s: cannot accept: %s", self._name, error.strerror)
-                    self._pause()
-                    return
-                continue  # that client is gone already (accept(2), "Error handling")
-            client.setblocking(False)
-            self._receive(client, address)
+            return  # else that client is gone already (accept(2), "Error handling")
+        client.setblocking(False)
+        self._receive(client, address)
 
     def _watch(self) -> None:
         lane = self._house.lane

@@ -16,6 +16,7 @@ from uwgate.conf.errors import ConfigError
 from uwgate.conf.hsts import parse_hsts
 from uwgate.conf.start import Listener, Start
 from uwgate.gateways import service
+from uwgate.gateways.answers import Answers
 from uwgate.gateways.arrival import Gate, Welcome
 from uwgate.gateways.asking import Asking
 from uwgate.gateways.backends import BackendExchange, Backends
@@ -38,6 +39,7 @@ from uwgate.gateways.spool import Spools
 from uwgate.gateways.states import State
 from uwgate.gateways.stickiness import Stickiness
 from uwgate.gateways.streams import Socket
+from uwgate.gateways.tls.brought import BroughtCertificates
 from uwgate.gateways.tls.material import Material
 from uwgate.gateways.tls.ring import Ring
 from uwgate.gateways.tls.session import TlsSession
@@ -87,9 +89,10 @@ class HttpGateway:
             asking=Asking(options) if core.names_backends else None,
         )
         hsts = parse_hsts(settings.edge.https_hsts) if settings.edge.https_hsts else None
-        self.writer = ResponseWriter(options, hsts)
+        self.answers = Answers()
+        self.writer = ResponseWriter(options, hsts, self.answers)
         self.compression = Compression(options)
-        self.http2_heads = ResponseHeads(options, hsts)
+        self.http2_heads = ResponseHeads(options, hsts, self.answers)
         self.lane = Lane()
         self.leases: LeasePool | None = None
         self.idle_timeout = options.http_keepalive
@@ -111,6 +114,15 @@ class HttpGateway:
             clock=clock,
         )
         self.router.on_cheap = self._open_or_close
+        self._brought: BroughtCertificates | None = None
+        if ring is not None and self.router.table is not None:
+            ring.expect_names()
+            self._brought = BroughtCertificates(
+                ring, settings.https.sni_dir_ciphers, settings.subscriptions.subscription_sni_folder
+            )
+            self.router.on_certificate = self._brought.change
+        self.router.answers = self.answers
+        self.router.count_sessions = self._count_sessions
         self._backends = Backends(
             self.router, options, settings.edge, stickiness, settings.workers.limit_post
         )
@@ -133,13 +145,15 @@ class HttpGateway:
             )
         nursery.start_soon(self.lane.run)
         nursery.start_soon(self._clock)
-        nursery.start_soon(self.router.run)
+        if self._brought is not None:
+            nursery.start_soon(self._brought.run)
         self._doors = [
             Door(self, listener, self._gate(listener).receive)
             for listener in self._start.listeners
             if listener.role in ROLES
         ]
         try:
+            await nursery.start(self.router.run)
             self._open_or_close()
             await trio.sleep_forever()
         finally:
@@ -165,6 +179,8 @@ class HttpGateway:
 
     def _open_or_close(self) -> None:
         """A cheap gateway accepts only while somebody serves something."""
+        if self._draining:
+            return
         for door in self._doors:
             if self.router.is_cheap:
                 door.shut()
@@ -213,7 +229,10 @@ class HttpGateway:
     @property
     def is_full(self) -> bool:
         """No more connections may come in for now."""
-        return len(self._sessions) + len(self._connections) >= self._most
+        return self._count_sessions() >= self._most
+
+    def _count_sessions(self) -> int:
+        return len(self._sessions) + len(self._connections)
 
     def lifetime_end(self) -> float:
         """When a connection that begins now is to end; not all that began together at once."""
@@ -261,6 +280,7 @@ class HttpGateway:
     async def drained(self) -> None:
         """Return when the last session has ended."""
         await self._empty.wait()
+        await self.router.farewell()
         if self.leases is not None:
             self.leases.close()
 

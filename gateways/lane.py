@@ -87,6 +87,11 @@ class Lane:
             self._epoll.unregister(fd)
             self._removed.add(fd)
 
+    def forget(self, fd: int) -> None:
+        """The same for a descriptor that is closed next, and that has no copy (epoll(7), Q6)."""
+        if self._members.pop(fd, None) is not None:
+            self._removed.add(fd)
+
     def watches(self, fd: int, member: Member) -> bool:
         """Whether ``fd`` is being watched for this member."""
         return self._members.get(fd) is member

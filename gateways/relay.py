@@ -19,7 +19,6 @@ from uwgate.conf.errors import BackendError, ClientError, NoNodeError
 from uwgate.gateways import streams, tunnel
 from uwgate.gateways.exchange import Exchange, Raw, Reply, Request, collect
 from uwgate.gateways.pace import Pace, Taking
-from uwgate.gateways.pages import error_page
 from uwgate.gateways.spool import Read, Spool
 from uwgate.gateways.states import State
 from uwgate.gateways.wire.chunked import LAST_CHUNK, ChunkedDecoder, encode_chunk
@@ -50,8 +49,12 @@ async def answer(session: Session, request: Request, exchange: Exchange) -> bool
         counters.refuse(f"answer-{error.status}", "%s: %d: %s", session.name, error.status, error)
         status = error.status
     except (BackendError, NoNodeError) as error:
-        log.error("%s: %s: %d: %s", session.name, request, error.status, error)
         status = error.status
+        name = f"answer-{status}"
+        counters = session.gateway.counters
+        counters.refuse(
+            name, "%s: %s: %d: %s", session.name, request, status, error, level=logging.ERROR
+        )
         retry_after = retry_after_of(error)
     finally:
         exchange.end()  # now: a client that takes its time must not hold a worker
@@ -66,7 +69,7 @@ async def answer(session: Session, request: Request, exchange: Exchange) -> bool
 
 async def refuse(session: Session, status: int) -> bool:
     """Answer a request that was not understood, and close."""
-    return await dismiss(session, error_page(status))
+    return await dismiss(session, session.gateway.writer.error(status))
 
 
 async def dismiss(session: Session, page: bytes) -> bool:
@@ -355,7 +358,8 @@ class _Relay:
         if session.state in (State.RESPONSE, State.LINGER):
             return
         _enter_response(session)
-        page = error_page(status, body=self._request.method != b"HEAD", retry_after=retry_after)
+        has_body = self._request.method != b"HEAD"
+        page = session.gateway.writer.error(status, body=has_body, retry_after=retry_after)
         await streams.send_all(session.sock, page)
 
 

@@ -11,6 +11,8 @@ from uwgate.subscriptions.packet import Packet, decode
 from uwgate.subscriptions.refusal import Refusal, Refused
 from uwgate.subscriptions.signature import Verifier
 
+SIGNATURE = b"\x04\0sign"  # the name of the variable, with its length
+
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
@@ -67,6 +69,9 @@ class Admission:
             Refused: and it has been counted.
         """
         try:
+            # Most of a flood ends here, before anything is taken apart.
+            if self.is_signed(sender) and SIGNATURE not in datagram:
+                raise Refused(Refusal.UNSIGNED, f"not signed: {datagram[:64]!r}")
             packet = decode(datagram)
             if self.vassal_required and not packet.vassal:
                 raise Refused(Refusal.VASSAL, f"{packet.key}: {packet.address} names no vassal")

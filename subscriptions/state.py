@@ -14,16 +14,37 @@ from typing import Any
 from uwgate.subscriptions.change import Cause, Change, SniPaths
 from uwgate.subscriptions.health import Health
 from uwgate.subscriptions.node import Node
+from uwgate.subscriptions.packet import MAX_NUMBER
 from uwgate.subscriptions.table import Table
 
 NODES_OF_ROW = 64
 # What a process has counted is added up elsewhere (gateways/registry/ledger.py).
 COUNTED = frozenset({"requests", "last_requests", "tx", "rx", "failcnt"})
 OF_THE_PROCESS = frozenset({"reference", "wrr", "death_mark", "health", "slot"}) | COUNTED
-NODE_FIELDS = tuple(field.name for field in fields(Node) if field.name not in OF_THE_PROCESS)
-HEALTH_FIELDS = frozenset(field.name for field in fields(Health))
-
 Row = dict[str, Any]  # of JSON values
+Types = dict[str, tuple[type, ...]]
+
+
+def _types(of: type[Node] | type[Health]) -> Types:
+    """What the fields hold, by their defaults. None stands for a number that is not known."""
+    found: Types = {}
+    for field in fields(of):
+        match field.default:
+            case bool() | str():
+                found[field.name] = (type(field.default),)
+            case float():
+                found[field.name] = (float, int)
+            case int():
+                found[field.name] = (int,)
+            case None:
+                found[field.name] = (float, int, type(None))
+            case _:
+                found[field.name] = (str,)
+    return found
+
+
+HEALTH_FIELDS = _types(Health)
+NODE_FIELDS = {name: types for name, types in _types(Node).items() if name not in OF_THE_PROCESS}
 
 
 def rows(table: Table, keys: Iterable[str]) -> Iterator[Row]:
@@ -49,8 +70,12 @@ def rows(table: Table, keys: Iterable[str]) -> Iterator[Row]:
 
 
 def health_from(row: Row) -> Health:
-    """The health of a node, as ``asdict`` has written it down."""
-    return Health(**{name: value for name, value in row.items() if name in HEALTH_FIELDS})
+    """The health of a node, as ``asdict`` has written it down.
+
+    Raises:
+        TypeError: a value is of another type.
+    """
+    return Health(**_known(row, HEALTH_FIELDS))
 
 
 def add(table: Table, row: Row, now: float, *, without: Collection[tuple[str, str]]) -> bool:
@@ -136,8 +161,16 @@ def _plain(node: Node) -> Row:
 
 
 def _node(row: Row) -> Node:
-    known = {name: row[name] for name in NODE_FIELDS if name in row}
-    return Node(**known, health=health_from(row["health"]))
+    return Node(**_known(row, NODE_FIELDS), health=health_from(row["health"]))
+
+
+def _known(row: Row, types: Types) -> Row:
+    known = {name: row[name] for name in types if name in row}
+    for name, value in known.items():
+        is_sane = not isinstance(value, int | float) or abs(value) <= MAX_NUMBER  # NaN is not
+        if not isinstance(value, types[name]) or not is_sane:
+            raise TypeError(f"{name} is {value!r}")
+    return known
 
 
 def _damaged(error: Exception) -> ValueError:

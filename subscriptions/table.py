@@ -8,15 +8,14 @@ processes of the machine share and that does not jump (``time.monotonic``).
 
 from __future__ import annotations
 
-import heapq
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from itertools import count
 
 from uwgate.subscriptions import balancing
 from uwgate.subscriptions.admission import Credentials
 from uwgate.subscriptions.balancing.registry import DEFAULT
 from uwgate.subscriptions.balancing.two_choices import measure
+from uwgate.subscriptions.calendar import Calendar
 from uwgate.subscriptions.change import Back, Cause, Change, Joined, Left, Out
 from uwgate.subscriptions.health import CheckPolicy, Circuit, EjectionPolicy, Health
 from uwgate.subscriptions.lookup import Lookup
@@ -26,6 +25,7 @@ from uwgate.subscriptions.refusal import Refusal, Refused
 from uwgate.subscriptions.slot import Slot
 from uwgate.subscriptions.sni import SniTable, paths_of
 
+COPIED = ("modifier1", "modifier2", "cores", "load", "free", "backup", "notify", "via")
 TOLERANCE = 17.0  # seconds without announcement; subscription-tolerance (section 5)
 
 
@@ -59,11 +59,7 @@ class Table:
         self.slots: dict[str, Slot] = {}
         self.sni = SniTable()
         self.node_count = 0
-        # Every refresh moves a node to the end, so whoever is due stands in front.
-        self._ages: dict[Node, None] = {}
-        self._inactive_ages: dict[Node, None] = {}
-        self._returns: list[tuple[float, int, Node]] = []
-        self._order = count()
+        self._calendar = Calendar()
         lookup = self.options.lookup
         self._is_plain = lookup.is_plain
         self._fold_case = lookup.fold_case
@@ -218,21 +214,18 @@ class Table:
 
     # What time does.
 
-    def advance(self, now: float) -> list[Change]:
-        """Drop nodes whose announcements stopped; take back those whose period is over."""
+    def advance(self, now: float, *, expire: bool = True) -> list[Change]:
+        """Drop nodes whose announcements stopped; take back those whose period is over.
+
+        Without ``expire`` nobody is dropped: announcements may have been lost on the way.
+        """
         changes: list[Change] = []
-        for ages, tolerance in (
-            (self._ages, self.options.tolerance),
-            (self._inactive_ages, self.options.tolerance_inactive),
-        ):
-            while ages and tolerance:
-                node = next(iter(ages))
-                if now - node.last_check <= tolerance:
-                    break
-                node.failcnt += 1
-                changes += self._let_go(node, Cause.EXPIRED)
-        while self._returns and self._returns[0][0] <= now:
-            node = heapq.heappop(self._returns)[2]
+        calendar = self._calendar
+        limits = (self.options.tolerance, self.options.tolerance_inactive)
+        while expire and (node := calendar.next_silent(now, *limits)) is not None:
+            node.failcnt += 1
+            changes += self._let_go(node, Cause.EXPIRED)
+        while (node := calendar.next_return(now)) is not None:
             slot = node.slot
             if slot is not None and node.health.tick(now) and not node.death_mark:
                 self._begin(node, now)
@@ -262,8 +255,7 @@ class Table:
         slot = self.slots.get(said.key) or self._open(said.key, algo)
         node = slot.members.get(said.name)
         if node is None:
-            node = said
-            slot.add(node)
+            slot.add(node := said)
             self.node_count += 1
         else:
             for name in ANNOUNCED:
@@ -272,18 +264,17 @@ class Table:
         if node is said or node.death_mark:
             node.death_mark = False
             node.health = said.health
-            self._expect_return(node)
+            self._calendar.is_out(node)
             changes.append(Joined(node))
         else:
             changes += self.set_health(node, said.health, Cause.TOLD, now)
-        self._touch(node)
+        self._calendar.heard_of(node)
         slot.refresh()
         return changes
 
     def settle(self) -> None:
         """Put nodes that came from another process in the order in which they expire."""
-        self._ages = dict.fromkeys(sorted(self._ages, key=_last_check))
-        self._inactive_ages = dict.fromkeys(sorted(self._inactive_ages, key=_last_check))
+        self._calendar.settle()
 
     def node(self, key: str, name: str) -> Node | None:
         """The node of this name (``Node.name``), unless it is leaving."""
@@ -299,7 +290,7 @@ class Table:
         """Whether a node is well, as another process has found out."""
         was_out = node.health.is_out
         node.health = health
-        self._expect_return(node)
+        self._calendar.is_out(node)
         if node.slot is None or was_out == health.is_out:
             return []
         if not health.is_out:
@@ -348,40 +339,23 @@ class Table:
             slot.remove(node)
             node.address = packet.address
             slot.add(node)
-            self._inactive_ages.pop(node, None)
+        for name in COPIED:
+            setattr(node, name, getattr(packet, name))
         node.weight = packet.weight or 1
-        node.backup = packet.backup
-        node.modifier1 = packet.modifier1
-        node.modifier2 = packet.modifier2
-        node.cores = packet.cores
-        node.load = packet.load
-        node.free = packet.free
         node.vassal = packet.vassal or node.vassal
         node.proto = packet.proto[:1]
-        node.notify = packet.notify
-        node.via = packet.via
         if packet.unix is not None:
             node.said = packet.said
         if sender is not None:
             node.pid, node.uid, node.gid = sender.pid, sender.uid, sender.gid
         node.last_check = now
         node.last_requests = 0
-        self._touch(node)
+        self._calendar.heard_of(node)
         return before != (node.weight, node.backup, node.address)
-
-    def _touch(self, node: Node) -> None:
-        """It was heard of just now: it is the last one to expire."""
-        ages = self._ages if node.address else self._inactive_ages
-        ages.pop(node, None)
-        ages[node] = None
-
-    def _expect_return(self, node: Node) -> None:
-        if node.health.out_until is not None:
-            heapq.heappush(self._returns, (node.health.out_until, next(self._order), node))
 
     def _put_out(self, slot: Slot, node: Node, cause: Cause, now: float) -> list[Change]:
         until = node.health.eject(self.options.ejection, now)
-        self._expect_return(node)
+        self._calendar.is_out(node)
         slot.refresh()
         return [Out(node, cause, until)]
 
@@ -400,8 +374,7 @@ class Table:
         slot.remove(node)
         node.address = ""
         slot.add(node)
-        self._ages.pop(node, None)
-        self._inactive_ages[node] = None
+        self._calendar.heard_of(node)
         node.last_check = now
         slot.refresh()
         return [Left(node, Cause.UNSUBSCRIBED)]
@@ -410,8 +383,7 @@ class Table:
         """It gets no more requests; with the last that runs there it is removed."""
         slot = self.slots[node.key]
         node.death_mark = True
-        self._ages.pop(node, None)
-        self._inactive_ages.pop(node, None)
+        self._calendar.forget(node)
         slot.refresh()
         changes: list[Change] = [Left(node, cause)]
         if node.reference == 0:
@@ -426,7 +398,3 @@ class Table:
             return []
         del self.slots[slot.key]
         return self.sni.drop(slot.key)
-
-
-def _last_check(node: Node) -> float:
-    return node.last_check

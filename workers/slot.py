@@ -66,6 +66,7 @@ class Slot:
         if worker.life_fd >= 0:
             self._epoll.register(worker.life_fd, select.EPOLLIN)
         self._offer(free=True, again=False)
+        self._marks[self._place] = IDLE
 
     def run(self) -> None:
         """Serve until the worker ends."""
@@ -74,7 +75,6 @@ class Slot:
         worker = self.worker
         poll = self._epoll.poll
         kept: Session | None = None  # idle, between two requests
-        self._marks[self._place] = IDLE
         declined = False
         while not worker.ending:
             deadline = None if kept is None else kept.deadline

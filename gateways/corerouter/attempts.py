@@ -193,6 +193,12 @@ class Attempts:
             self._count_good(target)
         self._mapper.release(target, now, tx, rx)
 
+    @property
+    def refusal(self) -> str:
+        """What is to be logged when ``next`` has returned None."""
+        why = "nothing was tried" if self.outcome is None else self.outcome.value
+        return f"{self.asked.name}: {why}"
+
     def retry_after(self, now: float) -> int:
         """Seconds until it makes sense to ask again, at least 1."""
         return self._router.retry_after(self.asked, now)

@@ -43,6 +43,8 @@ class Pool(Mapper):
         self._tell = tell
         self._speaks_http = speaks_http
         self.may_wait = may_wait(table.options.circuit)
+        # What a node said of itself when it was chosen, and what that means.
+        self._targets: dict[Node, tuple[tuple[str, int, int, str], Target]] = {}
         self._room = WaitingRoom[Slot](table.options.circuit.pending, self._choose_in)
 
     # Choosing
@@ -70,21 +72,30 @@ class Pool(Mapper):
             if node is None:
                 has_other = any(node not in tried for node in slot.live)
                 return Outcome.FULL if has_other else Outcome.EXHAUSTED
-            address = address_of(node.address)
-            if address is not None:
-                break
+            target = self._target(node)
+            if target is not None:
+                return target
             # Whoever announced that must not cost anybody else a request.
             tried.append(node)
             self._tell([*self.table.unreachable(node, now), *self.table.release(node)])
             if node.slot is not slot or not slot.nodes:
                 return Outcome.EXHAUSTED
-        return Target(
-            address,
-            node.modifier1,
-            node.modifier2,
-            self._speaks_http or node.proto == "h",
-            node,
-        )
+
+    def _target(self, node: Node) -> Target | None:
+        """How a node is reached; None if its address is none."""
+        known = self._targets.get(node)
+        said = (node.address, node.modifier1, node.modifier2, node.proto)
+        if known is not None and known[0] == said:
+            return known[1]
+        address = address_of(node.address)
+        if address is None:
+            return None
+        speaks_http = self._speaks_http or node.proto == "h"
+        target = Target(address, node.modifier1, node.modifier2, speaks_http, node)
+        if len(self._targets) > 2 * self.table.node_count:  # most of them are gone
+            self._targets.clear()
+        self._targets[node] = (said, target)
+        return target
 
     def has_other(self, attempts: Attempts, now: float) -> bool:
         asked = attempts.asked
@@ -156,7 +167,7 @@ def packed(client: bytes) -> bytes:
         if b":" in client:
             return socket.inet_pton(socket.AF_INET6, client.partition(b"%")[0].decode())
         return socket.inet_pton(socket.AF_INET, client.decode())
-    except (OSError, UnicodeDecodeError):
+    except (OSError, ValueError):
         return b""
 
 

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import logging
 import math
+import os
 import time
 from collections.abc import Callable, Sequence
 
@@ -24,6 +25,7 @@ from uwgate.conf.codestring import parse_code_string
 from uwgate.conf.errors import ConfigError
 from uwgate.conf.groups.corerouter import CorerouterOptions
 from uwgate.conf.start import Start
+from uwgate.gateways.answers import Answers
 from uwgate.gateways.corerouter.attempts import Attempts
 from uwgate.gateways.corerouter.derived import Derived, Fixed
 from uwgate.gateways.corerouter.function import Function, load
@@ -34,6 +36,8 @@ from uwgate.gateways.corerouter.tables import replica_options
 from uwgate.gateways.corerouter.target import Asked, Target
 from uwgate.gateways.corerouter.template import Template
 from uwgate.gateways.counters import Counters
+from uwgate.gateways.registry.figures import ProcessFigures, StaticFigures
+from uwgate.gateways.registry.replica import Replica
 from uwgate.subscriptions.balancing.sticky import StickyCookies
 from uwgate.subscriptions.change import Change, SniBrought, SniGone
 from uwgate.subscriptions.health import Circuit, RetryBudget
@@ -41,6 +45,7 @@ from uwgate.subscriptions.table import Table
 
 __all__ = ["Asked", "Attempts", "Corerouter", "Target"]
 
+WORKER_ROLES = ("uwsgi", "http-socket", "http11-socket")
 TICK = 0.4  # seconds between two looks at the nodes' times
 
 
@@ -72,7 +77,7 @@ class Corerouter:
         self.kind = kind
         self.options: CorerouterOptions = start.settings.corerouter(kind)
         self._folder = start.settings.application.chdir
-        self._sockets = start.worker_sockets
+        self._sockets = [one for one in start.bound if one[0] in WORKER_ROLES]
         self.clock = clock
         self.counters = counters or Counters()
         self.budget = RetryBudget(ratio=self.options.retry_budget / 100)
@@ -83,11 +88,20 @@ class Corerouter:
         self.table: Table | None = None
         self.pool: Pool | None = None
         self.static: Static | None = None
+        self.answers = Answers()
+        self.count_sessions: Callable[[], int] = int
         self.on_cheap: Callable[[], None] = _nothing_to_do
         self.on_certificate: Callable[[SniBrought | SniGone], None] = _nothing_to_do
         self.tell: Callable[[Change], None] = _nothing_to_do
+        self._born = time.monotonic()
+        self._replica: Replica | None = None
         if self.options.subscription_server:
             self.table = Table(replica_options(start.settings, kind))
+        is_shown = self.options.stats_server is not None
+        if start.registry_address is not None and (self.table is not None or is_shown):
+            self._replica = Replica(kind, start, self.table, self.changed)
+            self._replica.figures = self._figures
+            self.tell = self._replica.tell
         self.mapper = self._make_mapper(speaks_http, sticky)
         self._was_cheap = self.is_cheap
 
@@ -125,8 +139,8 @@ class Corerouter:
                 f"{self.kind}-use-socket = {number}: this instance has {len(sockets)} sockets "
                 "of its workers, counted from 0"
             )
-        own = sockets[number]
-        return Target(parse_backend(own.name), speaks_http=own.role != "uwsgi")
+        role, name = sockets[number]
+        return Target(parse_backend(name), speaks_http=role != "uwsgi")
 
     def attempts(self, asked: Asked) -> Attempts:
         """Begin with a request."""
@@ -142,11 +156,26 @@ class Corerouter:
         """Whether the doors are closed: the gateway is cheap, and nobody serves anything."""
         return self.options.cheap and self.table is not None and self.table.is_empty
 
-    async def run(self) -> None:
-        """Keep the table up to date until cancelled."""
-        while True:
-            self.advance()
-            await trio.sleep(TICK)
+    async def run(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Keep the table up to date until cancelled.
+
+        Counts as started when the table is complete, or its registry does not answer.
+        """
+        if self.table is None and self._replica is None:
+            task_status.started()
+            return
+        async with trio.open_nursery() as nursery:
+            if self._replica is not None:
+                await nursery.start(self._replica.run)
+            task_status.started()
+            while True:
+                self.advance()
+                await trio.sleep(TICK)
+
+    async def farewell(self) -> None:
+        """This process is about to end: what it has counted shall not be lost."""
+        if self._replica is not None and self.options.stats_server is not None:
+            await self._replica.farewell()
 
     def advance(self) -> None:
         """Let time pass; at least twice a second."""
@@ -176,13 +205,36 @@ class Corerouter:
         at = self.mapper.returns_at(asked, now)
         return 1 if at is None else max(1, math.ceil(at - now))
 
+    def _figures(self) -> ProcessFigures:
+        """What this process has counted."""
+        epoch = time.time() - self.clock()
+        static = self.static.nodes if self.static is not None else []
+        return ProcessFigures(
+            pid=os.getpid(),
+            born=self._born,
+            uid=os.getuid(),
+            gid=os.getgid(),
+            active_sessions=self.count_sessions(),
+            retries_spent=self.budget.spent,
+            retries_refused=self.budget.refused,
+            answers=self.answers.as_dict(),
+            refused=self.counters.as_dict(),
+            static={
+                node.target.name: StaticFigures(
+                    hits=node.hits,
+                    failed_at=0.0 if node.failed_at is None else node.failed_at + epoch,
+                )
+                for node in static
+            },
+        )
+
     def log_failure(self, asked: Asked, target: Target, reason: str) -> None:
         """Count, and unless -quiet say, that a backend could not be connected."""
         if self.options.quiet:
             self.counters.count("unreachable")
             return
         self.counters.refuse(
-            "unreachable", "%s: %s: %s", asked.key, target.name, reason, level=logging.WARNING
+            "unreachable", "%s: %s: %s", asked.name, target.name, reason, level=logging.WARNING
         )
 
 

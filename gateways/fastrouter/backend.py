@@ -71,10 +71,8 @@ class Backend:
     def expire(self) -> None:
         """It has not accepted in time."""
         self._drop()
-        self._places = ()
         limit = self._session.gateway.corerouter.options.connect_timeout
-        self._fail(f"no connection within {limit:g} s")
-        self.begin()
+        self._go_on(f"no connection within {limit:g} s")
 
     def close(self, *, tx: int, rx: int) -> None:
         """The session has ended. ``tx`` bytes came from the backend, ``rx`` went to it."""
@@ -187,7 +185,7 @@ class Backend:
         sock = self.sock
         if sock is not None:
             self.sock = None
-            self._session.gateway.lane.remove(sock.fileno())
+            self._session.gateway.lane.forget(sock.fileno())
             sock.close()
 
     # What takes a task

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from uwgate.conf.settings import Settings
 from uwgate.gateways.corerouter.target import Asked
@@ -16,8 +16,7 @@ KEY_NAMES = (b"UWSGI_FASTROUTER_KEY", b"HTTP_HOST", b"SERVER_NAME")
 UNBOUNDED = (b"HTTP_TRANSFER_ENCODING", b"HTTP_UPGRADE")
 
 
-@dataclass(frozen=True, slots=True)
-class Head:
+class Head(NamedTuple):
     """``asked`` has an empty key if the packet names none.
 
     ``length`` is that of the body; None if it is not known.
@@ -51,14 +50,19 @@ class HeadReader:
         found = self._scan(data, 4, end)
         key = self._forced
         if key is None:
-            key = ""
-            for name in KEY_NAMES:
-                if value := found.get(name):
-                    key = value[:MAX_KEY].decode(errors="replace")
-                    break
+            key = _key(found)
         path = found.get(b"PATH_INFO", b"").decode(errors="replace") if self._has_paths else ""
         client = found.get(b"REMOTE_ADDR", b"")
         return Head(Asked(key, path, client), _length(found))
+
+
+def _key(found: dict[bytes, bytes]) -> str:
+    """The first that there is; empty if there is none, or one that is no text."""
+    for name in KEY_NAMES:
+        if value := found.get(name):
+            key = value[:MAX_KEY].decode(errors="surrogateescape")
+            return key if key.isprintable() else ""
+    return ""
 
 
 def _length(found: dict[bytes, bytes]) -> int | None:

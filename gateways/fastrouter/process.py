@@ -32,9 +32,9 @@ class Fastrouter:
     """One process.
 
     Sessions use its attributes: ``options``, ``timeout`` (seconds), ``heads``, ``bodies``,
-    ``names``, ``corerouter``, ``counters``, the ``lane``, the ``nursery`` of their tasks,
-    ``buffer`` (what is received into, and sent on before anything else is received), ``now``
-    (trio's clock, at most ``TICK`` old), and ``clock``, which the corerouter knows.
+    ``names``, ``corerouter``, ``counters``, ``answers``, the ``lane``, the ``nursery`` of their
+    tasks, ``buffer`` (what is received into, and sent on before anything else is received),
+    ``now`` (trio's clock, at most ``TICK`` old), and ``clock``, which the corerouter knows.
     """
 
     nursery: trio.Nursery
@@ -47,6 +47,8 @@ class Fastrouter:
         self.counters = Counters(log)
         self.corerouter = Corerouter(KIND, start, counters=self.counters, clock=clock)
         self.corerouter.on_cheap = self._open_or_shut
+        self.answers = self.corerouter.answers
+        self.corerouter.count_sessions = lambda: len(self._sessions)
         self.heads = HeadReader(settings)
         self.bodies = Bodies(
             options.fastrouter_post_buffering,
@@ -79,6 +81,7 @@ class Fastrouter:
             if listener.role == KIND
         ]
         try:
+            await nursery.start(self.corerouter.run)
             self._open_or_shut()
             await trio.sleep_forever()
         finally:
@@ -113,6 +116,7 @@ class Fastrouter:
     async def drained(self) -> None:
         """Return when the last session has ended."""
         await self._empty.wait()
+        await self.corerouter.farewell()
 
     def _admit(self, client: socket.socket, address: object) -> None:
         session = Session(self, client)
@@ -147,7 +151,6 @@ class Fastrouter:
     def _tick(self) -> None:
         self.now = trio.current_time()
         self.counters.tick(self.now)
-        self.corerouter.advance()
 
 
 def main(fd: int) -> None:

@@ -90,7 +90,8 @@ class Session:
         if self._head is None:
             return "a client"
         asked = self._head.asked
-        return f"{asked.client.decode('latin-1') or '-'} for {asked.key or '-'}"
+        client = asked.client.decode("ascii", "replace")  # which may be anything
+        return f"{client if client.isprintable() else '?'} for {asked.key or '-'}"
 
     @property
     def is_idle(self) -> bool:
@@ -107,8 +108,9 @@ class Session:
         elif state is State.CLOSED:
             return
         elif mask & GONE and self._is_gone(mask):
-            log.info("%s: client gone, request given up", self.name)
-            self.gateway.counters.count("client-gone")
+            self.gateway.counters.refuse(
+                "client-gone", "%s: client gone, request given up", self.name
+            )
             self.close()
         elif state is State.BODY:
             self._receive_body()
@@ -334,7 +336,9 @@ class Session:
         self.deadline = gateway.now + gateway.timeout
         self._tx = count
         data = buffer[:count]
-        backend.attempts.answered(gateway.clock(), good=bytes(data[STATUS]) not in BAD_STATUS)
+        status = bytes(data[STATUS])
+        gateway.answers[status[0] if status else 0] += 1
+        backend.attempts.answered(gateway.clock(), good=status not in BAD_STATUS)
         try:
             sent = self.sock.send(data)
         except BlockingIOError:
@@ -401,6 +405,8 @@ class Session:
                 self.refuse(408, f"timed out waiting for {State.BODY.value}")
             else:
                 self._fail(504, "timed out")
+        elif self._is_answered:
+            self.close()
         elif state is State.RELAY:
             self._cut_off("no byte moves any more")
 
@@ -415,6 +421,7 @@ class Session:
             reason,
             level=logging.WARNING if status >= 500 else logging.INFO,
         )
+        gateway.answers.add(status)
         with contextlib.suppress(OSError):  # nothing was sent before: it fits, or nobody reads it
             self.sock.send(error_page(status, retry_after=retry_after))
         knows_all = self._head is not None and not self._expects_more
@@ -465,7 +472,9 @@ class Session:
         if self.state is State.CLOSED:
             return
         self._end_backend()
+        self._backend = None  # which knows us: a circle would have to be found by the collector
         self.state = State.CLOSED
-        self.gateway.lane.remove(self.sock.fileno())
+        if self._is_watched:
+            self.gateway.lane.forget(self.sock.fileno())
         self.sock.close()
         self.gateway.forget(self)

@@ -44,8 +44,11 @@ async def answer(stream: Stream, exchange: Exchange) -> None:
         counters.refuse(f"answer-{error.status}", "%s: %d: %s", stream, error.status, error)
         status = error.status
     except (BackendError, NoNodeError) as error:
-        log.error("%s: %d: %s", stream, error.status, error)
         status = error.status
+        counters = stream.connection.gateway.counters
+        counters.refuse(
+            f"answer-{status}", "%s: %d: %s", stream, status, error, level=logging.ERROR
+        )
         retry_after = retry_after_of(error)
     finally:
         exchange.end()  # now: a client that takes its time must not hold a worker

@@ -6,6 +6,7 @@ Times are ``now`` (the monotonic clock) and ``unix`` (since 1970), in seconds.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, fields, replace
 from typing import NamedTuple
@@ -115,9 +116,14 @@ class Book:
 
     # Time, and what gateways tell.
 
-    def advance(self, now: float) -> list[Change]:
-        """Let nodes go whose announcements have stopped."""
-        changes = self.table.advance(now)
+    def look(self, unix: float) -> None:
+        """See which names may be signed for; about once a second."""
+        if self.keys is not None:
+            self.keys.look(unix)
+
+    def advance(self, now: float, *, expire: bool) -> list[Change]:
+        """Let nodes go whose announcements have stopped; see ``Table.advance``."""
+        changes = self.table.advance(now, expire=expire)
         self._note_gone(changes)
         return changes
 
@@ -132,7 +138,9 @@ class Book:
             cause = Cause(message["cause"])
             at, until = float(message["at"]), float(message["until"])
             ejections = int(message["ejections"])
-        except (ValueError, KeyError, TypeError) as error:
+            if not math.isfinite(at + until):
+                raise ValueError("not a time")
+        except (ValueError, KeyError, TypeError, OverflowError) as error:
             raise FrameError(f"damaged out: {error!r}") from error
         if node is None:
             return [], None

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections import defaultdict
+from collections.abc import Iterator
 from itertools import count
 
 import trio
 
 from uwgate.gateways.registry.feed import Feed, Subscriber
-from uwgate.gateways.registry.figures import ProcessFigures
+from uwgate.gateways.registry.figures import FAREWELL, ProcessFigures
 from uwgate.gateways.registry.frames import FrameError, Message, encode
 from uwgate.gateways.registry.ledger import Account, Ledger, ProcessName
 from uwgate.subscriptions.node import Node
@@ -18,21 +20,21 @@ LIMIT = 1.0  # seconds in which a gateway has to answer
 
 
 class Question:
-    """One question to the gateways of a kind. ``done``: nobody's answer is missing."""
+    """One question to the gateways of a kind.
+
+    ``missing`` has what has come of answers that are not complete; ``done``: there are none.
+    """
 
     def __init__(self, number: int, asked: list[Subscriber]) -> None:
         self.number = number
         self.missing = {subscriber: Account() for subscriber in asked}
         self.done = trio.Event()
-        if not asked:
-            self.done.set()
+        self.look_if_done()
 
-    def answered(self, subscriber: Subscriber) -> Account | None:
-        """All of an answer has come; returns it."""
-        account = self.missing.pop(subscriber, None)
+    def look_if_done(self) -> None:
+        """An answer is complete, or will never come."""
         if not self.missing:
             self.done.set()
-        return account
 
 
 class Census:
@@ -43,6 +45,7 @@ class Census:
         self._feed = feed
         self._numbers = count(1)
         self._questions: dict[str, Question] = {}  # one at a time for each kind
+        self._farewells: dict[Subscriber, Account] = {}
         self._names: dict[Subscriber, ProcessName] = {}
 
     async def ask(self, kind: str) -> set[int]:
@@ -79,23 +82,57 @@ class Census:
             FrameError: the message is damaged.
         """
         question = self._questions.get(subscriber.kind)
-        if question is None or message.get("id") != question.number:
+        if message.get("id") == FAREWELL:
+            self._farewells.setdefault(subscriber, Account())
+            answers = self._farewells
+        elif question is not None and message.get("id") == question.number:
+            answers = question.missing
+        else:
+            return
+        account = answers.get(subscriber)
+        if account is None:
             return
         if message["type"] == "counted":
-            account = question.answered(subscriber)
-            if account is not None:
-                self._names[subscriber] = self.ledgers[subscriber.kind].put(account)
-        elif subscriber in question.missing:
-            try:
-                question.missing[subscriber].take(message["row"])
-            except (ValueError, KeyError, TypeError) as error:
-                raise FrameError(f"damaged figures: {error!r}") from error
+            self._names[subscriber] = self.ledgers[subscriber.kind].put(account)
+            del answers[subscriber]
+            if question is not None:
+                question.look_if_done()
+            return
+        with _damage():
+            account.take(message["row"])
 
     def on_gone(self, subscriber: Subscriber) -> None:
         """A gateway has gone, or was disconnected."""
+        self._farewells.pop(subscriber, None)
         question = self._questions.get(subscriber.kind)
         if question is not None:
-            question.answered(subscriber)
+            question.missing.pop(subscriber, None)
+            question.look_if_done()
         name = self._names.pop(subscriber, None)
         if name is not None:
             self.ledgers[subscriber.kind].close(name)
+
+    # From one registry to the next.
+
+    def hand_over(self) -> Iterator[bytes]:
+        """Frames for the next registry. What gateways count from now on they will tell it."""
+        for kind, ledger in self.ledgers.items():
+            for row in ledger.hand_over():
+                yield encode("ledger", kind=kind, row=row)
+
+    def take_over(self, message: Message) -> None:
+        """A ``ledger`` of the registry before us.
+
+        Raises:
+            FrameError: it is damaged.
+        """
+        with _damage():
+            self.ledgers[str(message["kind"])].take_over(message["row"])
+
+
+@contextlib.contextmanager
+def _damage() -> Iterator[None]:
+    try:
+        yield
+    except (ValueError, KeyError, TypeError) as error:
+        raise FrameError(f"damaged figures: {error!r}") from error

@@ -26,6 +26,7 @@ from uwgate.subscriptions.table import Table
 log = logging.getLogger("uwgate.checks")
 
 MOST_LOOKS = 256  # at a time: as many descriptors are in use
+LATE = 0.5  # seconds by which a look may take longer than its time-out
 LINES = 10  # about nodes that fail or rise, in one interval
 
 
@@ -103,11 +104,14 @@ class Checks:
         return self._interval * part / (1 << 32)
 
     async def _look(self, probe: Probe, nodes: list[Node]) -> None:
+        began = trio.current_time()
         try:
             reason = await self._reason(probe)
         finally:
             self._busy.discard(probe)
             self._limiter.release_on_behalf_of(probe)
+        if trio.current_time() - began > self._timeout + LATE:
+            return  # we were stopped, or starved: that says nothing of the node
         self.looks += 1
         self.failures += reason is not None
         now = self._clock()

@@ -79,11 +79,11 @@ class Subscriber:
         self._later = frames
         self._wake()
 
-    def close(self, why: str) -> None:
+    def close(self, why: str = "") -> None:
         """End the connection."""
-        if not self._scope.cancel_called:
-            log.info("%s: %s", self, why)
-            self._scope.cancel()
+        if why and not self._scope.cancel_called:
+            log.warning("%s: %s", self, why)
+        self._scope.cancel()
 
     async def wait_idle(self) -> None:
         """Return when it has been sent everything, or is gone."""
@@ -210,4 +210,4 @@ class Feed:
     def close(self) -> None:
         """Disconnect everybody."""
         for subscriber in list(self.subscribers):
-            subscriber.close("handed over")
+            subscriber.close()

@@ -14,6 +14,7 @@ from uwgate.subscriptions.node import Node
 from uwgate.subscriptions.statistics import node_statistics
 from uwgate.subscriptions.table import Table
 
+FAREWELL = 0  # the question that nobody asks: a process answers it before it ends
 NODES_OF_ROW = 64
 
 Row = dict[str, Any]  # of JSON values
@@ -137,12 +138,19 @@ def rows_of(process: ProcessFigures, table: Table | None, epoch: float) -> Itera
         nodes = [node for node in slot.members.values() if node.death_mark or _has_figures(node)]
         for begin in range(0, len(nodes), NODES_OF_ROW) or range(1 if slot.hits else 0):
             some = nodes[begin : begin + NODES_OF_ROW]
-            yield {
-                "key": key,
-                "hits": slot.hits,
-                "nodes": {node.name: list(_values(NodeFigures.of(node))) for node in some},
-                "leaving": [node_statistics(node, epoch) for node in some if node.death_mark],
-            }
+            figures = [(node.name, NodeFigures.of(node)) for node in some]
+            leaving = [node_statistics(node, epoch) for node in some if node.death_mark]
+            yield nodes_row(key, slot.hits, figures) | {"leaving": leaving}
+
+
+def nodes_row(key: str, hits: int, nodes: Iterable[tuple[str, NodeFigures]]) -> Row:
+    """A row of some nodes of a key, by name. ``hits`` is that of the key."""
+    return {
+        "key": key,
+        "hits": hits,
+        "nodes": {name: list(_values(figures)) for name, figures in nodes},
+        "leaving": [],
+    }
 
 
 def process_from(row: Mapping[str, Any]) -> ProcessFigures:

@@ -12,14 +12,15 @@ import trio
 
 from uwgate.gateways import streams
 from uwgate.gateways.registry.book import Book
+from uwgate.gateways.registry.census import Census
 from uwgate.gateways.registry.frames import Decoder, FrameError, encode
 
 log = logging.getLogger("uwgate.registry")
 
-FIRST_WORD = 2.0  # seconds; perhaps nobody leads after all
+FIRST_WORD = 1.0  # seconds; perhaps nobody leads after all
 
 
-async def follow(address: str, books: Mapping[str, Book]) -> bool:
+async def follow(address: str, books: Mapping[str, Book], census: Census) -> bool:
     """Do as the registry at an address says for as long as it does.
 
     Returns whether everything was told.
@@ -37,6 +38,9 @@ async def follow(address: str, books: Mapping[str, Book]) -> bool:
                     now = time.monotonic()
                     for message in decoder.feed(data):
                         complete |= message["type"] == "complete"
+                        if message["type"] == "ledger":
+                            census.take_over(message)
+                            continue
                         book = books.get(message.get("kind", ""))
                         if book is not None:
                             book.follow(message, now)

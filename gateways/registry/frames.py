@@ -10,7 +10,7 @@ From a gateway, or from a registry that wants to take over:
 ``rows``, ``end``   the answer to ``ask``, like below
 ``out``       requests of mine have put a node out: ``cause``, ``at``, ``until``, ``ejections``
 ``figures``   a part of the answer to ``count``: its ``id``, ``row`` (figures.py)
-``counted``   that was all of it: ``id``
+``counted``   that was all of it: ``id``; 0 for what is said unasked, before the process ends
 
 From the registry:
 
@@ -28,6 +28,7 @@ From the registry to another one only:
 ``marks``     ``marks``: what was signed last (subscriptions/signature.py)
 ``counts``    ``accepted`` and ``refused`` until now
 ``complete``  that was all there is
+``ledger``    a part of what gateways have counted: ``row`` (ledger.py)
 """
 
 from __future__ import annotations

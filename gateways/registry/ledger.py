@@ -6,14 +6,18 @@ has counted since is lost with it.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from uwgate.gateways.registry.figures import (
+    NODES_OF_ROW,
     NodeFigures,
     ProcessFigures,
+    Row,
     nodes_from,
+    nodes_row,
     process_from,
 )
 
@@ -21,6 +25,7 @@ MAX_ENDED = 16
 
 NodeName = tuple[str, str]  # key, Node.name
 ProcessName = tuple[int, float]  # pid, born
+PAST: ProcessName = (0, 0.0)
 
 
 @dataclass(slots=True)
@@ -58,6 +63,17 @@ class Account:
         for key, hits in other.hits.items():
             self.hits[key] = self.hits.get(key, 0) + hits
 
+    def rows(self) -> Iterator[Row]:
+        """What ``take`` makes the same account of, but for ``leaving``."""
+        yield {"process": asdict(self.process)}
+        keys: defaultdict[str, list[tuple[str, NodeFigures]]] = defaultdict(list)
+        for (key, name), figures in self.nodes.items():
+            keys[key].append((name, figures))
+        for key, hits in self.hits.items():
+            nodes = keys[key]
+            for begin in range(0, len(nodes), NODES_OF_ROW) or range(1):
+                yield nodes_row(key, hits, nodes[begin : begin + NODES_OF_ROW])
+
     def end(self) -> None:
         """The process has ended."""
         self.process.end()
@@ -77,6 +93,7 @@ class Ledger:
         self._accounts: dict[ProcessName, Account] = {}
         self._ended: dict[ProcessName, Account] = {}
         self._past = Account()
+        self._told: Account | None = None  # which is being taken over
 
     def put(self, account: Account) -> ProcessName:
         """What a process says now; returns its name."""
@@ -104,6 +121,34 @@ class Ledger:
         """The last node of a key has gone."""
         for account in (self._past, *self._ended.values()):
             account.hits.pop(key, None)
+
+    # From one registry to the next.
+
+    def hand_over(self) -> Iterator[Row]:
+        """All accounts, one after the other. What runs now is not handed over."""
+        for account in self._all():
+            account.end()
+            yield from account.rows()
+
+    def take_over(self, row: Mapping[str, Any]) -> None:
+        """The next row of another ledger.
+
+        Raises:
+            ValueError: it is damaged, or comes before the account to which it belongs.
+        """
+        if "process" in row:
+            account = Account()
+            account.take(row)
+            name = (account.process.pid, account.process.born)
+            if name == PAST:
+                self._past = account
+            elif name not in self._accounts:
+                self._ended[name] = account
+            self._told = account
+        elif self._told is None:
+            raise ValueError("damaged figures: no account")
+        else:
+            self._told.take(row)
 
     @property
     def processes(self) -> list[ProcessFigures]:

@@ -76,7 +76,7 @@ class Mirror:
         try:
             changes = table.follow(packet, message["now"], sender, sni=message["sni"])
         except Refused as refused:  # requests run here on nodes that are gone there
-            log.warning("%s", refused)
+            log.debug("%s", refused)
             return []
         if self._copy is not None:
             key = table.options.lookup.normal(packet.key)

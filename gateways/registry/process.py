@@ -8,36 +8,46 @@ what they know. See docs/architecture.md.
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import logging
 import os
+import re
 import socket
 import sys
 import time
+from collections import defaultdict
 from collections.abc import Iterator
 from itertools import chain
+from pathlib import Path
 
 import trio
 
+from uwgate.conf.address import parse_backend, parse_listen
 from uwgate.conf.privileges import find_user
 from uwgate.conf.settings import COREROUTERS, Settings
 from uwgate.conf.start import Listener, Start
 from uwgate.gateways import service
 from uwgate.gateways.counters import Counters
-from uwgate.gateways.registry import datagrams, lead
+from uwgate.gateways.registry import lead
 from uwgate.gateways.registry.acknowledgements import Acknowledgements
 from uwgate.gateways.registry.book import Book
 from uwgate.gateways.registry.census import Census
 from uwgate.gateways.registry.checks import Checks
+from uwgate.gateways.registry.datagrams import Inbox
 from uwgate.gateways.registry.feed import Feed, Subscriber
 from uwgate.gateways.registry.follower import follow
 from uwgate.gateways.registry.frames import ASK, COMPLETE, Message
 from uwgate.gateways.registry.report import Report
+from uwgate.gateways.registry.resubscriber import Resubscriber, Upstream
 from uwgate.subscriptions.admission import Credentials
 from uwgate.subscriptions.change import Change, Joined, Left
 from uwgate.subscriptions.refusal import Refused
+from uwgate.subscriptions.resubscription import Resubscription
 
 log = logging.getLogger("uwgate.registry")
 
+# Where the gateways of each kind take requests.
+ROLES = {"http": ("http", "https"), "fastrouter": ("fastrouter",)}
 NICE = 10  # requests come first, whatever anybody sends us
 TICK = 0.5  # seconds between two looks at the clock
 LATE = 2.0  # seconds; who was stopped for that long reads first what came meanwhile
@@ -51,16 +61,20 @@ class Registry:
     """See the module. ``books`` are by kind of gateway, for those that have nodes."""
 
     def __init__(self, start: Start) -> None:
-        with contextlib.suppress(OSError):
-            os.nice(NICE)
+        self._start = start
         self.settings = settings = start.settings
         kinds = {kind for kind, _ in settings.subscription_servers}
-        self.books = {kind: Book(kind, settings, None) for kind in kinds}
+        self.books: dict[str, Book] = {}
+        self._resubscribers: dict[str, Resubscriber] = {}
+        for kind in sorted(kinds):
+            self._open_book(kind)
+        self._inboxes: defaultdict[str, list[Inbox]] = defaultdict(list)
         self.counters = Counters(log, lines=1, period=SECOND)
         self.leads = False
-        self._start = start
+        self._stops = False  # and nobody comes after us
         self._born = 0.0  # when it began to lead
         self._is_newborn = False  # nobody has told it anything before that
+        self._listens_since: float | None = None  # None: somebody has listened all the time
         (listener,) = (one for one in start.listeners if one.role == "registry")
         self._listener = socket.socket(fileno=listener.fd)
         self.feed = Feed(self._listener, self, _users(settings))
@@ -72,6 +86,27 @@ class Registry:
             if settings.corerouter(kind).stats_server
         }
 
+    def _open_book(self, kind: str) -> None:
+        settings = self.settings
+        core = settings.corerouter(kind)
+        names = [name for role, name in self._start.bound if role in ROLES[kind]]
+        resubscription = None
+        if core.resubscribe and names:
+            resubscription = Resubscription(_identity(self._start), names)
+        book = self.books[kind] = Book(kind, settings, resubscription)
+        if resubscription is not None:
+            source = core.resubscribe_bind
+            self._resubscribers[kind] = Resubscriber(
+                resubscription,
+                book.table,
+                [
+                    Upstream(parse_backend(text), parse_listen(source) if source else None)
+                    for text in core.resubscribe
+                ],
+                interval=settings.subscribe.subscribe_freq,
+                proto="http" if kind == "http" else "",
+            )
+
     # What service.run calls.
 
     async def serve(self, nursery: trio.Nursery) -> None:
@@ -79,7 +114,7 @@ class Registry:
         was_told = False
         while not lead.try_lead(self._listener):
             assert self._start.registry_address is not None
-            was_told |= await follow(self._start.registry_address, self.books)
+            was_told |= await follow(self._start.registry_address, self.books, self.census)
             await trio.sleep(LEAD_PAUSE)
         self._begin(newborn=not was_told)
         async with trio.open_nursery() as inner:
@@ -89,26 +124,49 @@ class Registry:
                     inner.start_soon(self._receive, listener, self.books[kind])
                 report = self.reports.get(listener.role.removesuffix("-stats"))
                 if report is not None:
-                    inner.start_soon(report.serve, listener)
+                    inner.start_soon(report.serve, listener, nursery)
             for kind in self.books:
                 if self.settings.corerouter(kind).check:
                     inner.start_soon(self._check, kind)
             inner.start_soon(self._clock)
+            for resubscriber in self._resubscribers.values():
+                inner.start_soon(resubscriber.run)
             inner.start_soon(self.feed.serve, nursery)
 
     def drain(self, idle: float) -> None:
         """Nothing is heard any more; see ``drained``."""
+        self._stops = not idle
 
     async def drained(self) -> None:
         """Hand over to the registry that waits, if there is one."""
         if not self.leads:
             return
         self.leads = False
+        for report in self.reports.values():
+            await report.finish()
+        if self._stops:
+            for resubscriber in self._resubscribers.values():
+                await resubscriber.end()
         with trio.move_on_after(HANDOVER_LIMIT):
             await self.feed.wait_idle("registry")
+            await self._hand_over_figures()
         # Before the connections end: whoever sees that end tries to lead at once.
         lead.stop_leading(self._listener)
         self.feed.close()
+
+    async def _hand_over_figures(self) -> None:
+        successors = [one for one in self.feed.subscribers if one.kind == "registry"]
+        if not successors or not self.reports:
+            return
+        for kind in self.reports:
+            await self.census.ask(kind)
+        for successor in successors:
+            successor.send_table(self.census.hand_over())
+        await self.feed.wait_idle("registry")
+
+    def close(self) -> None:
+        """Close what is its own."""
+        self._listener.close()
         self._acknowledgements.close()
 
     def renew(self, name: str, material: bytes) -> None:
@@ -179,7 +237,9 @@ class Registry:
             self._handle(book, changes)
 
         with socket.socket(fileno=os.dup(listener.fd)) as sock:
-            await datagrams.receive(sock, hear)
+            inbox = Inbox(sock)
+            self._inboxes[book.kind].append(inbox)
+            await inbox.run(hear)
 
     async def _check(self, kind: str) -> None:
         book = self.books[kind]
@@ -202,6 +262,8 @@ class Registry:
         self._handle(book, changes)
 
     def _handle(self, book: Book, changes: list[Change]) -> None:
+        if book.kind in self._resubscribers:
+            self._resubscribers[book.kind].note(changes)
         for change in changes:
             match change:
                 case Joined(node):
@@ -217,8 +279,10 @@ class Registry:
         self.leads = True
         self._is_newborn = newborn
         self._born = time.monotonic()
+        self._listens_since = self._born if newborn else None
         for book in self.books.values():
             book.begin(newborn=newborn)
+            book.look(time.time())
         nodes = sum(book.table.node_count for book in self.books.values())
         log.info("the registry (pid: %d) leads, with %d nodes", os.getpid(), nodes)
 
@@ -228,9 +292,9 @@ class Registry:
         while True:
             await trio.sleep(TICK)
             now = time.monotonic()
-            if now - before < LATE:
-                for book in self.books.values():
-                    self.tell(book, book.advance(now))
+            for book in self.books.values():
+                is_sure = now - before < LATE and self._hears_all(book, now)
+                self.tell(book, book.advance(now, expire=is_sure))
             before = now
             if self._is_newborn and now - self._born > CHILDHOOD:
                 self._is_newborn = False
@@ -239,7 +303,33 @@ class Registry:
             if now - second >= SECOND:
                 second = now
                 self.counters.tick(now)
+                for book in self.books.values():
+                    book.look(time.time())
                 self._acknowledgements.tick()
+
+    def _hears_all(self, book: Book, now: float) -> bool:
+        """Whether a node that was not heard of has said nothing.
+
+        In a flood the kernel drops announcements, the good ones too; and nobody listened just
+        before a newborn came. Nodes that are gone are then found out by the requests that do
+        not reach them.
+        """
+        tolerance = book.table.options.tolerance
+        if self._listens_since is not None and now - self._listens_since <= tolerance:
+            return False
+        return all(now - inbox.lost_at > tolerance for inbox in self._inboxes[book.kind])
+
+
+def _identity(start: Start) -> str:
+    """What tells this instance from all others that pass announcements on.
+
+    It stays the same through reloads.
+    """
+    boot = Path("/proc/sys/kernel/random/boot_id").read_text()
+    network = os.readlink("/proc/self/ns/net")  # two of them may have the same abstract names
+    text = f"{boot} {network} {start.registry_address}"
+    host = re.sub(r"[^A-Za-z0-9.-]", "", socket.gethostname())[:32]
+    return f"{host}-{hashlib.sha256(text.encode()).hexdigest()[:16]}"
 
 
 def _users(settings: Settings) -> frozenset[int]:
@@ -251,6 +341,8 @@ def _users(settings: Settings) -> frozenset[int]:
 def main(fd: int) -> None:
     """Be the registry; ``fd`` is the memory file with the ``Start``."""
     start = Start.from_memory_file(fd)
+    with contextlib.suppress(OSError):
+        os.nice(NICE)
     service.run("registry", start, Registry, None, None)
 
 

@@ -14,7 +14,7 @@ import trio
 from uwgate.conf.start import Start
 from uwgate.gateways import streams
 from uwgate.gateways.registry.book import table_frames
-from uwgate.gateways.registry.figures import ProcessFigures, rows_of
+from uwgate.gateways.registry.figures import FAREWELL, ProcessFigures, rows_of
 from uwgate.gateways.registry.frames import Decoder, FrameError, Message, encode
 from uwgate.gateways.registry.mirror import Mirror
 from uwgate.subscriptions.change import Cause, Change, Out
@@ -23,6 +23,7 @@ from uwgate.subscriptions.table import Table
 log = logging.getLogger("uwgate.registry")
 
 PAUSE = 0.1  # seconds until a broken connection is made again
+FAREWELL_LIMIT = 0.5  # seconds
 FIRST_LIMIT = 5.0  # seconds that a gateway waits for the nodes before it serves without
 SEND_LIMIT = 10.0  # seconds in which the registry has to take what we say
 MAX_UNTOLD = 1000  # nodes that were put out while there was no registry
@@ -52,6 +53,7 @@ class Replica:
         self.mirror = Mirror(table or Table())
         self._table = table
         self._question: int | None = None  # what we are asked to count for
+        self._farewell = trio.Event()  # it was said
         self._address = start.registry_address
         self._on_change = on_change
         self._told = trio.Event()  # there is something in _untold
@@ -96,6 +98,13 @@ class Replica:
             )
             self._told.set()
 
+    async def farewell(self) -> None:
+        """Say what this process has counted, for it is about to end."""
+        self._question = FAREWELL
+        self._told.set()
+        with trio.move_on_after(FAREWELL_LIMIT):
+            await self._farewell.wait()
+
     async def _follow(self) -> None:
         while True:
             try:
@@ -117,7 +126,8 @@ class Replica:
             sock.connect(f"\0{self._address}")
             _check_peer(sock)
             self._offers = False
-            self._question = None
+            if self._question != FAREWELL:
+                self._question = None
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._send, sock)
                 await self._receive(sock)
@@ -137,7 +147,7 @@ class Replica:
             self._offers = True
             self._told.set()
             return
-        if message["type"] == "count":
+        if message["type"] == "count" and self._question != FAREWELL:
             self._question = message.get("id")
             self._told.set()
             return
@@ -169,6 +179,8 @@ class Replica:
         for row in rows_of(self.figures(), self._table, epoch):
             await self._send_frame(sock, encode("figures", id=number, row=row))
         await self._send_frame(sock, encode("counted", id=number))
+        if number == FAREWELL:
+            self._farewell.set()
 
     async def _send_frame(self, sock: socket.socket, frame: bytes) -> None:
         with trio.fail_after(SEND_LIMIT):

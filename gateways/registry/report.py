@@ -8,6 +8,8 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
+import trio
+
 import uwgate
 from uwgate.conf.address import parse_backend
 from uwgate.conf.start import Listener, Start
@@ -18,6 +20,7 @@ from uwgate.gateways.registry.document import Moment, Subject, fields_of, text_o
 from uwgate.gateways.registry.figures import ProcessFigures
 from uwgate.gateways.registry.stats import StatsServer
 
+FINISH_LIMIT = 1.5  # seconds; a little more than gateways have for their answer
 ROLES = {"http": ("http", "https", "http-to-https")}  # of listeners, where they are not the kind
 
 
@@ -26,6 +29,7 @@ class Report:
 
     def __init__(self, kind: str, start: Start, census: Census, book: Book | None) -> None:
         self.checks: Checks | None = None
+        self._server: StatsServer | None = None
         self._kind = kind
         self._census = census
         self._book = book
@@ -40,10 +44,17 @@ class Report:
             static=[str(parse_backend(text)) for text in self._core.to],
         )
 
-    async def serve(self, listener: Listener) -> None:
-        """Show it to whoever connects, until cancelled."""
+    async def serve(self, listener: Listener, nursery: trio.Nursery) -> None:
+        """Show it to whoever connects until cancelled; readers are served in ``nursery``."""
         sock = socket.socket(fileno=os.dup(listener.fd))
-        await StatsServer(sock, self.write, http=self._options.stats_http).run()
+        self._server = StatsServer(sock, self.write, http=self._options.stats_http)
+        await self._server.run(nursery)
+
+    async def finish(self) -> None:
+        """Give those who read now a moment to get everything."""
+        if self._server is not None:
+            with trio.move_on_after(FINISH_LIMIT):
+                await self._server.wait_idle()
 
     async def write(self) -> Iterator[str]:
         """The document, in pieces."""

@@ -34,14 +34,24 @@ class StatsServer:
         self._author = author
         self._http = http
         self._places = trio.Semaphore(MOST_READERS)
+        self._readers = 0
+        self._idle = trio.Event()
+        self._idle.set()
 
-    async def run(self) -> None:
-        """Serve until cancelled; the socket is closed then."""
+    async def run(self, nursery: trio.Nursery) -> None:
+        """Accept until cancelled; the socket is closed then. Readers are served in ``nursery``."""
         with self._listener:
-            async with trio.open_nursery() as nursery:
-                while True:
-                    await self._places.acquire()
-                    nursery.start_soon(self._serve, await self._accept())
+            while True:
+                await self._places.acquire()
+                sock = await self._accept()
+                if not self._readers:
+                    self._idle = trio.Event()
+                self._readers += 1
+                nursery.start_soon(self._serve, sock)
+
+    async def wait_idle(self) -> None:
+        """Return when nobody reads."""
+        await self._idle.wait()
 
     async def _accept(self) -> trio.socket.SocketType:
         while True:
@@ -66,6 +76,9 @@ class StatsServer:
             log.info("stats: a reader took nothing for %g s", STALL_LIMIT)
         finally:
             self._places.release()
+            self._readers -= 1
+            if not self._readers:
+                self._idle.set()
 
     async def _read_head(self, sock: trio.socket.SocketType) -> bool:
         """Whether a request came. What it asks for makes no difference."""

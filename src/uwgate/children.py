@@ -58,7 +58,6 @@ class Children:
         generation: int,
         registry_address: str | None = None,
         bound: Sequence[tuple[str, str]] = (),
-        worker_sockets: Sequence[Listener] = (),
         is_trusted: bool = False,
         slots: int = 0,
     ) -> Child:
@@ -82,7 +81,6 @@ class Children:
                 control_fd=theirs.fileno(),
                 life_fd=self._life_read,
                 lease_address=lease_address,
-                worker_sockets=tuple(worker_sockets),
                 instance=instance,
                 generation=generation,
                 registry_address=registry_address,

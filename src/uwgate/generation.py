@@ -27,6 +27,7 @@ log = logging.getLogger("uwgate.master")
 SPAWNER_START_LIMIT = 600.0  # seconds; imports of large applications take their time
 GATEWAY_START_LIMIT = 60.0  # seconds
 PROGRESS_INTERVAL = 10.0  # seconds between log lines while a start takes long
+REGISTRY_DRAIN_LIMIT = 10.0  # seconds; new gateways wait for the next one meanwhile
 STOP_LIMIT = 3.0  # seconds a child has to obey SIGTERM
 # There is one of them.
 SINGLE = ("spawner", "keeper", "registry")
@@ -163,9 +164,10 @@ class Generation:
         self._ending.set()
         mercy = self.settings.master.reload_mercy
         registry = self._filled.get(Place("registry", 1))
+        patience = min(mercy, REGISTRY_DRAIN_LIMIT)
         async with trio.open_nursery() as nursery:
             if registry is not None and idle:
-                nursery.start_soon(self._drain_child, registry, mercy, idle)
+                nursery.start_soon(self._drain_child, registry, patience, idle)
             async with trio.open_nursery() as gateway_nursery:
                 for place, child in self._filled.items():
                     if place.kind not in ("spawner", "registry"):
@@ -173,7 +175,7 @@ class Generation:
                 if not gateways_first:
                     nursery.start_soon(self._drain_workers)
             if registry is not None and not idle:
-                nursery.start_soon(self._drain_child, registry, mercy, idle)
+                nursery.start_soon(self._drain_child, registry, patience, idle)
             if gateways_first:
                 nursery.start_soon(self._drain_workers)
 
@@ -220,7 +222,6 @@ class Generation:
                 bound=[(one.role, one.name) for one in sockets.listeners],
                 instance=place.instance,
                 generation=self.number,
-                worker_sockets=() if is_spawner else sockets.worker_sockets,
                 is_trusted=not is_spawner,
                 slots=self.settings.workers.processes * self.settings.workers.threads
                 if is_spawner

@@ -293,20 +293,20 @@ class _Binder:
             )
         return self.shared[address.number]
 
-    def _key(self, address: Address) -> str:
+    def _key(self, address: Address, what: str = "") -> str:
         if address.kind is AddressKind.UNIX:
-            return os.path.abspath(address.path)
+            return what + os.path.abspath(address.path)
         if address.kind is AddressKind.TCP and address.port == 0:
             # Two of them are two sockets: the kernel chooses a port for each.
-            same = sum(1 for key in self.sockets.bound if key.startswith(f"{address}#"))
-            return f"{address}#{same}"
-        return str(address)
+            stem = f"{what}{address}#"
+            return f"{stem}{sum(1 for key in self.sockets.bound if key.startswith(stem))}"
+        return f"{what}{address}"
 
     def _may_repeat(self, key: str, text: str) -> bool:
         return text.startswith("=") or key.startswith("fd://")
 
     def _bind_datagrams(self, one: Wanted, address: Address) -> None:
-        key = f"datagrams {self._key(address)}"
+        key = self._key(address, "datagrams ")
         if key in self.sockets.bound:
             raise ConfigError(f"{one.option} = {one.address}: this address is taken twice")
         bound = self.previous.get(key)

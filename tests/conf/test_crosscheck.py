@@ -37,7 +37,7 @@ def test_a_clash_is_told_with_its_line(configure: Configure, text: str, reason: 
     assert reason in str(caught.value)
 
 
-NODES = "http-subscription-server = :1\n"
+NODES = "http = :2\nhttp-subscription-server = :1\n"
 
 
 @pytest.mark.parametrize(
@@ -46,10 +46,12 @@ NODES = "http-subscription-server = :1\n"
         (NODES + "http-check = ping\n", "http-check = ping: expected tcp, uwsgi, or a path"),
         (NODES + "http-check = /a b\n", "http-check = /a b: expected"),
         (NODES + "http-check = \n", "http-check = : expected"),
+        ("http = :2\nfastrouter-stats = /s\n", "fastrouter-stats-server: no fastrouter is there"),
+        ("fastrouter = :2\nhttp-ss = /s\n", "http-stats-server: no http is there to be shown"),
         (NODES + "fastrouter-check = tcp\n", "there is no fastrouter-subscription-server"),
     ],
 )
-def test_a_check_that_cannot_be_made_is_told(configure: Configure, text: str, reason: str) -> None:
+def test_what_would_come_to_nothing_is_told(configure: Configure, text: str, reason: str) -> None:
     with pytest.raises(ConfigError) as caught:
         configure(f"[uwsgi]\n{text}")
     assert reason in str(caught.value)

@@ -216,6 +216,33 @@ def test_the_rows_of_another_release_are_understood(table: Table) -> None:
 
 
 @pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("weight", "2"),
+        ("address", 7),
+        ("free", "many"),
+        ("last_check", None),
+        ("via", ["a"]),
+        ("last_check", float("nan")),
+        ("load", 10**400),
+    ],
+)
+def test_a_value_of_another_type_is_an_error(table: Table, name: str, value: object) -> None:
+    (row,) = told(table)
+    row["nodes"][0][name] = value
+    with pytest.raises(ValueError, match="damaged"):
+        Copy(Table()).put(row, 0.0)
+
+
+@pytest.mark.parametrize(("name", "value"), [("out_until", "soon"), ("trial", 1), ("row", 0.5)])
+def test_health_of_another_type_is_an_error(table: Table, name: str, value: object) -> None:
+    (row,) = told(table)
+    row["nodes"][0]["health"][name] = value
+    with pytest.raises(ValueError, match="damaged"):
+        Copy(Table()).put(row, 0.0)
+
+
+@pytest.mark.parametrize(
     "row", [{}, {"key": "a"}, {"key": "a", "algo": "wrr", "nodes": [1]}, {"nodes": None}]
 )
 def test_a_damaged_row_is_an_error(row: dict[str, Any]) -> None:

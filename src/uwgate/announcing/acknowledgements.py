@@ -8,15 +8,15 @@ from __future__ import annotations
 import logging
 import math
 import os
-import socket
-import stat
 
 import trio
 
 from uwgate import identity
-from uwgate.binding import Bound, file_inode, set_permissions
+from uwgate.binding import Bound
+from uwgate.conf.address import Address, AddressKind
 from uwgate.conf.errors import ConfigError
 from uwgate.conf.settings import Settings
+from uwgate.datagrams import bind_datagrams
 
 log = logging.getLogger("uwgate.announce")
 
@@ -94,35 +94,8 @@ def _bind(path: str, settings: Settings) -> Bound:
     size = len(os.fsencode(path))
     if size > MAX_NOTIFY:
         raise ConfigError(f"notify-socket = {path}: path of {size} bytes, limit {MAX_NOTIFY}")
-    _clear_way(path)
-    sock = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
+    address = Address(kind=AddressKind.UNIX, path=path)
     try:
-        sock.bind(path)
-    except OSError as error:
-        sock.close()
-        raise ConfigError(f"notify-socket = {path}: {error.strerror}") from error
-    bound = Bound(sock, path, file_inode(path))
-    try:
-        set_permissions(bound, settings.sockets, identity.socket_owner(settings))
-    except (OSError, ConfigError) as error:
-        sock.close()
-        bound.remove_file()
-        raise ConfigError(f"notify-socket = {path}: {error}") from error
-    return bound
-
-
-def _clear_way(path: str) -> None:
-    """Remove a datagram socket that nobody has open; whatever else stands there stays."""
-    try:
-        if not stat.S_ISSOCK(os.lstat(path).st_mode):
-            raise ConfigError(f"notify-socket = {path} exists and is not a socket")
-        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as probe:
-            probe.connect(path)
-    except FileNotFoundError:
-        return
-    except ConnectionRefusedError:
-        os.unlink(path)
-    except OSError as error:
-        raise ConfigError(f"notify-socket = {path}: in the way: {error.strerror}") from error
-    else:
-        raise ConfigError(f"notify-socket = {path}: another process uses it")
+        return bind_datagrams(address, settings.sockets, identity.socket_owner(settings))
+    except ConfigError as error:
+        raise ConfigError(f"notify-socket = {error}") from error

@@ -30,6 +30,7 @@ log = logging.getLogger("uwgate.announce")
 
 AGAIN = 1.0  # seconds; a first datagram may be lost
 JITTER = 0.1  # of a pause
+MAX_AHEAD = 3  # seconds that a date may be in the future
 SEND_LIMIT = 5.0  # seconds for what one server is sent in one round
 LEAVE_LIMIT = 2.0  # seconds for the last round
 # A router that has just chosen us connects within this time; until then we have to accept.
@@ -63,6 +64,7 @@ class Announcer:
         self._withdrawn = True
         self._told: dict[Ident, Announcement] = {}
         self._servers: dict[Address, Server] = {}
+        self._dates: dict[Ident, int] = {}  # of what was signed in this second or ahead of it
         self._changed = trio.Event()
         self._settled = trio.Event()
         self._settled.set()
@@ -78,8 +80,6 @@ class Announcer:
 
     def announce(self, plan: Plan, observe: Observe) -> None:
         """From now on this plan holds, for an instance that can serve."""
-        if plan.credentials != self._plan.credentials:
-            self._close()
         self._plan = plan
         self._observe = observe
         self._withdrawn = False
@@ -176,13 +176,14 @@ class Announcer:
             for one in several:
                 says.setdefault(one.server, []).append((command, one))
         self._forget_servers(says)
+        self._forget_dates()
         async with trio.open_nursery() as nursery:
             for address, messages in says.items():
                 datagrams = self._datagrams(messages, occupation or Occupation())
                 nursery.start_soon(self._send, self._server(address), datagrams)
 
     async def _send(self, server: Server, datagrams: Iterator[bytes]) -> None:
-        await server.send(datagrams, limit=SEND_LIMIT)
+        await server.send(datagrams, limit=min(SEND_LIMIT, self._plan.frequency))
 
     def _datagrams(
         self, messages: list[tuple[Command, Announcement]], occupation: Occupation
@@ -193,7 +194,10 @@ class Announcer:
                 self._told[one.ident] = one
             try:
                 datagram = one.datagram(
-                    command, load=occupation.load, free=occupation.free, now=self._wall()
+                    command,
+                    load=occupation.load,
+                    free=occupation.free,
+                    now=self._date(one, command),
                 )
             except (Refused, ConfigError) as error:  # a surprise: make_plan has tried it
                 log.error("%s: %s", one.origin, error)
@@ -201,6 +205,24 @@ class Announcer:
                 yield datagram
             if command is Command.UNSUBSCRIBE:
                 self._told.pop(one.ident, None)
+
+    def _date(self, one: Announcement, command: Command) -> float:
+        """The time in seconds since 1970 that a datagram bears.
+
+        uWSGI's signatures have no smaller unit than the second, and an unsubscribe is dated one
+        second ahead; but what is not newer than what was said last is refused as a replay.
+        """
+        now = self._wall()
+        if one.signer is None or one.signer.scheme.modern:
+            return now
+        last = self._dates.get(one.ident, 0)
+        date = min(max(int(now), last + 1 - command), int(now) + MAX_AHEAD)
+        self._dates[one.ident] = date + command
+        return float(date)
+
+    def _forget_dates(self) -> None:
+        past = int(self._wall())
+        self._dates = {name: date for name, date in self._dates.items() if date >= past}
 
     def _wanted(self) -> tuple[dict[Ident, Announcement], set[str]]:
         """What is to be announced, and the origins of which nothing is to be said."""
@@ -221,7 +243,9 @@ class Announcer:
 
     def _server(self, address: Address) -> Server:
         server = self._servers.get(address)
-        if server is None:
+        if server is None or server.credentials != self._plan.credentials:
+            if server is not None:
+                server.close()
             server = self._servers[address] = Server(address, self._plan.credentials)
         return server
 

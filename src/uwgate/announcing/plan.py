@@ -65,7 +65,7 @@ def make_plan(settings: Settings, sockets: Sockets, note: Callable[[str], None])
                 pattern,
                 chdir=chdir,
                 modifier1=options.subscribe_with_modifier1,
-                is_own=any(_meet(pattern.server, one) for one in own),
+                is_own=any(is_received_at(pattern.server, one) for one in own),
             )
         )
     user, group = identity.child_owner(settings)
@@ -159,7 +159,7 @@ def _is_near(server: Address) -> bool:
     return server.kind is not AddressKind.TCP or server.host in THIS_MACHINE
 
 
-def _meet(server: Address, own: Address) -> bool:
+def is_received_at(server: Address, own: Address) -> bool:
     """Whether what is sent to ``server`` is received at ``own``."""
     if server.kind is not AddressKind.TCP or own.kind is not AddressKind.TCP:
         return server == own

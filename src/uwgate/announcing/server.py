@@ -51,16 +51,10 @@ class Line:
         """
         self._trouble = self._pending_error()
         self.close()
-        sock = socket.socket(self._family, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
         try:
-            if self._family == socket.AF_INET:
-                sock.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)
-            sock.connect(self._address)
+            self._socket = self._open()
         except OSError as error:
-            sock.close()
             self._fail(error)
-            return
-        self._socket = sock
 
     async def send(self, datagram: bytes) -> None:
         """Send one datagram; waits while the queue of a UNIX server is full."""
@@ -93,6 +87,17 @@ class Line:
             self._socket.close()
             self._socket = None
 
+    def _open(self) -> socket.socket:
+        sock = socket.socket(self._family, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
+        try:
+            if self._family == socket.AF_INET:
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)
+            sock.connect(self._address)
+        except BaseException:
+            sock.close()
+            raise
+        return sock
+
     def _pending_error(self) -> str:
         if self._socket is None:
             return ""
@@ -110,8 +115,8 @@ class Server:
     """
 
     def __init__(self, address: Address, credentials: tuple[int, int]) -> None:
+        self.credentials = credentials
         self._address = address
-        self._credentials = credentials
         self._lines: dict[Where, Line] = {}
         self._resolve_at = -math.inf
         self._trouble = ""
@@ -146,7 +151,8 @@ class Server:
         try:
             with trio.fail_after(RESOLVE_LIMIT):
                 found = await self._look_up()
-        except (OSError, trio.TooSlowError) as error:
+        # UnicodeError: a part of the name is too long.
+        except (OSError, UnicodeError, trio.TooSlowError) as error:
             trouble = str(error) or f"no answer in {RESOLVE_LIMIT:g} s"
             if trouble != self._trouble:
                 log.warning("subscription server %s: %s", self._address, trouble)
@@ -160,7 +166,7 @@ class Server:
             self._lines.pop(where).close()
         for where in found:
             if where not in self._lines:
-                self._lines[where] = Line(self._name_of(where), where, self._credentials)
+                self._lines[where] = Line(self._name_of(where), where, self.credentials)
 
     async def _look_up(self) -> Sequence[Where]:
         match self._address.kind:

@@ -8,7 +8,7 @@ from typing import Any
 from uwgate.conf.groups.corerouter import HttpCorerouterOptions
 from uwgate.conf.groups.subscriptions import SubscriptionOptions
 from uwgate.conf.settings import Settings
-from uwgate.conf.start import Listener, Start
+from uwgate.conf.start import Start
 from uwgate.gateways.corerouter.attempts import Attempts
 from uwgate.gateways.corerouter.router import Asked, Corerouter, Target
 from uwgate.subscriptions.packet import Command, Packet
@@ -18,7 +18,7 @@ COMMON = {field.name for field in dataclasses.fields(SubscriptionOptions)}
 SERVER = "127.0.0.1:4000"  # nobody binds it
 
 
-def start(*, sockets: tuple[Listener, ...] = (), **options: Any) -> Start:
+def start(*, bound: tuple[tuple[str, str], ...] = (), **options: Any) -> Start:
     """What the master would hand over."""
     settings = Settings(
         http_corerouter=HttpCorerouterOptions(
@@ -34,7 +34,7 @@ def start(*, sockets: tuple[Listener, ...] = (), **options: Any) -> Start:
         lease_address=None,
         instance=1,
         generation=1,
-        worker_sockets=sockets,
+        bound=bound,
     )
 
 

@@ -84,6 +84,19 @@ def test_modifiers_are_those_of_the_node_that_is_tried() -> None:
     assert found == [(9, 0), (5, 1), (None, None)]
 
 
+def test_what_a_node_says_anew_counts_for_the_next_request() -> None:
+    made = pool()
+    found = []
+    for modifier1, proto in ((5, ""), (6, ""), (6, "http")):
+        announce(made, A, modifier1=modifier1, proto=proto)
+        attempts = begin(made)
+        target = attempts.next(0.0)
+        assert target is not None
+        found.append((target.modifier1, target.speaks_http))
+        attempts.end(0.0)
+    assert found == [(5, False), (6, False), (6, True)]
+
+
 def test_a_node_says_that_it_speaks_http() -> None:
     made = pool()
     announce(made, A, proto="http")

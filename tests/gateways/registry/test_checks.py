@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import trio
 from trio.abc import Clock
+from trio.testing import MockClock, wait_all_tasks_blocked
 
 from uwgate.conf.groups.corerouter import CorerouterOptions
 from uwgate.gateways.registry.checks import Checks
@@ -199,6 +200,27 @@ async def test_a_time_out_longer_than_the_interval_makes_looks_rarer(
         await trio.sleep(20.0)
         assert 5 <= one.checks.looks <= 7
         assert len(one.found) == 1
+
+
+@pytest.fixture
+def stepped_clock() -> MockClock:
+    """It stands still until it is moved."""
+    return MockClock()
+
+
+async def test_a_look_during_which_we_were_stopped_says_nothing_of_the_node(
+    backend: Backend, stepped_clock: MockClock
+) -> None:
+    options = CorerouterOptions(check="uwsgi", check_interval=2.0, check_timeout=1.0, check_fall=1)
+    async with watched(options) as one:
+        one.announce(backend)
+        for jump, looks, found in ((20.0, 0, 0), (1.0, 1, 1)):
+            while not one.checks._busy:
+                stepped_clock.jump(0.1)
+                await wait_all_tasks_blocked()
+            stepped_clock.jump(jump)
+            await wait_all_tasks_blocked()
+            assert (one.checks.looks, len(one.found)) == (looks, found)
 
 
 async def test_more_hanging_nodes_than_looks_at_a_time_wait_for_their_turn(

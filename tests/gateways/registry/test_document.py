@@ -155,6 +155,33 @@ def test_thousands_of_dead_processes_are_few_accounts() -> None:
     assert len(ledger._ended) == MAX_ENDED
 
 
+def test_a_ledger_goes_on_in_the_next_registry() -> None:
+    old, new = Ledger(), Ledger()
+    gateway = table()
+    ask(gateway, tx=10, seconds=0.5)
+    ask(gateway, runs=True)
+    for pid in range(2 * MAX_ENDED):
+        old.close(old.put(said(ProcessFigures(pid=pid, answers={"2xx": 1}), gateway)))
+    lives = said(ProcessFigures(pid=99, born=1.0, answers={"2xx": 5}, active_sessions=3), gateway)
+    old.put(lives)
+    for row in old.hand_over():
+        new.take_over(json.loads(json.dumps(row)))
+    document = shown(table(), new)
+    assert document["answers"] == {"2xx": 2 * MAX_ENDED + 5}
+    assert (document["active_sessions"], node_of(document)["ref"]) == (0, 0)
+    count = 2 * MAX_ENDED + 1
+    node = node_of(document)
+    assert (node["requests"], node["tx"], node["latency"]) == (2 * count, 10 * count, 500_000)
+    assert document["subscriptions"][0]["hits"] == 2 * count
+    new.put(lives)  # it has come over
+    assert shown(table(), new)["answers"] == document["answers"]
+
+
+def test_a_row_of_no_account_is_refused() -> None:
+    with pytest.raises(ValueError, match="damaged"):
+        Ledger().take_over({"key": KEY, "hits": 1, "nodes": {}, "leaving": []})
+
+
 def test_what_a_process_says_replaces_what_it_said_before() -> None:
     ledger = Ledger()
     for count in (1, 2):

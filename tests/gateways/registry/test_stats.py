@@ -11,6 +11,7 @@ import pytest
 import trio
 from trio.abc import Clock
 
+from tests.gateways.registry.waiting import PATIENCE, until
 from uwgate.gateways.registry.document import HTTP_HEAD
 from uwgate.gateways.registry.stats import (
     HEAD_LIMIT,
@@ -21,7 +22,6 @@ from uwgate.gateways.registry.stats import (
     StatsServer,
 )
 
-PATIENCE = 20.0
 REQUEST = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
 
 
@@ -45,7 +45,7 @@ async def serving(author: Author, folder: Path, *, http: bool = False) -> AsyncI
     sock.bind(path)
     sock.listen()
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(StatsServer(sock, author, http=http).run)
+        nursery.start_soon(StatsServer(sock, author, http=http).run, nursery)
         yield path
         nursery.cancel_scope.cancel()
 
@@ -135,6 +135,26 @@ async def test_a_reader_that_breaks_off_harms_nobody(tmp_path: Path) -> None:
             with await connect(path) as sock:
                 await sock.recv(1)
         assert len(await read(path)) == PIECE * 64
+
+
+async def test_who_reads_while_others_take_over_gets_everything(tmp_path: Path) -> None:
+    found: list[bytes] = []
+    with socket.socket(socket.AF_UNIX) as sock:
+        sock.bind(str(tmp_path / "stats"))
+        sock.listen()
+        server = StatsServer(sock, Author("x" * PIECE * 64), http=False)
+
+        async def reader() -> None:
+            found.append(await read(str(tmp_path / "stats")))
+
+        async with trio.open_nursery() as nursery:
+            async with trio.open_nursery() as accepting:
+                accepting.start_soon(server.run, nursery)
+                nursery.start_soon(reader)
+                await until(lambda: server._readers == 1)
+                accepting.cancel_scope.cancel()
+            await server.wait_idle()
+    assert found == [b"x" * PIECE * 64]
 
 
 @pytest.mark.parametrize("http", [False, True])

@@ -65,6 +65,13 @@ def test_of_duplicates_the_last_counts() -> None:
     assert SCANNER.scan(block, 0, len(block)) == {b"K": b"second"}
 
 
+@pytest.mark.parametrize("size", [0, 1, 255, 256, 257, 512, 65_000])
+def test_a_length_of_any_size_is_read(size: int) -> None:
+    value = b"s" * size
+    block = encode_var(b"X" * size + b"X", b"") + encode_var(b"SERVER_NAME", value)
+    assert SCANNER.scan(block, 0, len(block)) == {b"SERVER_NAME": value}
+
+
 def test_a_name_within_a_value_is_no_variable() -> None:
     block = encode_var(b"X", encode_var(b"K", b"forged"))
     assert SCANNER.scan(block, 0, len(block)) == {}
