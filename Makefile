@@ -75,6 +75,7 @@ bench: venv-is-usable  ## side by side with the peers
 	$(BIN)/python -m benchmarks $(ARGS)
 	@[ -n "$(ARGS)" ] || $(BIN)/python -m benchmarks.https
 	@[ -n "$(ARGS)" ] || $(BIN)/python -m benchmarks.http2
+	@[ -n "$(ARGS)" ] || $(BIN)/python -m benchmarks.fastrouter
 
 bench-legion: venv-is-usable  ## how fast a service address moves, beside keepalived; needs root
 	@$(MAKE) -s --no-print-directory $(VENV)/installed-for-tests

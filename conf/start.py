@@ -50,6 +50,7 @@ class Start:
     ``instance`` counts processes of one kind from 1; ``generation`` counts reloads from 1.
     ``board_fd`` is the board of the legions (``uwgate.conf.board``), None without any.
     ``scoreboard_fd`` is the memory file of ``uwgate.workers.scoreboard``, -1 for whom has none.
+    ``is_first``: the instance never had a process in this place, so nobody knows anything yet.
     """
 
     settings: Settings
@@ -64,6 +65,7 @@ class Start:
     secret: str = field(default="", repr=False)
     scoreboard_fd: int = -1
     board_fd: int | None = None
+    is_first: bool = False
 
     def to_memory_file(self) -> int:
         """Write the value to a new memory file; returns its descriptor, at offset 0."""

@@ -227,6 +227,7 @@ class Generation:
                 generation=self.number,
                 board_fd=self._board_fd if is_spawner else None,
                 is_trusted=not is_spawner,
+                is_first=self.number == 1 and place not in self._filled,
                 slots=self.settings.workers.processes * self.settings.workers.threads
                 if is_spawner
                 else 0,
