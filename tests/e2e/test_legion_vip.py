@@ -13,6 +13,8 @@ from .cluster import VIP, VIP6, Cluster, running_cluster
 from .legion_faults import Faults
 from .network import need_namespaces, signal_tree
 
+pytestmark = pytest.mark.long
+
 
 @pytest.fixture(scope="module")
 def shared_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
