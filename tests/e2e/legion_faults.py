@@ -1,6 +1,6 @@
 """Random faults from a seed, in a real network with a client that keeps requesting.
 
-    python -m tests.e2e.legion_faults --faults 100 --seed 1
+    PYTHONPATH=src python -m tests.e2e.legion_faults --faults 100 --seed 1
 
 Prints each fault and for how long the client had no answer. Status 1: the address was on two
 reachable nodes, on a node of the minority for too long, or away for longer than the bound.
