@@ -165,10 +165,7 @@ def _choice(branches: tuple[Node, ...], follow: int, rest: Cost) -> Cost:
 
 def _either(costs: list[Cost], *, overlap: bool) -> Cost:
     """One of several ways; without overlap all but one end at their first byte."""
-    if overlap:
-        factor = sum(cost.factor for cost in costs)
-    else:
-        factor = max(cost.factor for cost in costs)
+    factor = (sum if overlap else max)(cost.factor for cost in costs)
     if factor > MAX_FACTOR:
         return EXPONENTIAL
     ambiguous = overlap or any(cost.ambiguous for cost in costs)

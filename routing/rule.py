@@ -1,0 +1,178 @@
+"""One rule of a chain, compiled; how the value of an option is read."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from uwgate.routing.regexp.pattern import Pattern, SubjectTooLongError
+from uwgate.routing.template import Template
+from uwgate.routing.transaction import RuleError, Scope
+from uwgate.routing.workshop import Act, Check, Condition, Filter, How, Mistake, show
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """What the regular expression of a rule looks at: the first of the variables that is there."""
+
+    suffix: str  # of the option's name
+    names: tuple[bytes, ...]
+
+    def read(self, variables: dict[bytes, bytes]) -> bytes:
+        """The text; empty if none of the variables is there."""
+        for name in self.names:
+            if value := variables.get(name):
+                return value
+        return b""
+
+
+SUBJECTS: dict[str, Subject] = {
+    subject.suffix: subject
+    for subject in (
+        Subject("", (b"PATH_INFO",)),
+        Subject("-host", (b"HTTP_HOST", b"SERVER_NAME")),
+        Subject("-uri", (b"REQUEST_URI",)),
+        Subject("-qs", (b"QUERY_STRING",)),
+        Subject("-remote-addr", (b"REMOTE_ADDR",)),
+        Subject("-remote-user", (b"REMOTE_USER",)),
+        Subject("-user-agent", (b"HTTP_USER_AGENT",)),
+        Subject("-referer", (b"HTTP_REFERER",)),
+    )
+}
+
+
+@dataclass(frozen=True, slots=True)
+class SubjectTest:
+    """``route``, ``route-host`` and so on: a regular expression."""
+
+    subject: Subject
+    pattern: Pattern
+
+    def check(self, scope: Scope) -> bool:
+        """Search; the groups go into the scope.
+
+        Raises:
+            RuleError: the subject is too long for the pattern.
+        """
+        text = self.subject.read(scope.transaction.variables)
+        try:
+            groups = self.pattern.search(text)
+        except SubjectTooLongError as error:
+            raise RuleError(str(error), 414) from error
+        if groups is None:
+            return False
+        scope.groups = groups
+        return True
+
+    @property
+    def filter(self) -> Filter | None:
+        """What is true of every subject that matches."""
+        if self.pattern.prefixes is not None:
+            return Filter(self.subject.names, How.PREFIX, self.pattern.prefixes)
+        if self.pattern.literal:
+            return Filter(self.subject.names, How.PART, (self.pattern.literal,))
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class StatusTest:
+    """``response-route-status`` and its like: the status is this number."""
+
+    status: int
+
+    filter = None
+
+    def check(self, scope: Scope) -> bool:
+        """Compare."""
+        return scope.transaction.status == self.status
+
+
+@dataclass(frozen=True, slots=True)
+class ConditionTest:
+    """``route-if`` and, negated, ``route-if-not``."""
+
+    name: str
+    condition: Condition
+    negated: bool
+
+    def check(self, scope: Scope) -> bool:
+        """Ask the condition; a negated one leaves no groups."""
+        if not self.negated:
+            return self.condition.check(scope)
+        found = self.condition.check(scope)
+        scope.groups = ()
+        return not found
+
+    @property
+    def operands(self) -> tuple[Template, ...]:
+        """What the condition looks at."""
+        return self.condition.operands
+
+    @property
+    def filter(self) -> Filter | None:
+        """What is true whenever the condition is; None for a negated one."""
+        return None if self.negated else self.condition.filter
+
+
+@dataclass(frozen=True, slots=True)
+class AlwaysTest:
+    """``route-run``."""
+
+    filter = None
+
+    def check(self, scope: Scope) -> bool:
+        """True."""
+        del scope
+        return True
+
+
+Test = SubjectTest | StatusTest | ConditionTest | AlwaysTest
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """A rule. ``position`` counts rules and labels of its chain from 0."""
+
+    position: int
+    option: str
+    value: str
+    place: str
+    test: Test
+    action: str
+    act: Act
+
+    @property
+    def check(self) -> Check:
+        """Whether the rule's action is to run."""
+        return self.test.check
+
+
+@dataclass(frozen=True, slots=True)
+class Label:
+    """A place to go to."""
+
+    position: int
+    name: bytes
+
+
+def split_test(value: bytes) -> tuple[bytes, bytes]:
+    """What stands before the first space, and the action behind it.
+
+    Raises:
+        Mistake: there is no space.
+    """
+    test, space, action = value.partition(b" ")
+    if not space or not action.strip():
+        raise Mistake("expected a test, a space and an action such as 'last:'")
+    return test, action
+
+
+def split_name(text: bytes, what: str) -> tuple[str, bytes]:
+    """The name before the first colon, and the argument behind it.
+
+    Raises:
+        Mistake: there is no colon.
+    """
+    name, colon, argument = text.partition(b":")
+    if not colon:
+        raise Mistake(f"{what} {show(text)} has no ':' behind its name")
+    return name.decode(errors="surrogateescape"), argument
