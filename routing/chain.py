@@ -101,7 +101,7 @@ class Run:
         """Look at one rule, and act if it matches."""
         scope = self.scope
         scope.groups = ()
-        if rule.test.check(scope):
+        if rule.check(scope):
             return rule.act(scope)
         return Flow.NEXT
 

@@ -19,6 +19,7 @@ from uwgate.routing.workshop import (
     How,
     Mistake,
     Workshop,
+    filter_of,
     show,
 )
 
@@ -38,9 +39,16 @@ def _compare(
     def make(workshop: Workshop, text: bytes) -> Condition:
         left, right = _two(workshop, text)
         variable, constant = left.variable, right.constant
+        read, other = left.reader, right.reader
 
-        def check(scope: Scope) -> bool:
-            return compare(left.expand(scope), right.expand(scope))
+        if constant is None:
+
+            def check(scope: Scope) -> bool:
+                return compare(read(scope), other(scope))
+        else:
+
+            def check(scope: Scope) -> bool:
+                return compare(read(scope), constant)
 
         found: Filter | None = None
         if _is_plain(variable) and constant:
@@ -76,7 +84,8 @@ def _numbers(compare: Callable[[int, int], bool]) -> Callable[[Workshop, bytes],
 
 def _empty(workshop: Workshop, text: bytes) -> Condition:
     operand = workshop.operand(text)
-    return Condition(lambda scope: not operand.expand(scope), (operand,))
+    read = operand.reader
+    return Condition(lambda scope: not read(scope), (operand,))
 
 
 def _regexp(workshop: Workshop, text: bytes) -> Condition:
@@ -99,11 +108,7 @@ def _regexp(workshop: Workshop, text: bytes) -> Condition:
     found: Filter | None = None
     if _is_plain(operand.variable):
         assert operand.variable is not None
-        names = (operand.variable,)
-        if pattern.prefixes is not None:
-            found = Filter(names, How.PREFIX, pattern.prefixes)
-        elif pattern.literal:
-            found = Filter(names, How.PART, (pattern.literal,))
+        found = filter_of((operand.variable,), pattern)
     return Condition(check, (operand,), found)
 
 

@@ -13,12 +13,13 @@ from collections.abc import Iterable, Mapping
 from uwgate.routing.workshop import Filter, How
 
 _Table = tuple[tuple[int, Mapping[bytes, tuple[int, ...]]], ...]
+_Parts = tuple[tuple[str, tuple[int, ...]], ...]
 
 
 class _Variable:
     """The texts that rules want of one variable."""
 
-    __slots__ = ("_equal", "_names", "_parts", "_prefixes", "_suffixes")
+    __slots__ = ("_equal", "_folded_parts", "_names", "_parts", "_prefixes", "_suffixes")
 
     def __init__(self, names: tuple[bytes, ...], wanted: Iterable[tuple[int, Filter]]) -> None:
         self._names = names
@@ -29,7 +30,9 @@ class _Variable:
         self._equal = {text: tuple(at) for text, at in texts[How.EQUAL].items()}
         self._prefixes = _by_length(texts[How.PREFIX])
         self._suffixes = _by_length(texts[How.SUFFIX])
-        self._parts = tuple((text, tuple(at)) for text, at in texts[How.PART].items())
+        # As str: looking for a part of a str takes a fifth of what it takes with bytes.
+        self._parts = _as_letters(texts[How.PART])
+        self._folded_parts = _as_letters(texts[How.FOLDED_PART])
 
     def find(self, variables: Mapping[bytes, bytes], found: list[int]) -> None:
         """Add the positions of the candidates, in no order and some of them twice."""
@@ -46,9 +49,20 @@ class _Variable:
         for length, table in self._suffixes:
             if positions := table.get(text[-length:]):
                 found += positions
-        for part, positions in self._parts:
-            if part in text:
-                found += positions
+        if self._parts:
+            _find_parts(text.decode("latin-1"), self._parts, found)
+        if self._folded_parts:
+            _find_parts(text.lower().decode("latin-1"), self._folded_parts, found)
+
+
+def _as_letters(texts: Mapping[bytes, list[int]]) -> _Parts:
+    return tuple((text.decode("latin-1"), tuple(at)) for text, at in texts.items())
+
+
+def _find_parts(letters: str, parts: _Parts, found: list[int]) -> None:
+    for part, positions in parts:
+        if part in letters:
+            found += positions
 
 
 def _by_length(texts: Mapping[bytes, list[int]]) -> _Table:

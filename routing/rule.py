@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from uwgate.routing.regexp.pattern import Pattern, SubjectTooLongError
 from uwgate.routing.template import Template
 from uwgate.routing.transaction import RuleError, Scope
-from uwgate.routing.workshop import Act, Check, Condition, Filter, How, Mistake, show
+from uwgate.routing.workshop import Act, Check, Condition, Filter, Mistake, filter_of, show
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,11 +66,7 @@ class SubjectTest:
     @property
     def filter(self) -> Filter | None:
         """What is true of every subject that matches."""
-        if self.pattern.prefixes is not None:
-            return Filter(self.subject.names, How.PREFIX, self.pattern.prefixes)
-        if self.pattern.literal:
-            return Filter(self.subject.names, How.PART, (self.pattern.literal,))
-        return None
+        return filter_of(self.subject.names, self.pattern)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,13 +90,20 @@ class ConditionTest:
     condition: Condition
     negated: bool
 
-    def check(self, scope: Scope) -> bool:
-        """Ask the condition; a negated one leaves no groups."""
+    @property
+    def check(self) -> Check:
+        """Asks the condition; a negated one leaves no groups."""
+        check = self.condition.check
         if not self.negated:
-            return self.condition.check(scope)
-        found = self.condition.check(scope)
-        scope.groups = ()
-        return not found
+            return check
+
+        def negated(scope: Scope) -> bool:
+            if check(scope):
+                scope.groups = ()
+                return False
+            return True
+
+        return negated
 
     @property
     def operands(self) -> tuple[Template, ...]:
@@ -138,12 +141,8 @@ class Rule:
     place: str
     test: Test
     action: str
+    check: Check  # whether the action is to run
     act: Act
-
-    @property
-    def check(self) -> Check:
-        """Whether the rule's action is to run."""
-        return self.test.check
 
 
 @dataclass(frozen=True, slots=True)

@@ -138,7 +138,9 @@ def _step(workshop: Workshop, line: _Line) -> Rule | Label:
         return Label(workshop.position, value)
     test, action_text = _test(workshop, line.suffix, value)
     action, act = _action(workshop, action_text)
-    return Rule(workshop.position, line.option, line.value, line.place, test, action, act)
+    return Rule(
+        workshop.position, line.option, line.value, line.place, test, action, test.check, act
+    )
 
 
 def _test(workshop: Workshop, suffix: str, value: bytes) -> tuple[Test, bytes]:

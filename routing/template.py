@@ -40,6 +40,13 @@ class Template:
             [piece if isinstance(piece, bytes) else piece(scope) for piece in self.pieces]
         )
 
+    @property
+    def reader(self) -> Callable[[Scope], bytes]:
+        """What ``expand`` does, as a function without detours."""
+        if len(self.pieces) == 1 and not isinstance(self.pieces[0], bytes):
+            return self.pieces[0]
+        return self.expand
+
 
 def read_template(text: bytes, resolver: Resolver | None, *, groups: bool) -> Template:
     """Read a text.
@@ -52,6 +59,7 @@ def read_template(text: bytes, resolver: Resolver | None, *, groups: bool) -> Te
     pieces: list[Piece] = []
     variable: bytes | None = None
     position = 0
+    last_brace = text.rfind(b"}")
     while (dollar := text.find(b"$", position)) >= 0:
         pieces.append(text[position:dollar])
         following = text[dollar + 1 : dollar + 2]
@@ -60,7 +68,8 @@ def read_template(text: bytes, resolver: Resolver | None, *, groups: bool) -> Te
             pieces.append(b"" if groups else b"$")
         elif groups and following.isdigit():
             pieces.append(_group(int(following)))
-        elif following == b"{" and resolver and (end := text.find(b"}", position)) >= 0:
+        elif following == b"{" and resolver and position <= last_brace:
+            end = text.index(b"}", position)
             name = read_template(text[position:end], None, groups=groups)
             if dollar == 0 and end + 1 == len(text):
                 variable = name.constant
@@ -86,14 +95,14 @@ def _merged(pieces: tuple[Piece, ...]) -> tuple[Piece, ...]:
 
 
 def _merge(pieces: tuple[Piece, ...]) -> Iterator[Piece]:
-    text = b""
+    texts: list[bytes] = []
     for piece in pieces:
         if isinstance(piece, bytes):
-            text += piece
+            texts.append(piece)
             continue
-        if text:
+        if text := b"".join(texts):
             yield text
-        text = b""
+        texts.clear()
         yield piece
-    if text:
+    if text := b"".join(texts):
         yield text

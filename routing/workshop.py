@@ -89,6 +89,7 @@ class How(enum.Enum):
     PREFIX = "starts with"
     SUFFIX = "ends with"
     PART = "contains"
+    FOLDED_PART = "in small letters contains"
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +103,17 @@ class Filter:
     names: tuple[bytes, ...]
     how: How
     texts: tuple[bytes, ...]
+
+
+def filter_of(names: tuple[bytes, ...], pattern: Pattern) -> Filter | None:
+    """What has to be true of a variable in which a pattern can be found; None: nothing known."""
+    if pattern.prefixes is not None:
+        return Filter(names, How.PREFIX, pattern.prefixes)
+    if pattern.literals:
+        return Filter(
+            names, How.FOLDED_PART if pattern.ignores_case else How.PART, pattern.literals
+        )
+    return None
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,6 +26,8 @@ from uwgate.routing.regexp.tree import (
     Reference,
     Repeat,
     Sequence,
+    fold,
+    mask_of,
 )
 
 MAX_PREFIXES = 16
@@ -244,29 +246,58 @@ def _joined(items: tuple[Node, ...]) -> tuple[tuple[bytes, ...], bool]:
     return texts, True
 
 
-def literal_of(node: Node) -> bytes:
-    """The longest text that every match contains as it is; empty if none is known."""
-    longest = b""
+def literals_of(node: Node, *, folded: bool = False) -> tuple[bytes, ...]:
+    """Texts at least one of which is in every match; nothing if none are known.
+
+    ``folded``: the texts are in small letters, and so has to be what is searched for them.
+    """
+    best: tuple[bytes, ...] = ()
     run = b""
-    for byte in _bytes(node):
-        run = b"" if byte is None else run + byte
-        longest = max(longest, run, key=len)
-    return longest
+    for item in (*_flattened(node), None):
+        byte = _byte_of(item, folded=folded) if isinstance(item, Chars) else None
+        if byte is not None:
+            run += byte
+            continue
+        best = _better(best, (run,))
+        run = b""
+        if isinstance(item, Choice):
+            best = _better(best, _literals_of_branches(item, folded=folded))
+        elif isinstance(item, Repeat) and item.minimum > 0:
+            best = _better(best, literals_of(item.item, folded=folded))
+    return best
 
 
-def _bytes(node: Node) -> list[bytes | None]:
-    """What stands there for certain: bytes one after the other, None where anything may be."""
+def _better(one: tuple[bytes, ...], other: tuple[bytes, ...]) -> tuple[bytes, ...]:
+    """Those of which the shortest is longer."""
+    return max(one, other, key=lambda texts: min(map(len, texts), default=0))
+
+
+def _literals_of_branches(node: Choice, *, folded: bool) -> tuple[bytes, ...]:
+    found = [literals_of(branch, folded=folded) for branch in node.branches]
+    texts = tuple(dict.fromkeys(text for texts in found for text in texts))
+    return texts if all(found) and all(texts) and len(texts) <= MAX_PREFIXES else ()
+
+
+def _byte_of(node: Chars, *, folded: bool) -> bytes | None:
+    """The one byte that it is; with ``folded``, also the small letter of a pair."""
+    single = node.single
+    if single is not None:
+        return bytes([single]).lower() if folded else bytes([single])
+    if folded and node.mask.bit_count() == 2:
+        small = bytes([node.mask.bit_length() - 1])
+        if node.mask == fold(mask_of(small)):
+            return small
+    return None
+
+
+def _flattened(node: Node) -> list[Node]:
+    """What stands one after the other; places between bytes are left out."""
     match node:
-        case Chars():
-            single = node.single
-            return [None if single is None else bytes([single])]
-        case Edge():
+        case Edge() | Look():
             return []
         case Group(item) | Atomic(item):
-            return _bytes(item)
+            return _flattened(item)
         case Sequence(items):
-            return [byte for item in items for byte in _bytes(item)]
-        case Repeat(item, minimum) if minimum > 0:
-            return [None, *_bytes(item), None]
+            return [part for item in items for part in _flattened(item)]
         case _:
-            return [None]
+            return [node]

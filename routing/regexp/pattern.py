@@ -19,7 +19,7 @@ import warnings
 from functools import lru_cache
 from typing import Protocol
 
-from uwgate.routing.regexp.analysis import cost_of, is_anchored, literal_of, prefixes_of
+from uwgate.routing.regexp.analysis import cost_of, is_anchored, literals_of, prefixes_of
 from uwgate.routing.regexp.automaton import Automaton
 from uwgate.routing.regexp.grammar import parse
 from uwgate.routing.regexp.reading import PatternError
@@ -48,11 +48,22 @@ class Pattern:
     """A compiled pattern.
 
     ``groups``: how many it has. ``prefixes``: one of them begins every subject that matches
-    (None: not anchored, or not known). ``literal``: every subject that matches contains it.
+    (None: not anchored, or not known). ``literals``: every subject that matches contains one
+    of them (in small letters, if ``ignores_case``); nothing if none are known.
     ``limit``: the longest subject, None without limit.
     """
 
-    __slots__ = ("_linear", "_search", "_short", "groups", "limit", "literal", "prefixes", "source")
+    __slots__ = (
+        "_linear",
+        "_search",
+        "_short",
+        "groups",
+        "ignores_case",
+        "limit",
+        "literals",
+        "prefixes",
+        "source",
+    )
 
     def __init__(self, source: bytes, *, with_re2: bool = True) -> None:
         """Read a pattern.
@@ -65,7 +76,9 @@ class Pattern:
         parsed = parse(source)
         self.source = source
         self.groups = parsed.groups
-        self.literal = literal_of(parsed.node)
+        exact, folded = literals_of(parsed.node), literals_of(parsed.node, folded=True)
+        self.ignores_case = _shortest(folded) > _shortest(exact)
+        self.literals = folded if self.ignores_case else exact
         anchored = is_anchored(parsed.node)
         prefixes = prefixes_of(parsed.node) if anchored else (b"",)
         self.prefixes = prefixes if all(prefixes) else None
@@ -108,6 +121,10 @@ class Pattern:
             found = self._linear.search(subject)
             return None if found is None else tuple(found)
         raise SubjectTooLongError(len(subject), self._short)
+
+
+def _shortest(texts: tuple[bytes, ...]) -> int:
+    return min(map(len, texts), default=0)
 
 
 @lru_cache(maxsize=4096)
