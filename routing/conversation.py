@@ -22,7 +22,7 @@ from uwgate.routing.results import Answer, Break, Continue, Question, Reply, Ver
 from uwgate.routing.rules import Rules
 from uwgate.routing.statuses import reason_of
 from uwgate.routing.transaction import Header, Transaction
-from uwgate.routing.transformations.stream import replace_header
+from uwgate.routing.transformations.stream import has_header, replace_header
 
 Steps = Generator[Question, Reply, Verdict]
 
@@ -146,7 +146,7 @@ class Conversation:
         transaction = self.transaction
         body = bytes(transaction.body) + answer.body
         transaction.body.clear()
-        if len(body) != len(answer.body):
+        if len(body) != len(answer.body) and has_header(transaction.headers, b"Content-Length"):
             replace_header(transaction.headers, b"Content-Length", b"%d" % len(body))
         status, reason, headers = transaction.status, transaction.reason, transaction.headers
         return Answer(status, reason, tuple(headers), body, close=answer.close)
