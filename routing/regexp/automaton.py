@@ -86,7 +86,9 @@ class Automaton:
                 seen = {pc for pc, _ in threads}
                 self._follow(0, fresh, subject, position, threads, seen)
             if not threads:
-                break
+                if found is not None or self._anchored:
+                    break
+                continue
             byte = subject[position] if position < end else -1
             following: list[tuple[int, _Slots]] = []
             reached: set[int] = set()
@@ -178,24 +180,34 @@ class Automaton:
         if node.greed is Greed.POSSESSIVE:
             raise NotRenderedError("possessive repeats")
         lazy = node.greed is Greed.LAZY
+        if node.maximum is None:
+            self._emit_loop(node, lazy=lazy)
+            return
         for _ in range(node.minimum):
             self._emit(node.item)
-        if node.maximum is None:
-            split = self._add(_Found())
-            self._emit(node.item)
-            self._add(_Jump(split))
-            self._program[split] = self._split(split, lazy=lazy)
-            return
         splits: list[int] = []
         for _ in range(node.maximum - node.minimum):
             splits.append(self._add(_Found()))
             self._emit(node.item)
         for split in splits:
-            self._program[split] = self._split(split, lazy=lazy)
+            self._program[split] = self._split(split + 1, lazy=lazy)
 
-    def _split(self, split: int, *, lazy: bool) -> _Split:
+    def _emit_loop(self, node: Repeat, *, lazy: bool) -> None:
+        """Decide behind the item whether it comes again: an empty one then ends the loop."""
+        for _ in range(node.minimum - 1):
+            self._emit(node.item)
+        entry = self._add(_Found()) if node.minimum == 0 else None
+        start = len(self._program)
+        self._emit(node.item)
+        again = self._add(_Found())
+        self._program[again] = self._split(start, lazy=lazy)
+        if entry is not None:
+            self._program[entry] = self._split(start, lazy=lazy)
+
+    def _split(self, into: int, *, lazy: bool) -> _Split:
+        """Either ``into`` or on behind what is emitted so far."""
         end = len(self._program)
-        return _Split(end, split + 1) if lazy else _Split(split + 1, end)
+        return _Split(end, into) if lazy else _Split(into, end)
 
 
 def holds(anchor: Anchor, subject: bytes, position: int) -> bool:

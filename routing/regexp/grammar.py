@@ -105,7 +105,6 @@ def parse(source: bytes) -> Parsed:
     node = parser.alternatives(_Flags())
     if not parser.reading.done:
         raise PatternError("a ) without its (", parser.reading.position)
-    parser.check_references()
     return Parsed(source, node, parser.groups)
 
 
@@ -114,14 +113,9 @@ class _Parser:
         self.reading = Reading(source)
         self.groups = 0
         self.names: dict[bytes, int] = {}
-        self.references: list[tuple[int, int]] = []  # group, position
+        self.closed: set[int] = set()  # groups
         self.depth = 0
         self.quoting = False  # between \Q and \E
-
-    def check_references(self) -> None:
-        for number, position in self.references:
-            if number > self.groups:
-                raise PatternError(f"there is no group {number}", position)
 
     def alternatives(self, flags: _Flags) -> Node:
         """Branches up to a ``)`` or the end; a flag set in one holds for the following."""
@@ -240,7 +234,10 @@ class _Parser:
             return Look(node, *wrap)
         if atomic:
             return Atomic(node)
-        return Group(node, number) if number else node
+        if not number:
+            return node
+        self.closed.add(number)
+        return Group(node, number)
 
     def _open_group(self) -> int:
         self.groups += 1
@@ -296,16 +293,22 @@ class _Parser:
     def _reference(self, number: int, position: int, flags: _Flags) -> Node:
         if flags.ignore_case:
             raise PatternError("a reference to a group under (?i) is not understood", position)
-        if number < 1:
-            raise PatternError(f"there is no group {number}", position)
-        self.references.append((number, position))
+        if number not in self.closed:
+            raise PatternError(
+                f"a reference to group {number}, which has not ended here, is not understood",
+                position,
+            )
         return Reference(number)
 
     def _repeated(self, item: Node, flags: _Flags) -> Node:
-        """The item with the quantifiers that follow it."""
+        """The item with the quantifiers that follow it, perhaps behind the end of a quotation."""
         reading = self.reading
-        while not self.quoting:
-            while flags.extended and self._skip_comment(flags):
+        while True:
+            while reading.take(b"\\E"):
+                self.quoting = False
+            if self.quoting:
+                return item
+            while self._skip_comment(flags):
                 pass
             start = reading.position
             if reading.take(b"*"):
@@ -328,7 +331,6 @@ class _Parser:
                 item = item if minimum else Choice((item, EMPTY))
                 continue
             item = Repeat(item, minimum, maximum, greed)
-        return item
 
 
 _BLANKS = re.compile(rb"[ \t\n\r\f\v]+")

@@ -193,6 +193,6 @@ def _re2(parsed: Parsed, automaton: Automaton) -> _Linear | None:
     options.log_errors = False
     try:
         pattern: _Re2Pattern = library.compile(render(parsed.node, RE2), options)
-    except library.error:
+    except (NotRenderedError, library.error):
         return None
     return _Re2(pattern, automaton)

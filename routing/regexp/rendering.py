@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from uwgate.routing.regexp.analysis import first
 from uwgate.routing.regexp.tree import (
     ALL,
     NEWLINE,
@@ -44,7 +45,7 @@ PYTHON = Dialect(
         Anchor.LINE_START: rb"(?m:^)",
         Anchor.LINE_END: rb"(?m:$)",
         Anchor.BOUNDARY: rb"\b",
-        Anchor.NO_BOUNDARY: rb"\B",
+        Anchor.NO_BOUNDARY: rb"(?:\B|\A\Z)",  # before Python 3.14 not in an empty text
     },
     everything=rb"(?s:.)",
 )
@@ -107,6 +108,9 @@ def _python_only(dialect: Dialect, what: str) -> None:
 def _repeat(node: Repeat, dialect: Dialect) -> bytes:
     if node.greed is Greed.POSSESSIVE:
         _python_only(dialect, "possessive repeats")
+    if node.maximum is None and first(node.item)[1]:
+        # RE2 has another opinion than PCRE about what groups hold behind an empty round.
+        _python_only(dialect, "repeats of what may be empty")
     item = render(node.item, dialect)
     if not isinstance(node.item, Chars | Group):
         item = b"(?:" + item + b")"
