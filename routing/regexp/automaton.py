@@ -7,7 +7,7 @@ well, but there is nothing to go badly. Groups come out as in PCRE.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from uwgate.routing.regexp.rendering import NotRenderedError
 from uwgate.routing.regexp.tree import (
@@ -36,6 +36,7 @@ class _Byte:
 class _Split:
     preferred: int
     other: int
+    after_nothing: int | None = None  # where a loop goes on behind an empty round
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,14 +122,16 @@ class Automaton:
         todo = [(pc, slots)]
         while todo:
             pc, slots = todo.pop()
+            instruction = self._program[pc]
             if pc in seen:
+                if isinstance(instruction, _Split) and instruction.after_nothing is not None:
+                    todo.append((instruction.after_nothing, slots))
                 continue
             seen.add(pc)
-            instruction = self._program[pc]
             match instruction:
                 case _Jump(target):
                     todo.append((target, slots))
-                case _Split(preferred, other):
+                case _Split(preferred=preferred, other=other):
                     todo.append((other, slots))
                     todo.append((preferred, slots))
                 case _Save(slot):
@@ -200,7 +203,8 @@ class Automaton:
         start = len(self._program)
         self._emit(node.item)
         again = self._add(_Found())
-        self._program[again] = self._split(start, lazy=lazy)
+        end = len(self._program)
+        self._program[again] = replace(self._split(start, lazy=lazy), after_nothing=end)
         if entry is not None:
             self._program[entry] = self._split(start, lazy=lazy)
 

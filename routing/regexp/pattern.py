@@ -188,6 +188,8 @@ def _re2(parsed: Parsed, automaton: Automaton) -> _Linear | None:
         library = importlib.import_module("re2")
     except ImportError:
         return None
+    if not hasattr(library, "Options"):
+        return None  # another package of that name
     options: _Re2Options = library.Options()
     options.encoding = library.Options.Encoding.LATIN1
     options.log_errors = False
