@@ -2,12 +2,13 @@
 
 The tree becomes a program; its threads go through the subject side by side, in order of
 preference, at most one per instruction (after Pike). Slower than backtracking where that goes
-well, but there is nothing to go badly. Groups come out as in PCRE.
+well, but there is nothing to go badly. Groups come out as in PCRE, but for one inside a repeat
+of what may be empty: it keeps its last text, where PCRE has that of an empty last round.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from uwgate.routing.regexp.rendering import NotRenderedError
 from uwgate.routing.regexp.tree import (
@@ -36,7 +37,6 @@ class _Byte:
 class _Split:
     preferred: int
     other: int
-    after_nothing: int | None = None  # where a loop goes on behind an empty round
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,16 +122,14 @@ class Automaton:
         todo = [(pc, slots)]
         while todo:
             pc, slots = todo.pop()
-            instruction = self._program[pc]
             if pc in seen:
-                if isinstance(instruction, _Split) and instruction.after_nothing is not None:
-                    todo.append((instruction.after_nothing, slots))
                 continue
             seen.add(pc)
+            instruction = self._program[pc]
             match instruction:
                 case _Jump(target):
                     todo.append((target, slots))
-                case _Split(preferred=preferred, other=other):
+                case _Split(preferred, other):
                     todo.append((other, slots))
                     todo.append((preferred, slots))
                 case _Save(slot):
@@ -203,8 +201,7 @@ class Automaton:
         start = len(self._program)
         self._emit(node.item)
         again = self._add(_Found())
-        end = len(self._program)
-        self._program[again] = replace(self._split(start, lazy=lazy), after_nothing=end)
+        self._program[again] = self._split(start, lazy=lazy)
         if entry is not None:
             self._program[entry] = self._split(start, lazy=lazy)
 

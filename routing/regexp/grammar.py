@@ -321,6 +321,8 @@ class _Parser:
                 minimum, maximum = _bounds(match, start)
             else:
                 return item
+            while reading.at(b"(?#") and self._skip_comment(flags):
+                pass
             greed = Greed.LAZY if flags.lazy else Greed.GREEDY
             if reading.take(b"+"):
                 greed = Greed.POSSESSIVE
