@@ -14,13 +14,16 @@ from uwgate.routing.regexp.rendering import NotRenderedError
 from uwgate.routing.regexp.tree import (
     WORD,
     Anchor,
+    Atomic,
     Chars,
     Choice,
     Edge,
     Greed,
     Group,
+    Look,
     Node,
     Parsed,
+    Reference,
     Repeat,
     Sequence,
 )
@@ -163,8 +166,12 @@ class Automaton:
                 self._emit_choice(branches)
             case Repeat():
                 self._emit_repeat(node)
-            case _:
-                raise NotRenderedError(type(node).__name__)
+            case Atomic():
+                raise NotRenderedError("an atomic group")
+            case Look():
+                raise NotRenderedError("looking ahead or behind")
+            case Reference():
+                raise NotRenderedError("a reference to a group")
 
     def _emit_choice(self, branches: tuple[Node, ...]) -> None:
         ends: list[int] = []

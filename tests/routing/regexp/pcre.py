@@ -70,6 +70,8 @@ class Pcre:
             raise OverflowError(found)
         pairs = LIBRARY.pcre2_get_ovector_pointer_8(self._data)
         return tuple(
-            subject[pairs[2 * n] : pairs[2 * n + 1]] if n < found and pairs[2 * n] < 1 << 60 else b""
+            subject[pairs[2 * n] : pairs[2 * n + 1]]
+            if n < found and pairs[2 * n] < 1 << 60
+            else b""
             for n in range(groups + 1)
         )
