@@ -147,6 +147,12 @@ def test_uwsgi_without_an_address_sets_modifiers_and_leaves_the_chain() -> None:
     assert run.scope.transaction.get(b"UWSGI_APPID") == b"app"
 
 
+def test_where_an_application_lives_is_set() -> None:
+    transaction = act("sethome:/venv$1", "setfile:/app$1.py").scope.transaction
+    assert transaction.get(b"UWSGI_HOME") == b"/venv/p"
+    assert transaction.get(b"UWSGI_FILE") == b"/app/p.py"
+
+
 def test_modifiers_are_set() -> None:
     transaction = act("setmodifier1:5", "setmodifier2:6").scope.transaction
     assert (transaction.modifier1, transaction.modifier2) == (5, 6)
@@ -184,6 +190,7 @@ def test_what_cannot_be_done_breaks_with_a_reason(
 QUESTIONS: list[tuple[str, Question]] = [
     ("static-next:/srv$1", ServeStatic(b"/srv/p", optional=True)),
     ("file-next:filename=/a", ServeFile(b"/a", optional=True)),
+    ("sendfile-next:filename=/a", ServeFile(b"/a", by_kernel=True, optional=True)),
     ("fastfile-next:filename=/a", ServeFile(b"/a", by_kernel=True, optional=True)),
     ("cache:key=$1,name=c@127.0.0.1:4000", CacheGet(b"c@127.0.0.1:4000", b"/p")),
     ("memcached:addr=/m,key=k$1", StoreGet(Store.MEMCACHED, b"/m", b"k/p")),
@@ -230,9 +237,17 @@ def test_a_key_that_would_be_another_command_is_asked_of_nobody(key: str) -> Non
     assert act("memcached:addr=/m,key=${X}", X=key).verdict == Continue()
 
 
-def test_cache_continue_puts_the_hit_before_what_follows() -> None:
-    run = act("cache-continue:key=k")
-    run.resume(Cached(b"hit"))
+@pytest.mark.parametrize(
+    ("action", "reply"),
+    [
+        ("cache-continue:key=k", Cached(b"hit")),
+        ("memcached-continue:addr=/m,key=k", b"hit"),
+        ("redis-continue:addr=/r,key=k", b"hit"),
+    ],
+)
+def test_a_hit_can_stand_before_what_follows(action: str, reply: Cached | bytes) -> None:
+    run = act(action)
+    run.resume(reply)
     assert run.verdict == Continue()
     assert run.scope.transaction.body == b"hit"
 
@@ -377,6 +392,21 @@ def test_others_say_whether_credentials_are_good(
     run.resume(b"eve")
     assert run.scope.transaction.get(b"REMOTE_USER") == b"eve"
     assert isinstance(act(action).verdict, Answer)
+
+
+NEXT = [
+    ("ldapauth-next:A,url=ldap://x;basedn=dc=x", basic("eve:pw")),
+    ("radius-next:realm=A,server=127.0.0.1:1812,secret=s", basic("eve:pw")),
+    ("spnego-next:HTTP@host", "Negotiate YII="),
+]
+
+
+@pytest.mark.parametrize(("action", "header"), NEXT)
+def test_wrong_credentials_can_let_the_chain_go_on(action: str, header: str) -> None:
+    run = act(action, HTTP_AUTHORIZATION=header)
+    run.resume(None)
+    assert run.verdict == Continue()
+    assert run.scope.transaction.get(b"REMOTE_USER") == b""
 
 
 def test_a_password_is_not_in_what_is_shown_of_a_question() -> None:

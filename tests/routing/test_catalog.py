@@ -10,32 +10,11 @@ from uwgate.routing.catalog import ACTION_KINDS, CONDITION_KINDS, NOT_OFFERED
 from uwgate.routing.reference import PAGE, page
 from uwgate.routing.variables import NAMESPACES
 
-# Section 6 with its optional plugins and section 7, and what uWSGI 2.0.31 lists itself.
-ACTIONS = """
-continue last break return break-with-status goto log logvar donotlog donotoffload harakiri
-signal alarm chdir setprocname addvar setapp setuser sethome setfile setscriptname setmethod
-seturi setremoteaddr setpathinfo fixpathinfo setdocroot setscheme setmodifier1 setmodifier2
-+ - * / addheader remheader delheader clearheaders resetheaders disableheaders send send-crnl
-flush fixcl forcecl redirect redirect-302 redirect-permanent redirect-301 rewrite rewrite-last
-static static-next file sendfile fastfile file-next sendfile-next fastfile-next basicauth
-basicauth-next ldapauth ldapauth-next radius radius-next spnego spnego-next access http
-httpdumb proxyhttp httpconnect proxyhttpconnect uwsgi proxyuwsgi cache cache-continue
-cachestore cache-store cacheset cachevar cacheinc cachedec cachemul cachediv hash expires
-metricinc metricdec metricmul metricdiv metricset rpc call rpcret rpcblob rpcnext rpcraw
-rpcvar symcall symcall-next memcached memcached-continue memcachedstore memcached-store redis
-redis-continue redisstore redis-store gzip chunked template tofile to-file offload cgi
-cgihelper ssi xslt toxslt gridfs xmldir toupper
-""".split()
-CONDITIONS = """
-exists isfile isdir islink isexec equal isequal eq == startswith endswith contains contain
-regexp re empty ishigher > islower < ishigherequal >= islowerequal <= ipv4in ipv6in lord
-incache
-""".split()
-VARIABLES = """
-cookie qs mime time httptime base64 hex uwsgi metric upper lower math geoip xattr xattr2
-""".split()
-
 FOLDER = Path(__file__).parent
+# Sections 4.1, 5, 6 with its optional plugins and 7, and what uWSGI 2.0.31 lists itself.
+ACTIONS = (FOLDER / "actions.txt").read_text().split()
+CONDITIONS = (FOLDER / "conditions.txt").read_text().split()
+VARIABLES = (FOLDER / "variables.txt").read_text().split()
 TEXTS = "\n".join(path.read_text() for path in sorted(FOLDER.rglob("*.py")))
 ALIASES = {
     alias

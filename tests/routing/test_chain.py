@@ -38,9 +38,9 @@ def test_rules_run_in_order_to_the_end() -> None:
     assert tags(run) == b"abc"
 
 
-@pytest.mark.parametrize("action", ["last", "continue", "goon"])
+@pytest.mark.parametrize("action", ["last:", "continue:", "goon:"])
 def test_last_leaves_the_chain(action: str) -> None:
-    run = start(add("a"), f"route-run = {action}:", add("b"))
+    run = start(add("a"), f"route-run = {action}", add("b"))
     assert run.verdict == Continue()
     assert tags(run) == b"a"
 

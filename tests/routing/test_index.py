@@ -31,7 +31,7 @@ rules = st.lists(
 values = st.text("/abAxq.", max_size=6).map(str.encode)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(rules, values, values, st.booleans())
 def test_every_rule_that_matches_is_a_candidate(
     lines: list[str], path: bytes, host: bytes, named: bool

@@ -102,7 +102,7 @@ requests = st.dictionaries(
 replies = st.sampled_from([None, True, False, b"", b"goto l1", b"break 404", Cached(b"v", 5)])
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(
     st.lists(rules.filter(compiles), max_size=10),
     requests,
@@ -143,7 +143,7 @@ def test_there_is_always_a_verdict(
     assert other.variables == transaction.variables
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(
     st.sampled_from(["route", "route-if", "route-run", "error-route-status"]), st.text(max_size=60)
 )
@@ -160,7 +160,7 @@ def problem_of(option: str, text: str) -> str:
     return "none"
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(st.text(r"abc()[]{}|*+?\.^$0123456789-,:<>=!#PRQEdwsi& ", max_size=30))
 def test_any_pattern_is_searched_for_or_refused(text: str) -> None:
     try:

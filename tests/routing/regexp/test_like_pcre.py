@@ -48,7 +48,7 @@ patterns = st.recursive(simple, deeper, max_leaves=5)
 subjects = st.text("ab/.x1 A\n_", max_size=12).map(str.encode)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(patterns, st.lists(subjects, min_size=1, max_size=5))
 def test_a_pattern_finds_what_pcre_finds(source: bytes, texts: list[bytes]) -> None:
     try:
@@ -65,7 +65,7 @@ def test_a_pattern_finds_what_pcre_finds(source: bytes, texts: list[bytes]) -> N
             assert ours.prefixes is None or text.startswith(ours.prefixes)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(patterns, st.lists(subjects, min_size=1, max_size=5))
 def test_the_automaton_finds_what_pcre_finds(source: bytes, texts: list[bytes]) -> None:
     parsed = parse(source)
