@@ -97,19 +97,37 @@ class Run:
         """The positions of rules that are worth a look, in order."""
         return self.chain.index.candidates(self.scope.transaction.variables)
 
-    def step(self, rule: Rule) -> Result:
-        """Look at one rule, and act if it matches."""
+    def find(self) -> Rule | None:
+        """The next rule whose test is true; None at the end of the chain.
+
+        Raises:
+            RuleError: a test cannot be made.
+        """
         scope = self.scope
-        scope.groups = ()
-        if rule.check(scope):
-            return rule.act(scope)
-        return Flow.NEXT
+        rules = self.chain.rules
+        candidates = self._candidates
+        for place in range(self._next, len(candidates)):
+            rule = rules[candidates[place]]
+            scope.groups = ()
+            try:
+                if not rule.check(scope):
+                    continue
+            except RuleError:
+                self._at = rule.position
+                raise
+            self._at = rule.position
+            self._next = place + 1
+            return rule
+        return None
+
+    def act(self, rule: Rule) -> Result:
+        """Run the action of a rule that matches."""
+        return rule.act(self.scope)
 
     def _go(self, result: Result) -> None:
         """Follow a result, and then rule after rule, to a verdict or a question."""
         transaction = self.scope.transaction
         names = self.chain.index.names
-        rules = self.chain.rules
         while True:
             if result is not Flow.NEXT and not self._follow(result):
                 return
@@ -118,13 +136,12 @@ class Run:
                     self._candidates = self.candidates()
                     self._next = bisect_left(self._candidates, self._at + 1)
                 transaction.touched.clear()
-            if self._next >= len(self._candidates):
-                self.verdict = CONTINUE
-                return
-            self._at = self._candidates[self._next]
-            self._next += 1
             try:
-                result = self.step(rules[self._at])
+                rule = self.find()
+                if rule is None:
+                    self.verdict = CONTINUE
+                    return
+                result = self.act(rule)
             except RuleError as error:
                 result = self._failed(error)
 

@@ -53,7 +53,7 @@ def _compare(
         found: Filter | None = None
         if _is_plain(variable) and constant:
             assert variable is not None
-            found = Filter((variable,), how, (constant,))
+            found = Filter((variable,), how, (constant,), exact=True)
         return Condition(check, (left, right), found)
 
     return make

@@ -72,17 +72,25 @@ class _Telling(Run):
         new = self.scope.transaction.effects[self._logged :]
         return [effect for effect in new if isinstance(effect, Log) and effect.problem]
 
-    def step(self, rule: Rule) -> Result:
-        """Look at one rule, and say so."""
+    def find(self) -> Rule | None:
+        """Look at one rule after the other, and say what its test saw."""
         scope = self.scope
-        scope.groups = ()
-        self.lines.append(f"{rule.place}: {rule.option} = {_shown_rule(rule)}")
-        matched = rule.check(scope)
-        why = reason_of(rule, scope)
-        if why:
-            self.lines.append(f"    {why}: {'yes' if matched else 'no'}")
-        if not matched:
-            return Flow.NEXT
+        while self._next < len(self._candidates):
+            self._at = self._candidates[self._next]
+            self._next += 1
+            rule = self.chain.rules[self._at]
+            scope.groups = ()
+            self.lines.append(f"{rule.place}: {rule.option} = {_shown_rule(rule)}")
+            matched = rule.check(scope)
+            if why := reason_of(rule, scope):
+                self.lines.append(f"    {why}: {'yes' if matched else 'no'}")
+            if matched:
+                return rule
+        return None
+
+    def act(self, rule: Rule) -> Result:
+        """Run the action, and say what it did."""
+        scope = self.scope
         if len(scope.groups) > 1:
             groups = (f"${n}={show(text)}" for n, text in enumerate(scope.groups))
             self.lines.append(f"    {', '.join(groups)}")

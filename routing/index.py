@@ -26,7 +26,7 @@ class _Variable:
         texts: dict[How, dict[bytes, list[int]]] = {how: defaultdict(list) for how in How}
         for position, found in wanted:
             for text in found.texts:
-                texts[found.how][text].append(position)
+                texts[found.how][text].append(~position if found.negated else position)
         self._equal = {text: tuple(at) for text, at in texts[How.EQUAL].items()}
         self._prefixes = _by_length(texts[How.PREFIX])
         self._suffixes = _by_length(texts[How.SUFFIX])
@@ -35,7 +35,10 @@ class _Variable:
         self._folded_parts = _as_letters(texts[How.FOLDED_PART])
 
     def find(self, variables: Mapping[bytes, bytes], found: list[int]) -> None:
-        """Add the positions of the candidates, in no order and some of them twice."""
+        """Add the positions of the candidates, in no order and some of them twice.
+
+        ``~position`` says that a rule is none, since it wants the contrary.
+        """
         for name in self._names:
             if text := variables.get(name):
                 break
@@ -81,9 +84,9 @@ class Index:
         always: list[int] = []
         wanted: dict[tuple[bytes, ...], list[tuple[int, Filter]]] = defaultdict(list)
         for position, found in filters:
-            if found is None:
+            if found is None or found.negated:
                 always.append(position)
-            else:
+            if found is not None:
                 wanted[found.names].append((position, found))
         self._always = always
         self._variables = tuple(_Variable(names, pairs) for names, pairs in wanted.items())
@@ -96,4 +99,6 @@ class Index:
             variable.find(variables, found)
         if not found:
             return self._always
-        return sorted({*found, *self._always})
+        excluded = {~position for position in found if position < 0}
+        kept = {position for position in found if position >= 0}
+        return sorted(kept.union(self._always) - excluded)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from uwgate.routing.regexp.pattern import Pattern, SubjectTooLongError
 from uwgate.routing.template import Template
@@ -112,8 +112,11 @@ class ConditionTest:
 
     @property
     def filter(self) -> Filter | None:
-        """What is true whenever the condition is; None for a negated one."""
-        return None if self.negated else self.condition.filter
+        """What tells that the test is false; for a negated one only if it is exact."""
+        found = self.condition.filter
+        if not self.negated or found is None:
+            return found
+        return replace(found, negated=True) if found.exact else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -97,12 +97,15 @@ class Filter:
     """What has to be true of a variable before a rule needs to be looked at.
 
     ``names``: the first of these variables that is there and not empty; it has to compare
-    with one of ``texts``.
+    with one of ``texts``, none of which is empty. ``exact``: the rule's test is true whenever
+    the filter is. ``negated``: the rule wants it to be false.
     """
 
     names: tuple[bytes, ...]
     how: How
     texts: tuple[bytes, ...]
+    exact: bool = False
+    negated: bool = False
 
 
 def filter_of(names: tuple[bytes, ...], pattern: Pattern) -> Filter | None:

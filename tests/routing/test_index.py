@@ -23,6 +23,9 @@ TESTS = [
     "route-if = contains:${{HTTP_HOST}};{} last:",
     "route-if = regexp:${{PATH_INFO}};{} last:",
     "route-if-not = equal:${{PATH_INFO}};{} last:",
+    "route-if-not = startswith:${{PATH_INFO}};{} last:",
+    "route-if-not = contains:${{HTTP_HOST}};{} last:",
+    "route-if-not = regexp:${{PATH_INFO}};{} last:",
 ]
 rules = st.lists(
     st.builds(lambda test, word: test.format(word), st.sampled_from(TESTS), st.sampled_from(WORDS)),
