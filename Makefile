@@ -55,14 +55,14 @@ run: venv-is-usable  ## serve the demo application
 
 test: venv-is-usable  ## everything
 	@$(MAKE) -s --no-print-directory $(VENV)/installed-for-tests
-	$(BIN)/pytest $(ARGS)
+	.ci/tests $(BIN)/pytest $(ARGS)
 
 check: venv-is-usable  ## the fast half of everything
 	@$(MAKE) -s --no-print-directory $(VENV)/installed-for-tests
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	$(BIN)/pytest --ignore=tests/e2e $(ARGS)
+	$(BIN)/pytest -n 4 --ignore=tests/e2e $(ARGS)
 
 format: venv-is-usable
 	@$(MAKE) -s --no-print-directory $(VENV)/installed-for-tests

@@ -4,16 +4,20 @@ Usage: PYTHONPATH=src python -m benchmarks.table_cost [--runs N]
 
 For every algorithm: microseconds for looking a name up, choosing a node and releasing it, with 1
 key of 1 node, and with 10,000 keys of 10 nodes each, of which a random one is asked for. The ratio
-has a target of 1.5. Runs of the two sizes alternate; the smallest time of each counts.
+has a target of 1.5. Runs of the sizes alternate; the smallest time of each counts. Behind that, the
+memory that 10,000 nodes take.
 """
 
 from __future__ import annotations
 
 import argparse
 import gc
+import multiprocessing
 import random
+import resource
 import time
 import tracemalloc
+from pathlib import Path
 
 from uwgate.subscriptions.balancing import ALGORITHMS
 from uwgate.subscriptions.node import Node
@@ -23,6 +27,8 @@ from uwgate.subscriptions.table import Table, TableOptions
 SIZES = ((1, 1), (100, 10), (10_000, 10))
 REQUESTS = 20_000
 TARGET = 1.5
+MEMORY_SIZES = ((10, 1000), (1000, 10), (10_000, 1))  # 10,000 nodes each
+MIB = 1 << 20
 
 
 def table_of(algo: str, keys: int, nodes: int) -> Table:
@@ -70,16 +76,30 @@ def empty_loop(names: list[str]) -> float:
     return (time.perf_counter() - began) / len(names) * 1e6
 
 
-def memory() -> tuple[float, float]:
-    """Bytes for each of 10,000 nodes: of one key, and of 1,000 keys."""
-    found = []
-    for keys, nodes in ((10, 1000), (1000, 10)):
-        gc.collect()
-        tracemalloc.start()
-        table = table_of("wrr", keys, nodes)
-        found.append(tracemalloc.get_traced_memory()[0] / table.node_count)
-        tracemalloc.stop()
-    return found[0], found[1]
+def traced_memory(keys: int, nodes: int) -> int:
+    """Bytes that Python's objects take in a table of that size."""
+    gc.collect()
+    tracemalloc.start()
+    table = table_of("wrr", keys, nodes)
+    size = tracemalloc.get_traced_memory()[0]
+    tracemalloc.stop()
+    assert table.node_count == keys * nodes
+    return size
+
+
+def resident_memory(keys: int, nodes: int) -> int:
+    """Bytes by which this process grows with such a table; to be asked of a new process."""
+    table_of("wrr", 1, 1)  # what is imported and made once is not the table's
+    gc.collect()
+    before = resident()
+    table = table_of("wrr", keys, nodes)
+    assert table.node_count == keys * nodes
+    return resident() - before
+
+
+def resident() -> int:
+    """Resident memory of this process, in bytes."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
 
 
 def main() -> None:
@@ -99,8 +119,14 @@ def main() -> None:
         columns = "".join(f"{one:12.2f}" for one in best)
         print(f"{algo:12}{columns}{ratio:8.2f}")  # noqa: T201
     print(f"the loop itself {empty_loop(names_of(1)):.2f}")  # noqa: T201
-    of_few, of_many = memory()
-    print(f"memory of a node: {of_few:.0f} bytes in 10 keys, {of_many:.0f} in 1000")  # noqa: T201
+    for keys, nodes in MEMORY_SIZES:
+        traced = traced_memory(keys, nodes)
+        with multiprocessing.get_context("spawn").Pool(1) as pool:
+            grown = pool.apply(resident_memory, (keys, nodes))
+        print(  # noqa: T201
+            f"{keys * nodes} nodes in {keys} keys: {traced / MIB:.1f} MiB of objects, "
+            f"{grown / MIB:.1f} MiB resident"
+        )
 
 
 if __name__ == "__main__":

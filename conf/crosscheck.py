@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import importlib.util
+import re
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING
 
 from uwgate.conf import tls
 from uwgate.conf.address import Address, AddressKind, parse_listen
 from uwgate.conf.errors import ConfigError
 from uwgate.conf.pair import Place
-
-if TYPE_CHECKING:
-    from uwgate.conf.settings import Settings
+from uwgate.conf.settings import COREROUTERS, Settings
 
 # (group, field) of everything that listens, in the order of binding.
 LISTENING = (
@@ -21,11 +19,14 @@ LISTENING = (
     ("https", "https"),
     ("https", "https2"),
     ("https", "http_to_https"),
+    ("fastrouter", "fastrouter"),
     ("sockets", "socket"),
     ("sockets", "uwsgi_socket"),
     ("sockets", "http_socket"),
     ("sockets", "http11_socket"),
+    *((f"{kind}_corerouter", "stats_server") for kind in COREROUTERS),
 )
+CHECKED_PATH = re.compile(r"/[\x21-\x7e]{0,1000}")
 
 # Where an address is a part of the value.
 ADDRESS_OF: dict[str, Callable[[str], str]] = {
@@ -57,6 +58,10 @@ def crosscheck(settings: Settings, places: Places) -> list[str]:
         *_not_installed(settings, places),
         *_names_twice(settings, places),
         *_without_http_backends(settings, places),
+        *_subscription_servers(settings, places),
+        *_checks(settings, places),
+        *_stats_servers(settings, places),
+        *_announcements(settings, places),
     ]
 
 
@@ -69,6 +74,55 @@ def _without_http_backends(settings: Settings, places: Places) -> list[str]:
         "it goes with http-backend-http"
         for place in places.get(("http", "http_backend_proxy_protocol"), [])
     ]
+
+
+def _subscription_servers(settings: Settings, places: Places) -> list[str]:
+    passes_on = any(settings.corerouter(kind).resubscribe for kind in COREROUTERS)
+    has_rules = any(group == "subscriptions" for group, _ in places)
+    if not settings.subscription_servers and not passes_on and not has_rules:
+        return []
+    # Here, because cryptography is large, and most have no use for it.
+    from uwgate.subscriptions import servercheck
+
+    return servercheck.check(settings, places)
+
+
+def _checks(settings: Settings, places: Places) -> list[str]:
+    """How nodes are looked after, for each kind of gateway."""
+    problems: list[str] = []
+    for kind in COREROUTERS:
+        core = settings.corerouter(kind)
+        for place in places.get((f"{kind}_corerouter", "check"), [])[-1:]:
+            check = core.check or ""
+            if check not in ("tcp", "uwsgi") and not CHECKED_PATH.fullmatch(check):
+                problems.append(
+                    f"{place}: {kind}-check = {check}: expected tcp, uwsgi, or a path such as "
+                    "/health"
+                )
+            elif not core.subscription_server:
+                problems.append(
+                    f"{place}: {kind}-check = {check}: only nodes that announce themselves are "
+                    f"checked, and there is no {kind}-subscription-server"
+                )
+    return problems
+
+
+def _stats_servers(settings: Settings, places: Places) -> list[str]:
+    return [
+        f"{place}: {kind}-stats-server: no {kind} is there to be shown"
+        for kind in COREROUTERS
+        if not settings.has_gateway(kind)
+        for place in places.get((f"{kind}_corerouter", "stats_server"), [])
+    ]
+
+
+def _announcements(settings: Settings, places: Places) -> list[str]:
+    if not settings.subscribe.subscribe_to and not settings.subscribe.subscribe2:
+        return []
+    # Here, because cryptography is large, and most have no use for it.
+    from uwgate.subscriptions import announcement
+
+    return announcement.check(settings, places)
 
 
 def _unreadable(settings: Settings, places: Places) -> list[str]:
@@ -102,10 +156,15 @@ def _names_twice(settings: Settings, places: Places) -> list[str]:
 def _listeners(settings: Settings, places: Places) -> list[tuple[str, Place, Address]]:
     found: list[tuple[str, Place, Address]] = []
     for group, field in LISTENING:
-        texts = getattr(getattr(settings, group), field)
-        for text, place in zip(texts, places.get((group, field), []), strict=True):
+        options = getattr(settings, group)
+        where = places.get((group, field), [])
+        texts = getattr(options, field)
+        if not isinstance(texts, tuple):  # the last value counts
+            texts, where = (() if texts is None else (texts,)), where[-1:]
+        name = getattr(options, "PREFIX", "") + field.replace("_", "-")
+        for text, place in zip(texts, where, strict=True):
             address = ADDRESS_OF[field](text) if field in ADDRESS_OF else text
-            found.append((field.replace("_", "-"), place, parse_listen(address)))
+            found.append((name, place, parse_listen(address)))
     return found
 
 
@@ -133,13 +192,19 @@ def _twice(settings: Settings, places: Places) -> list[str]:
     for option, place, address in _listeners(settings, places):
         if address.kind is AddressKind.TCP and address.port == 0:
             continue  # the kernel chooses another one each time
-        if address in seen:
-            other, where = seen[address]
+        other, where = seen.get(address, ("", place))
+        if other and not _may_share(address, option, other):
             problems.append(
                 f"{place}: {option} = {address}: this address is taken by {other} at {where}"
             )
         seen[address] = (option, place)
     return problems
+
+
+def _may_share(address: Address, *options: str) -> bool:
+    """A fastrouter and workers may accept on one shared socket: both take uwsgi packets."""
+    other = set(options) - {"fastrouter"}
+    return address.kind is AddressKind.SHARED and other in ({"socket"}, {"uwsgi-socket"})
 
 
 def _not_installed(settings: Settings, places: Places) -> list[str]:

@@ -60,6 +60,10 @@ class BackendTimeout(BackendError):
 
 
 class NoNodeError(UwgateError):
-    """No node can take the request."""
+    """No node can take the request. ``retry_after``: seconds until one may."""
 
     status = 503
+
+    def __init__(self, reason: str, *, retry_after: int = 1) -> None:
+        super().__init__(reason)
+        self.retry_after = retry_after

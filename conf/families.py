@@ -83,7 +83,7 @@ _FOREIGN = "uwgate runs WSGI applications: keep this part on a uWSGI of its own,
 _FILES = "serve files from the application, or from the web server in front"
 _SUPERVISE = "start one uwgate per file, for example as systemd units"
 _SYSTEMD = "let systemd's unit file do it"
-_STATS = "read the access log for now"
+_STATS = "give a gateway a stats server (http-stats-server), or read the access log"
 _LOGGER = "use logto, or the standard error stream and whatever collects it"
 _TIMER = "use cron or systemd timers"
 _TASKS = "use a task queue with workers of its own, such as Celery or RQ"
@@ -164,7 +164,7 @@ NOT_OFFERED: tuple[tuple[re.Pattern[str], str], ...] = tuple(
         ),
         (r"master-fifo", "send signals: SIGHUP reloads, SIGTERM stops"),
         (
-            r"pause|suspend|resume|signal|connect-and-read|extract",
+            r"pause|suspend|resume|signal|extract",
             "send signals to the master: SIGHUP reloads, SIGTERM stops",
         ),
         (

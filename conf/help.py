@@ -291,4 +291,5 @@ WORD_HELP: dict[str, str] = {
     "show-config": "Print the effective options at the start.",
     "stop": "Stop the master whose pid is in this file.",
     "reload": "Reload the master whose pid is in this file.",
+    "connect-and-read": "Print what the socket at this address says, such as a stats server.",
 }

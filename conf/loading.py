@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from uwgate.conf import commandline
+from uwgate.conf.backendcheck import check_backends
 from uwgate.conf.crosscheck import Places, crosscheck
 from uwgate.conf.effective import Builder
 from uwgate.conf.errors import ConfigError
@@ -46,7 +47,7 @@ PYTHON_FILE = re.compile(r"(?P<file>.+\.(?:py|wsgi))(?::(?P<callable>\w+))?")
 PYTHON_MODULE = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*(\.\w+)*(\(\))?")
 
 # Commands that look at nothing else, so a broken configuration does not stop them.
-AT_ONCE = ("help", "version", "python-version", "stop", "reload")
+AT_ONCE = ("help", "version", "python-version", "stop", "reload", "connect-and-read")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,6 +96,9 @@ def load(argv: Sequence[str], environ: Mapping[str, str], *, reloading: bool = F
     settings = builder.build()
     if not reader.problems:
         reader.problems += crosscheck(settings, builder.places)
+        problems, notes = check_backends(settings, builder.places)
+        reader.problems += problems
+        reader.notes += notes
     if not reader.problems and settings.https != HttpsOptions():
         _check_tls(reader, settings, builder.places, environ)
     if reader.problems:

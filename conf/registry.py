@@ -136,6 +136,7 @@ COMMANDS: dict[str, str] = {
     "show-config": "show-config",
     "stop": "stop",
     "reload": "reload",
+    "connect-and-read": "connect-and-read",
 }
 
 OUR_WORDS: dict[str, Argument] = {"toml": Argument.REQUIRED, "check": Argument.NONE}

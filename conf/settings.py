@@ -20,9 +20,12 @@ from uwgate.conf.groups.https import HttpsOptions
 from uwgate.conf.groups.log import LogOptions
 from uwgate.conf.groups.master import MasterOptions
 from uwgate.conf.groups.sockets import SocketOptions
+from uwgate.conf.groups.stats import StatsOptions
 from uwgate.conf.groups.subscribe import SubscribeOptions
 from uwgate.conf.groups.subscriptions import SubscriptionOptions
 from uwgate.conf.groups.workers import WorkerOptions
+
+COREROUTERS = ("http", "fastrouter")  # the kinds of gateways that choose among backends
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,6 +49,7 @@ class Settings:
     )
     subscriptions: SubscriptionOptions = field(default_factory=SubscriptionOptions)
     subscribe: SubscribeOptions = field(default_factory=SubscribeOptions)
+    stats: StatsOptions = field(default_factory=StatsOptions)
     master: MasterOptions = field(default_factory=MasterOptions)
     log: LogOptions = field(default_factory=LogOptions)
     pairs: tuple[tuple[str, str | None], ...] = ()
@@ -59,6 +63,29 @@ class Settings:
         """Where the gateways of a kind (``http``, ``fastrouter``) find their backends."""
         options: CorerouterOptions = getattr(self, f"{kind}_corerouter")
         return options
+
+    def has_gateway(self, kind: str) -> bool:
+        """Whether gateways of a kind listen anywhere."""
+        if kind == "http":
+            return bool(self.http.http) or self.speaks_tls
+        return bool(self.fastrouter.fastrouter)
+
+    @property
+    def subscription_servers(self) -> tuple[tuple[str, str], ...]:
+        """Kind of gateway and address of everything that takes announcements."""
+        return tuple(
+            (kind, text)
+            for kind in COREROUTERS
+            for text in self.corerouter(kind).subscription_server
+        )
+
+    @property
+    def needs_registry(self) -> bool:
+        """Whether there is something to hear or to tell about all gateways of a kind."""
+        return any(
+            core.subscription_server or core.stats_server
+            for core in map(self.corerouter, COREROUTERS)
+        )
 
     def to_json(self) -> dict[str, Any]:
         """The settings as JSON values; ``from_json`` reads them back."""
@@ -85,6 +112,7 @@ GROUPS: dict[str, Any] = {
     "fastrouter_corerouter": FastrouterCorerouterOptions,
     "subscriptions": SubscriptionOptions,
     "subscribe": SubscribeOptions,
+    "stats": StatsOptions,
     "master": MasterOptions,
     "log": LogOptions,
 }

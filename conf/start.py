@@ -1,7 +1,7 @@
 """What a child process is given at its start, besides the descriptors themselves.
 
 The master writes a ``Start`` into a memory file and passes its descriptor's number as
-the child's only argument. Nothing here is secret and nothing of it changes later.
+the child's only argument. Nothing of it changes later.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from uwgate.conf.settings import Settings
@@ -20,8 +20,11 @@ class Listener:
     """A listening socket that a child inherits.
 
     ``role`` says who serves it: ``http``, ``https`` and ``http-to-https`` (the gateway),
+    ``fastrouter`` (the process of this name),
     ``lease`` (workers, for our own gateways), ``uwsgi``, ``http-socket``, ``http11-socket``
-    (workers, for others).
+    (workers, for others), ``registry`` (the registry, for our own gateways) and
+    ``http-subscription``, ``fastrouter-subscription`` (the registry; datagrams) and ``http-stats``,
+    ``fastrouter-stats`` (the registry).
     ``name`` is the bound address as text (``127.0.0.1:8080``, ``/run/app.sock``).
     ``endpoint`` is for https the address as its option has it, which finds its certificates,
     and for http-to-https the port to redirect to, empty for 443.
@@ -41,7 +44,11 @@ class Start:
     ``life_fd`` is the read end of a pipe whose write end only the master holds: it
     reaches end of file when the master is gone. ``lease_address`` is the abstract name
     (without the leading NUL) of the workers' lease socket, None without workers.
+    ``registry_address`` is that of the registry, None without one. ``bound`` has role and name
+    of every socket of this generation, also of those that are not for this child.
+    ``secret`` is known to all gateways of the instance as long as its master lives.
     ``instance`` counts processes of one kind from 1; ``generation`` counts reloads from 1.
+    ``scoreboard_fd`` is the memory file of ``uwgate.workers.scoreboard``, -1 for whom has none.
     """
 
     settings: Settings
@@ -51,6 +58,10 @@ class Start:
     lease_address: str | None
     instance: int
     generation: int
+    registry_address: str | None = None
+    bound: tuple[tuple[str, str], ...] = ()
+    secret: str = field(default="", repr=False)
+    scoreboard_fd: int = -1
 
     def to_memory_file(self) -> int:
         """Write the value to a new memory file; returns its descriptor, at offset 0."""
@@ -68,5 +79,6 @@ class Start:
         with os.fdopen(fd, "rb") as file:
             values: dict[str, Any] = json.loads(file.read())
         values["settings"] = Settings.from_json(values["settings"])
+        values["bound"] = tuple((role, name) for role, name in values["bound"])
         values["listeners"] = tuple(Listener(**one) for one in values["listeners"])
         return cls(**values)

@@ -27,6 +27,8 @@ MODE = re.compile(r"0?[0-7]{3}|0")
 QUOTED = re.compile(r"([\"']).*\1", re.DOTALL)
 UNRESOLVED = re.compile(r"[$%@]\(.*\)")
 
+BACKEND = re.compile("(http|fastrouter)-(to|fallback)")  # options whose value is connected to
+
 UNITS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
 SECONDS = {"ms": 0.001, "s": 1, "sec": 1, "m": 60, "min": 60, "h": 3600, "d": 86400}
 MAX_SECONDS = 10 * 365 * 86400.0
@@ -197,7 +199,7 @@ def _check_text(option: Option, value: str) -> None:
             raise ConfigError(f"{value!r}: expected {EXPECTED[Kind.PAIR]}")
     if option.kind is Kind.ADDRESS:
         try:
-            (parse_backend if option.name == "http-to" else parse_listen)(value)
+            (parse_backend if BACKEND.fullmatch(option.name) else parse_listen)(value)
         except ConfigError as error:
             if UNRESOLVED.search(value):
                 raise ConfigError(f"{error}; what it refers to is not set") from error

@@ -1,4 +1,4 @@
-"""The command line of the HTTP gateway."""
+"""The command lines of the gateways and their registry."""
 
 from __future__ import annotations
 
@@ -16,3 +16,13 @@ def gateway_command(settings: Settings, fd: int) -> list[str]:
     """
     name = "keeper" if settings.speaks_tls else "http"
     return [sys.executable, "-P", "-m", f"uwgate.gateways.{name}", str(fd)]
+
+
+def registry_command(settings: Settings, fd: int) -> list[str]:
+    """The words that start the registry whose ``Start`` is in the memory file ``fd``."""
+    return [sys.executable, "-P", "-m", "uwgate.gateways.registry.process", str(fd)]
+
+
+def fastrouter_command(settings: Settings, fd: int) -> list[str]:
+    """The words that start a fastrouter."""
+    return [sys.executable, "-P", "-m", "uwgate.gateways.fastrouter", str(fd)]

@@ -14,13 +14,19 @@ PERIOD = 10.0  # seconds
 class Counters:
     """Counts by name. Names are the program's own, never a client's: there are few.
 
-    ``tick`` brings the time; without it the log's first period never ends.
+    ``lines`` of one name are logged in each ``period`` (seconds). ``tick`` brings the time;
+    without it the log's first period never ends.
     """
 
-    def __init__(self) -> None:
+    def __init__(
+        self, log: logging.Logger = log, *, lines: int = LINES, period: float = PERIOD
+    ) -> None:
+        self._log = log
+        self._limit = lines
+        self._period = period
         self._counts: Counter[str] = Counter()
         self._lines: Counter[str] = Counter()  # asked for in this period
-        self._ends = PERIOD
+        self._ends = period
 
     def __getitem__(self, name: str) -> int:
         return self._counts[name]
@@ -37,15 +43,16 @@ class Counters:
         """Count, and log ``text % arguments`` unless there was too much of that already."""
         self._counts[name] += 1
         self._lines[name] = lines = self._lines[name] + 1
-        if lines <= LINES:
-            log.log(level, text, *arguments)
+        if lines <= self._limit:
+            self._log.log(level, text, *arguments)
 
     def tick(self, now: float) -> None:
         """The time, in seconds of any clock; to be called about once a second."""
         if now < self._ends:
             return
-        self._ends = now + PERIOD
+        self._ends = now + self._period
         for name, lines in self._lines.items():
-            if lines > LINES:
-                log.warning("%s: %d more in the last %g s", name, lines - LINES, PERIOD)
+            if lines > self._limit:
+                more = lines - self._limit
+                self._log.warning("%s: %d more in the last %g s", name, more, self._period)
         self._lines.clear()

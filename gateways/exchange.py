@@ -8,6 +8,7 @@ from typing import NamedTuple, Protocol
 
 import trio
 
+from uwgate.gateways.corerouter.target import Asked
 from uwgate.gateways.tunnel import Side
 
 
@@ -28,7 +29,8 @@ class Request:
     it reads 100 Continue. ``minor`` is that of HTTP/1.x; ``keep_alive`` says that the client
     may send another request. ``websocket_key`` is the Sec-WebSocket-Key of a request that asks
     for a WebSocket (wire.upgrade); then there is no body. ``raw`` goes with a ``length`` of None.
-    ``secure``: it came encrypted.
+    ``secure``: it came encrypted. ``asked`` says where it wants to go; None where that is not
+    a question.
     """
 
     method: bytes
@@ -43,6 +45,7 @@ class Request:
     websocket_key: bytes = b""
     raw: Raw | None = None
     secure: bool = False
+    asked: Asked | None = None
 
     def __str__(self) -> str:
         return f"{self.method.decode()} {self.target[:200].decode('latin-1')}"

@@ -2,32 +2,31 @@
 
 from __future__ import annotations
 
-import contextlib
-import errno
 import logging
 import math
-import os
 import random
-import resource
 import select
-import socket
 import sys
+import time
+from collections.abc import Callable
 
 import trio
 
-from uwgate.conf.address import parse_backend
 from uwgate.conf.errors import ConfigError
 from uwgate.conf.hsts import parse_hsts
 from uwgate.conf.start import Listener, Start
 from uwgate.gateways import service
+from uwgate.gateways.answers import Answers
 from uwgate.gateways.arrival import Gate, Welcome
-from uwgate.gateways.backends import UwsgiBackends, UwsgiExchange
+from uwgate.gateways.asking import Asking
+from uwgate.gateways.backends import BackendExchange, Backends
 from uwgate.gateways.compression import Compression
+from uwgate.gateways.corerouter.router import Corerouter
 from uwgate.gateways.counters import Counters
+from uwgate.gateways.door import Door, connection_limit
 from uwgate.gateways.exchange import Exchange
 from uwgate.gateways.http2.connection import Connection
 from uwgate.gateways.http2.responses import ResponseHeads
-from uwgate.gateways.http_backends import HttpExchange
 from uwgate.gateways.lane import Lane
 from uwgate.gateways.lease_exchange import LeaseExchange
 from uwgate.gateways.leases import LeasePool
@@ -38,7 +37,9 @@ from uwgate.gateways.responses import ResponseWriter
 from uwgate.gateways.session import Session
 from uwgate.gateways.spool import Spools
 from uwgate.gateways.states import State
+from uwgate.gateways.stickiness import Stickiness
 from uwgate.gateways.streams import Socket
+from uwgate.gateways.tls.brought import BroughtCertificates
 from uwgate.gateways.tls.material import Material
 from uwgate.gateways.tls.ring import Ring
 from uwgate.gateways.tls.session import TlsSession
@@ -47,10 +48,7 @@ from uwgate.gateways.wire import cgi
 log = logging.getLogger("uwgate.http")
 
 TICK = 0.5  # seconds between two looks at the sessions' deadlines
-RESERVED_DESCRIPTORS = 64  # for everything that is not a client
 ROLES = ("http", "https", "http-to-https")
-ACCEPT_BURST = 32  # connections taken before others get their turn
-EXHAUSTED_PAUSE = 0.1  # seconds without accepting when descriptors or memory have run out
 
 
 class HttpGateway:
@@ -59,14 +57,21 @@ class HttpGateway:
     ``ring`` holds the certificates; None where nothing speaks TLS. Sessions use its
     attributes: ``options``, ``https`` and ``edge`` (options), ``reader``, ``writer`` and
     ``compression``, ``counters`` of what was refused, ``peers`` and ``crowd`` (who they are), the
-    ``lane``, ``leases`` (None with ``http-to`` or without workers), ``spools``, the ``nursery`` of
+    ``lane``, ``leases`` (None without workers, or when requests go elsewhere), the ``router``
+    that then says where, ``spools``, the ``nursery`` of
     their tasks, ``now`` (trio's clock, at most ``TICK`` old) and ``idle_timeout`` (seconds).
     """
 
     nursery: trio.Nursery
     spools: Spools
 
-    def __init__(self, start: Start, ring: Ring | None = None) -> None:
+    def __init__(
+        self,
+        start: Start,
+        ring: Ring | None = None,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         settings = start.settings
         self.options = options = settings.http
         core = settings.http_corerouter
@@ -81,12 +86,13 @@ class HttpGateway:
             settings.workers.limit_post,
             settings.edge,
             self.counters,
-            has_backends=core.names_backends,
+            asking=Asking(options) if core.names_backends else None,
         )
         hsts = parse_hsts(settings.edge.https_hsts) if settings.edge.https_hsts else None
-        self.writer = ResponseWriter(options, hsts)
+        self.answers = Answers()
+        self.writer = ResponseWriter(options, hsts, self.answers)
         self.compression = Compression(options)
-        self.http2_heads = ResponseHeads(options, hsts)
+        self.http2_heads = ResponseHeads(options, hsts, self.answers)
         self.lane = Lane()
         self.leases: LeasePool | None = None
         self.idle_timeout = options.http_keepalive
@@ -98,17 +104,30 @@ class HttpGateway:
         self._connections: set[Connection] = set()  # of HTTP/2
         self._empty = trio.Event()  # draining, and the last session has ended
         self._doors: list[Door] = []
-        self._backends = UwsgiBackends(
-            [parse_backend(text) for text in core.to],
-            options,
-            core,
-            settings.workers.limit_post,
-            adds_forwarded=settings.edge.http_add_forwarded,
+        stickiness = Stickiness(options, start.secret) if options.http_sticky else None
+        self.router = Corerouter(
+            "http",
+            start,
+            counters=self.counters,
+            sticky=stickiness.cookies if stickiness else None,
+            speaks_http=options.http_backend_http,
+            clock=clock,
         )
-        soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+        self.router.on_cheap = self._open_or_close
+        self._brought: BroughtCertificates | None = None
+        if ring is not None and self.router.table is not None:
+            ring.expect_names()
+            self._brought = BroughtCertificates(
+                ring, settings.https.sni_dir_ciphers, settings.subscriptions.subscription_sni_folder
+            )
+            self.router.on_certificate = self._brought.change
+        self.router.answers = self.answers
+        self.router.count_sessions = self._count_sessions
+        self._backends = Backends(
+            self.router, options, settings.edge, stickiness, settings.workers.limit_post
+        )
         # A request to a plain backend takes a second descriptor.
-        possible = (soft - RESERVED_DESCRIPTORS) // (2 if core.names_backends else 1)
-        self._most = min(options.http_max_connections or possible, possible)
+        self._most = connection_limit(options.http_max_connections, 2 if core.names_backends else 1)
         self.crowd = Crowd(settings.edge.http_client_connections or max(self._most // 4, 1))
 
     async def serve(self, nursery: trio.Nursery) -> None:
@@ -126,18 +145,25 @@ class HttpGateway:
             )
         nursery.start_soon(self.lane.run)
         nursery.start_soon(self._clock)
+        if self._brought is not None:
+            nursery.start_soon(self._brought.run)
         self._doors = [
-            Door(self, listener, self._welcome(listener))
+            Door(self, listener, self._gate(listener).receive)
             for listener in self._start.listeners
             if listener.role in ROLES
         ]
         try:
-            for door in self._doors:
-                door.open()
+            await nursery.start(self.router.run)
+            self._open_or_close()
             await trio.sleep_forever()
         finally:
             for door in self._doors:
                 door.close()
+
+    def _gate(self, listener: Listener) -> Gate:
+        port = listener.name.rpartition(":")[2] if ":" in listener.name else ""
+        block = cgi.pack((("SERVER_PORT", port.encode()), ("UWSGI_ROUTER", b"http")))
+        return Gate(self, block, self._welcome(listener))
 
     def _welcome(self, listener: Listener) -> Welcome:
         """How clients of a listener are received."""
@@ -151,6 +177,16 @@ class HttpGateway:
             return lambda client, peer: TlsSession(self, client, peer, ring.context(key))
         return lambda client, peer: Session(self, client, peer)
 
+    def _open_or_close(self) -> None:
+        """A cheap gateway accepts only while somebody serves something."""
+        if self._draining:
+            return
+        for door in self._doors:
+            if self.router.is_cheap:
+                door.shut()
+            else:
+                door.open()
+
     def renew(self, name: str, material: bytes) -> None:
         """The certificates of ``name`` have changed: new handshakes get these."""
         try:
@@ -163,8 +199,7 @@ class HttpGateway:
         """An exchange for a request that does not take the lane."""
         if self.leases is not None:
             return LeaseExchange(self.leases)
-        kind = HttpExchange if self.options.http_backend_http else UwsgiExchange
-        return kind(self._backends)
+        return BackendExchange(self._backends)
 
     def admit(self, session: Session) -> None:
         """A new session."""
@@ -194,7 +229,10 @@ class HttpGateway:
     @property
     def is_full(self) -> bool:
         """No more connections may come in for now."""
-        return len(self._sessions) + len(self._connections) >= self._most
+        return self._count_sessions() >= self._most
+
+    def _count_sessions(self) -> int:
+        return len(self._sessions) + len(self._connections)
 
     def lifetime_end(self) -> float:
         """When a connection that begins now is to end; not all that began together at once."""
@@ -242,6 +280,7 @@ class HttpGateway:
     async def drained(self) -> None:
         """Return when the last session has ended."""
         await self._empty.wait()
+        await self.router.farewell()
         if self.leases is not None:
             self.leases.close()
 
@@ -282,64 +321,6 @@ class HttpGateway:
         for fd, _ in poll.poll(0):
             waiting[fd].gone = True
             waiting[fd].expire()
-
-
-class Door:
-    """A listening socket, in the lane."""
-
-    def __init__(self, gateway: HttpGateway, listener: Listener, welcome: Welcome) -> None:
-        self._gateway = gateway
-        self._name = listener.name
-        self._sock = socket.socket(fileno=os.dup(listener.fd))
-        self._full = False
-        port = listener.name.rpartition(":")[2] if ":" in listener.name else ""
-        block = cgi.pack((("SERVER_PORT", port.encode()), ("UWSGI_ROUTER", b"http")))
-        self._gate = Gate(gateway, block, welcome)
-        with contextlib.suppress(OSError):  # a UNIX socket has no such option
-            # Accepted sockets inherit it.
-            self._sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-
-    def open(self) -> None:
-        """Accept from now on."""
-        self._gateway.lane.add(self._sock.fileno(), self, level=True)
-
-    def close(self) -> None:
-        """Accept no more."""
-        if self._sock.fileno() >= 0:
-            self._gateway.lane.remove(self._sock.fileno())
-            self._sock.close()
-
-    def ready(self, mask: int) -> None:
-        gateway = self._gateway
-        for _ in range(ACCEPT_BURST):
-            if gateway.is_full:
-                if not self._full:
-                    log.error("%s: connection limit reached, others have to wait", self._name)
-                self._full = True
-                self._pause()
-                return
-            self._full = False
-            try:
-                client, address = self._sock.accept()
-            except BlockingIOError:
-                return
-            except OSError as error:
-                if error.errno in (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM):
-                    log.error("%s: cannot accept: %s", self._name, error.strerror)
-                    self._pause()
-                    return
-                continue  # that client is gone already (accept(2), "Error handling")
-            client.setblocking(False)
-            self._gate.receive(client, address)
-
-    def _pause(self) -> None:
-        self._gateway.lane.remove(self._sock.fileno())
-        self._gateway.nursery.start_soon(self._reopen)
-
-    async def _reopen(self) -> None:
-        await trio.sleep(EXHAUSTED_PAUSE)
-        if self._sock.fileno() >= 0:
-            self.open()
 
 
 def main(fd: int) -> None:

@@ -249,8 +249,8 @@ class Keeper:
                 core.gid,
             )
             code = 0
-        except ConfigError as error:
-            log.error("%s", error)
+        except SystemExit:  # it has said why
+            pass
         except BaseException:
             traceback.print_exc()
         finally:
@@ -270,7 +270,7 @@ class Keeper:
         place.pidfd = -1
 
     def _hear(self, place: Place, orders: socket.socket) -> None:
-        """A child says that it is ready, or has closed its end: then it is dying."""
+        """A child says that it is ready, or that it failed, or it is dying: end of file."""
         try:
             packet = orders.recv(control.MAX_MESSAGE)
         except BlockingIOError:
@@ -280,6 +280,13 @@ class Keeper:
         if not packet:
             self._selector.unregister(orders)
             return
+        match control.decode(packet):
+            case {"type": "failed", "reason": str(reason)} if not self._announced:
+                self.tell_failure(reason)
+                self._pass_on(control.encode("stop"))
+                return
+            case {"type": "failed"}:
+                return  # its death will be noticed
         place.is_ready = True
         if not self._announced and all(one.is_ready for one in self._places):
             self._announced = True
@@ -300,7 +307,8 @@ class Keeper:
             return
         how = f"killed by signal {-code}" if code < 0 else f"exited with status {code}"
         if not self._announced:
-            self.tell_failure(f"http {place.number} {how} before it was ready")
+            if not self._failed:
+                self.tell_failure(f"http {place.number} {how} before it was ready")
             self._pass_on(control.encode("stop"))
             return
         place.due = time.monotonic() + place.backoff.pause_after(lived, was_ready=place.is_ready)

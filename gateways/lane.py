@@ -74,10 +74,22 @@ class Lane:
         events = EVENTS | select.EPOLLOUT if writable else EVENTS
         self._epoll.register(fd, select.EPOLLIN if level else events)
 
+    def await_room(self, fd: int) -> None:
+        """Tell the member from now on also when its peer takes more after it had taken nothing.
+
+        If it takes something already, the member is told of that, too.
+        """
+        self._epoll.modify(fd, EVENTS | select.EPOLLOUT)
+
     def remove(self, fd: int) -> None:
         """Do not watch ``fd`` any longer. Must come before it is closed."""
         if self._members.pop(fd, None) is not None:
             self._epoll.unregister(fd)
+            self._removed.add(fd)
+
+    def forget(self, fd: int) -> None:
+        """The same for a descriptor that is closed next, and that has no copy (epoll(7), Q6)."""
+        if self._members.pop(fd, None) is not None:
             self._removed.add(fd)
 
     def watches(self, fd: int, member: Member) -> bool:

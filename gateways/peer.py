@@ -24,7 +24,8 @@ class Peer:
     among them that name it. ``is_trusted``: its forwarded fields are believed. ``is_secure``:
     the connection is encrypted up to us. ``group`` is what the limit for connections of one
     client counts; empty: none. ``admits`` says whether requests may name this authority, None:
-    any (``uwgate.gateways.tls.ring``).
+    any (``uwgate.gateways.tls.ring``). ``server_name`` is what the client called us in the TLS
+    handshake; empty: nothing.
     """
 
     block: bytes
@@ -34,6 +35,7 @@ class Peer:
     is_secure: bool
     group: bytes
     admits: Callable[[bytes], bool] | None = None
+    server_name: bytes = b""
 
     def __str__(self) -> str:
         return f"{self.address.decode()}:{self.port.decode()}"
@@ -48,6 +50,7 @@ class Peer:
             self.is_secure,
             self.group,
             self.admits,
+            self.server_name,
         )
 
     def secured(self, variables: bytes = _HTTPS) -> Peer:

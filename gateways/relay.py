@@ -19,7 +19,6 @@ from uwgate.conf.errors import BackendError, ClientError, NoNodeError
 from uwgate.gateways import streams, tunnel
 from uwgate.gateways.exchange import Exchange, Raw, Reply, Request, collect
 from uwgate.gateways.pace import Pace, Taking
-from uwgate.gateways.pages import error_page
 from uwgate.gateways.spool import Read, Spool
 from uwgate.gateways.states import State
 from uwgate.gateways.wire.chunked import LAST_CHUNK, ChunkedDecoder, encode_chunk
@@ -39,6 +38,7 @@ async def answer(session: Session, request: Request, exchange: Exchange) -> bool
     body = ClientBody(session, request)
     relay = _Relay(session, request, exchange, body)
     status = 0
+    retry_after = 1
     try:
         body.take_buffered()
         await body.collect(session.gateway.edge.http_body_buffer)
@@ -49,12 +49,17 @@ async def answer(session: Session, request: Request, exchange: Exchange) -> bool
         counters.refuse(f"answer-{error.status}", "%s: %d: %s", session.name, error.status, error)
         status = error.status
     except (BackendError, NoNodeError) as error:
-        log.error("%s: %s: %d: %s", session.name, request, error.status, error)
         status = error.status
+        name = f"answer-{status}"
+        counters = session.gateway.counters
+        counters.refuse(
+            name, "%s: %s: %d: %s", session.name, request, status, error, level=logging.ERROR
+        )
+        retry_after = retry_after_of(error)
     finally:
         exchange.end()  # now: a client that takes its time must not hold a worker
     if status:
-        await relay.fail(status)
+        await relay.fail(status, retry_after)
     if relay.broken:
         return False
     if body.is_read and not session.buffer and session.state is not State.TUNNEL:
@@ -64,7 +69,7 @@ async def answer(session: Session, request: Request, exchange: Exchange) -> bool
 
 async def refuse(session: Session, status: int) -> bool:
     """Answer a request that was not understood, and close."""
-    return await dismiss(session, error_page(status))
+    return await dismiss(session, session.gateway.writer.error(status))
 
 
 async def dismiss(session: Session, page: bytes) -> bool:
@@ -347,14 +352,20 @@ class _Relay:
         if not await tunnel.relay(client, backend, idle):
             log.info("%s: %s: no byte moves any longer", session.name, self._request)
 
-    async def fail(self, status: int) -> None:
+    async def fail(self, status: int, retry_after: int) -> None:
         """Tell the client what went wrong, if no response has begun."""
         session = self._session
         if session.state in (State.RESPONSE, State.LINGER):
             return
         _enter_response(session)
-        page = error_page(status, body=self._request.method != b"HEAD")
+        has_body = self._request.method != b"HEAD"
+        page = session.gateway.writer.error(status, body=has_body, retry_after=retry_after)
         await streams.send_all(session.sock, page)
+
+
+def retry_after_of(error: BackendError | NoNodeError) -> int:
+    """Seconds after which a client may ask again."""
+    return error.retry_after if isinstance(error, NoNodeError) else 1
 
 
 def first_error(group: BaseExceptionGroup[Exception]) -> Exception:

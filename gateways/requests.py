@@ -14,6 +14,7 @@ import httptools
 from uwgate.conf.errors import ClientError
 from uwgate.conf.groups.edge import EdgeOptions
 from uwgate.conf.groups.http import HttpOptions
+from uwgate.gateways.asking import Asking
 from uwgate.gateways.counters import Counters
 from uwgate.gateways.exchange import Raw, Request
 from uwgate.gateways.peer import UNKNOWN, Peer
@@ -83,15 +84,16 @@ class RequestReader:
         edge: EdgeOptions,
         counters: Counters,
         *,
-        has_backends: bool = False,
+        asking: Asking | None = None,
     ) -> None:
+        """``asking``: requests may go elsewhere than to our own workers, and say where."""
         self.limits = http1.Limits(
             head=options.http_head_limit,
             line=options.http_line_limit,
             headers=options.http_header_limit,
         )
         self._options = options
-        self._has_backends = has_backends  # besides our own workers
+        self._asking = asking
         self._adds_forwarded = edge.http_add_forwarded
         self._counters = counters
         self.limit_post = limit_post
@@ -232,6 +234,9 @@ class RequestReader:
             websocket_key=known.websocket_key,
             raw=known.raw,
             secure=peer.is_secure,
+            asked=None
+            if self._asking is None
+            else self._asking.read(known.fields, host, target, peer),
         )
 
     def _read_lines(self, method: bytes, minor: int, lines: bytes) -> _Known:
@@ -299,7 +304,7 @@ class RequestReader:
         if options.http_backend_http:  # who gets framing of ours alone
             return framing, None
         if framing.length is None:
-            return framing, Raw.CHUNKS if options.http_raw_body and self._has_backends else None
+            return framing, Raw.CHUNKS if options.http_raw_body and self._asking else None
         if method != b"SOURCE" or not options.http_manage_source or b"CONTENT_LENGTH" in fields:
             return framing, None
         return http1.Framing(None, False, b"HTTP_EXPECT" in fields), Raw.ENDLESS

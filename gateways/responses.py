@@ -6,7 +6,9 @@ import time
 from email.utils import formatdate
 
 from uwgate.conf.groups.http import HttpOptions
+from uwgate.gateways.answers import Answers
 from uwgate.gateways.exchange import Request
+from uwgate.gateways.pages import error_page
 from uwgate.gateways.wire.lease import DATE, ENCODING, LENGTH, NO_BODY, SERVER
 
 _PLAIN = LENGTH | NO_BODY
@@ -18,10 +20,13 @@ class ResponseWriter:
 
     ``hsts`` is the value of Strict-Transport-Security (RFC 6797) in answers to encrypted requests
     whose application sends none. ``keeps_alive`` is what the gateway allows; it is
-    taken away when the gateway drains.
+    taken away when the gateway drains. ``answers`` counts them.
     """
 
-    def __init__(self, options: HttpOptions, hsts: str | None = None) -> None:
+    def __init__(
+        self, options: HttpOptions, hsts: str | None = None, answers: Answers | None = None
+    ) -> None:
+        self.answers = Answers() if answers is None else answers
         self.keeps_alive = options.http_keepalive > 0
         self._auto_chunked = options.http_auto_chunked
         name = options.http_server_header
@@ -45,6 +50,7 @@ class ResponseWriter:
         against keeping the connection. A body that we encode ourselves (ENCODING) goes chunked
         even without http-auto-chunked: its end must be seen.
         """
+        self.answers[head[0]] += 1
         keep = keep and request.keep_alive and self.keeps_alive
         chunked = False
         framing = b""
@@ -69,3 +75,8 @@ class ResponseWriter:
             framing,
         )
         return start, chunked, keep
+
+    def error(self, status: int, *, body: bool = True, retry_after: int = 1) -> bytes:
+        """A whole response in our own name; see ``pages.error_page``."""
+        self.answers.add(status)
+        return error_page(status, body=body, retry_after=retry_after)

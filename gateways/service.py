@@ -6,15 +6,18 @@ connections. See docs/architecture.md for what crosses from the master.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import signal
 import socket
+import sys
 from collections.abc import Callable
 from typing import Protocol
 
 import trio
 
 from uwgate.conf import control, logs
+from uwgate.conf.errors import ConfigError
 from uwgate.conf.privileges import drop
 from uwgate.conf.procname import process_title, set_title
 from uwgate.conf.scheduling import prefer_throughput
@@ -24,6 +27,7 @@ from uwgate.gateways.tls import handover
 log = logging.getLogger("uwgate.gateway")
 
 DRAIN_IDLE = 5.0  # seconds that an idle connection may still bring one last request in
+EXIT_ERROR = 1
 
 
 class Gateway(Protocol):
@@ -55,6 +59,7 @@ def run(
 ) -> None:
     """Be a gateway process until the master says otherwise.
 
+    One that cannot be made (ConfigError) says so to the master, and exits.
     ``uid`` and ``gid`` are those of this kind of gateway; None means the instance's.
     """
     settings = start.settings
@@ -67,7 +72,15 @@ def run(
         settings.master.no_initgroups,
     )
     prefer_throughput()
-    trio.run(_serve, start, make(start))
+    try:
+        gateway = make(start)
+    except ConfigError as error:
+        log.error("%s", error)
+        with socket.socket(fileno=start.control_fd) as link, contextlib.suppress(OSError):
+            reason = str(error)[-control.MAX_MESSAGE // 8 :]
+            link.send(control.encode("failed", reason=reason, code=EXIT_ERROR))
+        sys.exit(EXIT_ERROR)
+    trio.run(_serve, start, gateway)
 
 
 async def _serve(start: Start, gateway: Gateway) -> None:

@@ -25,7 +25,6 @@ from uwgate.gateways.lane import ENDED, GONE
 from uwgate.gateways.lease_exchange import LeaseExchange
 from uwgate.gateways.leases import NOBODY
 from uwgate.gateways.pace import Pace, Taking
-from uwgate.gateways.pages import error_page
 from uwgate.gateways.peer import Peer
 from uwgate.gateways.states import STATUS_OF_TIMEOUT, State
 from uwgate.gateways.streams import Socket
@@ -401,7 +400,7 @@ class Session:
             )
             with contextlib.suppress(OSError):
                 for_head = self._request is not None and self._request.method == b"HEAD"
-                self.sock.send(error_page(status, body=not for_head))
+                self.sock.send(self.gateway.writer.error(status, body=not for_head))
 
     def _abandon(self) -> None:
         """Give up the request that is running in the lane."""

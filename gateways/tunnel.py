@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import socket
+from collections.abc import Callable
 from typing import Protocol
 
 import trio
@@ -83,6 +84,29 @@ class SocketSide:
     async def _wait_writable(self) -> None:
         async with self._writable:
             await trio.lowlevel.wait_writable(self._sock)
+
+
+class CountedSide(SocketSide):
+    """The same; ``count`` is told how many bytes were received, and how many sent."""
+
+    __slots__ = ("_count",)
+
+    def __init__(
+        self, sock: streams.Socket, received: bytes, count: Callable[[int, int], None]
+    ) -> None:
+        super().__init__(sock, received)
+        self._count = count
+
+    async def receive(self) -> bytes:
+        """See ``Side``."""
+        data = await super().receive()
+        self._count(len(data), 0)
+        return data
+
+    async def send_all(self, data: bytes) -> None:
+        """See ``Side``."""
+        await super().send_all(data)
+        self._count(0, len(data))
 
 
 async def relay(client: Side, backend: Side, idle: float) -> bool:

@@ -11,6 +11,8 @@ from uwgate.subscriptions.packet import Packet, decode
 from uwgate.subscriptions.refusal import Refusal, Refused
 from uwgate.subscriptions.signature import Verifier
 
+SIGNATURE = b"\x04\0sign"  # the name of the variable, with its length
+
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
@@ -67,18 +69,25 @@ class Admission:
             Refused: and it has been counted.
         """
         try:
+            # Most of a flood ends here, before anything is taken apart.
+            if self.is_signed(sender) and SIGNATURE not in datagram:
+                raise Refused(Refusal.UNSIGNED, f"not signed: {datagram[:64]!r}")
             packet = decode(datagram)
             if self.vassal_required and not packet.vassal:
                 raise Refused(Refusal.VASSAL, f"{packet.key}: {packet.address} names no vassal")
             if self.prefixes:
                 self._check_credentials(packet.key, sender)
-            if self.verifier is not None and not (sender and sender.uid in self.skip_uids):
+            if self.verifier is not None and self.is_signed(sender):
                 self.verifier.verify(datagram, packet, now)
         except Refused as refused:
             self.refuse(refused)
             raise
         self.accepted += 1
         return packet
+
+    def is_signed(self, sender: Credentials | None) -> bool:
+        """Whether what was admitted of this sender had a good signature."""
+        return self.verifier is not None and not (sender and sender.uid in self.skip_uids)
 
     def refuse(self, refused: Refused) -> None:
         """Count what somebody else refused: the table, which knows its bounds."""

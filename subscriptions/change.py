@@ -17,6 +17,8 @@ class Cause(enum.Enum):
     UNREACHABLE = "unreachable"
     BAD_ANSWERS = "bad-answers"
     PERIOD_OVER = "period-over"
+    CHECKS = "checks"
+    TOLD = "told"  # another process says so, not why
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,16 +43,19 @@ class Left:
 
 @dataclass(frozen=True, slots=True)
 class Out:
-    """A node is left alone for a while: until then, or until it announces itself."""
+    """A node is left alone for a while: until then, or until it announces itself.
+
+    ``until`` is None for CHECKS: until somebody who looks after it finds it well.
+    """
 
     node: Node
     cause: Cause
-    until: float
+    until: float | None
 
 
 @dataclass(frozen=True, slots=True)
 class Back:
-    """A node that was out gets requests again."""
+    """A node that was out gets requests again; after CHECKS only if nothing else keeps it out."""
 
     node: Node
     cause: Cause

@@ -34,12 +34,22 @@ class EjectionPolicy:
         return out + 1 <= count * self.most
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CheckPolicy:
+    """How many looks at a node in a row put it out, and how many take it back."""
+
+    fall: int = 2
+    rise: int = 1
+
+
 @dataclass(slots=True)
 class Health:
     """What one node has shown of late.
 
-    ``out_until`` is None while it is in. ``trial``: it came back and has not yet answered
-    well, so one more failure puts it out again.
+    ``out_until`` is None unless requests have put it out. ``trial``: it came back and has not
+    yet answered well, so one more failure puts it out again. ``looks`` counts what somebody who
+    looked after it saw: good looks in a row, failed ones as a negative number. ``fails_checks``:
+    those have put it out, whatever it announces, until it rises.
     """
 
     row: int = 0
@@ -47,10 +57,12 @@ class Health:
     out_until: float | None = None
     back_at: float = 0.0
     trial: bool = False
+    looks: int = 0
+    fails_checks: bool = False
 
     @property
     def is_out(self) -> bool:
-        return self.out_until is not None
+        return self.fails_checks or self.out_until is not None
 
     def good(self, policy: EjectionPolicy, now: float) -> None:
         """It answered as it should."""
@@ -73,6 +85,15 @@ class Health:
             self.out_until = now + policy.period(self.ejections)
         return self.out_until
 
+    def looked(self, policy: CheckPolicy, *, good: bool) -> bool:
+        """Somebody looked after it. Returns whether that has put it out or taken it back."""
+        self.looks = max(self.looks, 0) + 1 if good else min(self.looks, 0) - 1
+        enough = policy.rise if self.fails_checks else policy.fall
+        if good is not self.fails_checks or abs(self.looks) < enough:
+            return False
+        self.fails_checks = not good
+        return True
+
     def announced(self, now: float) -> bool:
         """It said that it is there. Returns whether it comes back at once.
 
@@ -83,14 +104,14 @@ class Health:
         if self.out_until is None or self.ejections > 1:
             return False
         self._back(now)
-        return True
+        return not self.fails_checks
 
     def tick(self, now: float) -> bool:
         """Returns whether it comes back because its period is over."""
         if self.out_until is None or now < self.out_until:
             return False
         self._back(now)
-        return True
+        return not self.fails_checks
 
     def _back(self, now: float) -> None:
         self.row = 0

@@ -12,6 +12,7 @@ from uwgate.subscriptions.signature import PublicKey, Scheme, load_public_key
 UNSAFE = re.compile(r"[^A-Za-z0-9._-]", re.ASCII)
 MAX_FILE = 64 * 1024  # bytes of a key file
 MAX_CACHED = 100_000
+CLOCK_RESOLUTION = 2.0  # seconds; the coarsest that file systems have
 
 
 def file_name(key: str) -> str:
@@ -30,7 +31,23 @@ class KeyFolder:
     def __init__(self, folder: str, scheme: Scheme) -> None:
         self.folder = folder
         self.scheme = scheme
+        self._names: frozenset[str] | None = None  # the files that there are; None: not looked
+        self._changed_at = 0.0  # since 1970; when the folder last was, as far as we know
         self._read: dict[str, tuple[tuple[int, int, int], PublicKey]] = {}
+
+    def look(self, now: float) -> None:
+        """See which files there are; until the next look a name without one costs nothing.
+
+        ``now`` is seconds since 1970. Without a first look every name is looked for.
+        """
+        try:
+            changed_at = os.stat(self.folder).st_mtime
+            # What changes twice within the resolution of the file system's clock shows once.
+            if changed_at != self._changed_at or changed_at > now - CLOCK_RESOLUTION:
+                self._names = frozenset(os.listdir(self.folder))
+            self._changed_at = changed_at
+        except OSError:
+            self._names = None
 
     def __call__(self, key: str) -> PublicKey:
         """The public key of a name.
@@ -38,7 +55,10 @@ class KeyFolder:
         Raises:
             Refused: there is no file for it, or no usable key in the file.
         """
-        path = os.path.join(self.folder, file_name(key))
+        name = file_name(key)
+        path = os.path.join(self.folder, name)
+        if self._names is not None and name not in self._names:
+            raise Refused(Refusal.NO_PUBLIC_KEY, f"{key}: there is no {path}")
         try:
             with open(path, "rb") as file:
                 status = os.fstat(file.fileno())

@@ -21,7 +21,8 @@ class Node:
     of its share of the current cycle. ``warm_at`` is when it gets its full share, after
     ``warming`` seconds of slow start. ``latency`` is a moving mean in seconds, taken at
     ``latency_at``; 0 means that nothing was measured. ``slot`` is None before it comes and
-    after it went.
+    after it went. ``said`` is when the newest signed packet about it was made, in microseconds
+    since 1970; 0: none was signed.
     """
 
     key: str
@@ -37,6 +38,7 @@ class Node:
     proto: str = ""
     notify: str = ""
     via: str = ""
+    said: int = 0
     pid: int = 0
     uid: int = 0
     gid: int = 0
@@ -65,3 +67,24 @@ class Node:
     def is_live(self) -> bool:
         """Whether it may get requests."""
         return not self.death_mark and not self.health.is_out and self.address != ""
+
+
+# What its announcements say; the rest is what a process has seen of it.
+ANNOUNCED = (
+    "vassal",
+    "modifier1",
+    "modifier2",
+    "cores",
+    "load",
+    "free",
+    "weight",
+    "backup",
+    "proto",
+    "notify",
+    "via",
+    "said",
+    "pid",
+    "uid",
+    "gid",
+    "last_check",
+)

@@ -25,7 +25,8 @@ MAX_NOTIFY = 101  # bytes; uWSGI takes less than 102 (section 2.1)
 MAX_WEIGHT = 1_000_000  # the shares of one cycle are counted one by one
 MAX_BACKUP = 255
 MAX_NUMBER = (1 << 63) - 1
-MAX_MICROS = 999_999
+MICROS = 1_000_000
+MAX_MICROS = MICROS - 1
 MAX_SIGNATURE = 1024  # bytes; RSA keys of 8192 bits
 SIGN_VARIABLE = 2 + len(b"sign") + 2  # bytes of the last variable before its value
 
@@ -69,6 +70,11 @@ class Packet:
     micros: int | None = None
     unix: int | None = None
     signature: bytes = b""
+
+    @property
+    def said(self) -> int:
+        """When it was made, in microseconds since 1970; 0 if it does not say."""
+        return (self.unix or 0) * MICROS + (self.micros or 0)
 
 
 def encode(packet: Packet) -> bytes:

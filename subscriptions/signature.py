@@ -22,14 +22,13 @@ from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed25519, padding,
 
 from uwgate.conf.errors import ConfigError
 from uwgate.gateways.wire.uwsgi import HEADER
-from uwgate.subscriptions.packet import Command, Packet, encode, signed_part
+from uwgate.subscriptions.packet import MICROS, Command, Packet, encode, signed_part
 from uwgate.subscriptions.refusal import Refusal, Refused
 
 TOLERANCE = 86400.0  # seconds; subscriptions-sign-check-tolerance (section 7)
 AHEAD = 60.0  # seconds that a sender's clock may be in front of ours
 MAX_MARKS = 200_000
 MIN_RSA_BITS = 1024  # what throw-away setups of uWSGI use; new keys have 2048 and more
-MICROS = 1_000_000
 DOMAIN = b"uwgate subscription\0"  # a signature made for something else fits nowhere here
 
 PrivateKey = (
@@ -237,7 +236,7 @@ class Verifier:
                 Refusal.FUTURE, f"{packet.key}: {-age:.0f} s ahead, limit {self.ahead:.0f} s"
             )
         owner = (packet.key, packet.address)
-        time = packet.unix * MICROS + (packet.micros or 0)
+        time = packet.said
         mark = self._marks.get(owner)
         if mark is not None and time <= mark:
             raise Refused(

@@ -59,6 +59,14 @@ class SniTable:
         after = self.find(name)
         return [SniBrought(name, after)] if after is not None and after != before else []
 
+    def put(self, key: str, node: str, paths: SniPaths) -> list[Change]:
+        """Take over what another process has for a key, whoever was first here."""
+        name = server_name(key)
+        before = self.find(name)
+        self._names.setdefault(name, {})[key] = (paths, node)
+        after = self.find(name)
+        return [SniBrought(name, after)] if after is not None and after != before else []
+
     def leave(self, key: str, node: str) -> None:
         """A node went, others of its key remain: the next one that brings something decides."""
         keys = self._names.get(server_name(key), {})
@@ -85,10 +93,6 @@ class SniTable:
             return paths
         return None
 
-    def rows(self) -> list[tuple[str, str, SniPaths]]:
-        """Key, node and paths of everything: for who takes over."""
-        return [
-            (key, node, paths)
-            for keys in self._names.values()
-            for key, (paths, node) in keys.items()
-        ]
+    def of(self, key: str) -> tuple[SniPaths, str] | None:
+        """What the nodes of a key brought, and which of them it was."""
+        return self._names.get(server_name(key), {}).get(key)

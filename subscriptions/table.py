@@ -8,24 +8,24 @@ processes of the machine share and that does not jump (``time.monotonic``).
 
 from __future__ import annotations
 
-import heapq
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from itertools import count
 
 from uwgate.subscriptions import balancing
 from uwgate.subscriptions.admission import Credentials
 from uwgate.subscriptions.balancing.registry import DEFAULT
 from uwgate.subscriptions.balancing.two_choices import measure
+from uwgate.subscriptions.calendar import Calendar
 from uwgate.subscriptions.change import Back, Cause, Change, Joined, Left, Out
-from uwgate.subscriptions.health import Circuit, EjectionPolicy
+from uwgate.subscriptions.health import CheckPolicy, Circuit, EjectionPolicy, Health
 from uwgate.subscriptions.lookup import Lookup
-from uwgate.subscriptions.node import Node
+from uwgate.subscriptions.node import ANNOUNCED, Node
 from uwgate.subscriptions.packet import Command, Packet
 from uwgate.subscriptions.refusal import Refusal, Refused
 from uwgate.subscriptions.slot import Slot
 from uwgate.subscriptions.sni import SniTable, paths_of
 
+COPIED = ("modifier1", "modifier2", "cores", "load", "free", "backup", "notify", "via")
 TOLERANCE = 17.0  # seconds without announcement; subscription-tolerance (section 5)
 
 
@@ -59,11 +59,7 @@ class Table:
         self.slots: dict[str, Slot] = {}
         self.sni = SniTable()
         self.node_count = 0
-        # Every refresh moves a node to the end, so whoever is due stands in front.
-        self._ages: dict[Node, None] = {}
-        self._inactive_ages: dict[Node, None] = {}
-        self._returns: list[tuple[float, int, Node]] = []
-        self._order = count()
+        self._calendar = Calendar()
         lookup = self.options.lookup
         self._is_plain = lookup.is_plain
         self._fold_case = lookup.fold_case
@@ -192,6 +188,15 @@ class Table:
             return []
         return self._put_out(slot, node, Cause.UNREACHABLE, now)
 
+    def looked(self, node: Node, now: float, policy: CheckPolicy, *, good: bool) -> list[Change]:
+        """Somebody looked after a node, without a request.
+
+        Unlike bad answers, failed looks may put out all nodes of a key.
+        """
+        if node.slot is None or node.death_mark or not node.health.looked(policy, good=good):
+            return []
+        return self._checked(node, now)
+
     def release(self, node: Node, *, tx: int = 0, rx: int = 0) -> list[Change]:
         """A request that was given to a node has ended, whatever became of it.
 
@@ -209,21 +214,18 @@ class Table:
 
     # What time does.
 
-    def advance(self, now: float) -> list[Change]:
-        """Drop nodes whose announcements stopped; take back those whose period is over."""
+    def advance(self, now: float, *, expire: bool = True) -> list[Change]:
+        """Drop nodes whose announcements stopped; take back those whose period is over.
+
+        Without ``expire`` nobody is dropped: announcements may have been lost on the way.
+        """
         changes: list[Change] = []
-        for ages, tolerance in (
-            (self._ages, self.options.tolerance),
-            (self._inactive_ages, self.options.tolerance_inactive),
-        ):
-            while ages and tolerance:
-                node = next(iter(ages))
-                if now - node.last_check <= tolerance:
-                    break
-                node.failcnt += 1
-                changes += self._let_go(node, Cause.EXPIRED)
-        while self._returns and self._returns[0][0] <= now:
-            node = heapq.heappop(self._returns)[2]
+        calendar = self._calendar
+        limits = (self.options.tolerance, self.options.tolerance_inactive)
+        while expire and (node := calendar.next_silent(now, *limits)) is not None:
+            node.failcnt += 1
+            changes += self._let_go(node, Cause.EXPIRED)
+        while (node := calendar.next_return(now)) is not None:
             slot = node.slot
             if slot is not None and node.health.tick(now) and not node.death_mark:
                 self._begin(node, now)
@@ -242,23 +244,59 @@ class Table:
         if node.slot is not None:
             node.slot.refresh()
 
-    def take_over(self, rows: Iterable[tuple[Node, str]]) -> None:
-        """Put in nodes of another process as they are, each with the algorithm of its slot."""
-        nodes: list[Node] = []
-        for node, algo in rows:
-            slot = self.slots.get(node.key) or self._open(node.key, algo)
-            if node.name not in slot.members:
-                slot.add(node)
-                nodes.append(node)
-        self.node_count += len(nodes)
-        for node in nodes:
-            (self._ages if node.address else self._inactive_ages)[node] = None
-            if node.health.out_until is not None:
-                heapq.heappush(self._returns, (node.health.out_until, next(self._order), node))
-        self._ages = dict.fromkeys(sorted(self._ages, key=_last_check))
-        self._inactive_ages = dict.fromkeys(sorted(self._inactive_ages, key=_last_check))
-        for key in {node.key for node in nodes}:
-            self.slots[key].refresh()
+    # What other processes tell (state).
+
+    def put(self, said: Node, algo: str, now: float) -> list[Change]:
+        """Take over a node as another process has it; call ``settle`` after the last one.
+
+        ``algo`` is that of its slot there. A node that is here already keeps its requests
+        and its figures.
+        """
+        slot = self.slots.get(said.key) or self._open(said.key, algo)
+        node = slot.members.get(said.name)
+        if node is None:
+            slot.add(node := said)
+            self.node_count += 1
+        else:
+            for name in ANNOUNCED:
+                setattr(node, name, getattr(said, name))
+        changes: list[Change] = []
+        if node is said or node.death_mark:
+            node.death_mark = False
+            node.health = said.health
+            self._calendar.is_out(node)
+            changes.append(Joined(node))
+        else:
+            changes += self.set_health(node, said.health, Cause.TOLD, now)
+        self._calendar.heard_of(node)
+        slot.refresh()
+        return changes
+
+    def settle(self) -> None:
+        """Put nodes that came from another process in the order in which they expire."""
+        self._calendar.settle()
+
+    def node(self, key: str, name: str) -> Node | None:
+        """The node of this name (``Node.name``), unless it is leaving."""
+        slot = self.slots.get(key)
+        node = None if slot is None else slot.members.get(name)
+        return None if node is None or node.death_mark else node
+
+    def drop(self, node: Node, cause: Cause) -> list[Change]:
+        """Let a node go that another process has let go."""
+        return [] if node.death_mark else self._let_go(node, cause)
+
+    def set_health(self, node: Node, health: Health, cause: Cause, now: float) -> list[Change]:
+        """Whether a node is well, as another process has found out."""
+        was_out = node.health.is_out
+        node.health = health
+        self._calendar.is_out(node)
+        if node.slot is None or was_out == health.is_out:
+            return []
+        if not health.is_out:
+            self._begin(node, now)
+        node.slot.refresh()
+        return [Out(node, cause, health.out_until)] if health.is_out else [Back(node, cause)]
 
     # Inside.
 
@@ -301,39 +339,42 @@ class Table:
             slot.remove(node)
             node.address = packet.address
             slot.add(node)
-            self._inactive_ages.pop(node, None)
+        for name in COPIED:
+            setattr(node, name, getattr(packet, name))
         node.weight = packet.weight or 1
-        node.backup = packet.backup
-        node.modifier1 = packet.modifier1
-        node.modifier2 = packet.modifier2
-        node.cores = packet.cores
-        node.load = packet.load
-        node.free = packet.free
         node.vassal = packet.vassal or node.vassal
         node.proto = packet.proto[:1]
-        node.notify = packet.notify
-        node.via = packet.via
+        if packet.unix is not None:
+            node.said = packet.said
         if sender is not None:
             node.pid, node.uid, node.gid = sender.pid, sender.uid, sender.gid
         node.last_check = now
         node.last_requests = 0
-        ages = self._ages if node.address else self._inactive_ages
-        ages.pop(node, None)
-        ages[node] = None
+        self._calendar.heard_of(node)
         return before != (node.weight, node.backup, node.address)
 
     def _put_out(self, slot: Slot, node: Node, cause: Cause, now: float) -> list[Change]:
         until = node.health.eject(self.options.ejection, now)
-        heapq.heappush(self._returns, (until, next(self._order), node))
+        self._calendar.is_out(node)
         slot.refresh()
         return [Out(node, cause, until)]
+
+    def _checked(self, node: Node, now: float) -> list[Change]:
+        """Checks have put it out or taken it back; what else keeps it out stays in force."""
+        assert node.slot is not None
+        is_back = not node.health.is_out
+        if is_back:
+            self._begin(node, now)
+        node.slot.refresh()
+        if node.health.fails_checks:
+            return [Out(node, Cause.CHECKS, None)]
+        return [Back(node, Cause.CHECKS)]
 
     def _put_to_sleep(self, slot: Slot, node: Node, now: float) -> list[Change]:
         slot.remove(node)
         node.address = ""
         slot.add(node)
-        self._ages.pop(node, None)
-        self._inactive_ages[node] = None
+        self._calendar.heard_of(node)
         node.last_check = now
         slot.refresh()
         return [Left(node, Cause.UNSUBSCRIBED)]
@@ -342,8 +383,7 @@ class Table:
         """It gets no more requests; with the last that runs there it is removed."""
         slot = self.slots[node.key]
         node.death_mark = True
-        self._ages.pop(node, None)
-        self._inactive_ages.pop(node, None)
+        self._calendar.forget(node)
         slot.refresh()
         changes: list[Change] = [Left(node, cause)]
         if node.reference == 0:
@@ -358,7 +398,3 @@ class Table:
             return []
         del self.slots[slot.key]
         return self.sni.drop(slot.key)
-
-
-def _last_check(node: Node) -> float:
-    return node.last_check

@@ -116,7 +116,7 @@ def run(argv: list[str], folder: Path, env: dict[str, str]) -> None:
         argv,
         cwd=folder,
         env={**os.environ, **env},
-        timeout=60,
+        timeout=120,
         check=False,
         text=True,
         stdout=subprocess.PIPE,

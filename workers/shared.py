@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import mmap
 
+from uwgate.workers.scoreboard import AWAY, Scoreboard
+
 
 class Shared:
-    """One place for each of ``slots`` slots; made before the fork, written by its slot only."""
+    """One place for each of ``slots`` slots; made before the fork, written by its slot only.
 
-    def __init__(self, slots: int) -> None:
+    ``scoreboard`` is shared with the master as well.
+    """
+
+    def __init__(self, slots: int, scoreboard_fd: int = -1) -> None:
+        self.scoreboard = Scoreboard(scoreboard_fd, slots)
         self._requests = memoryview(mmap.mmap(-1, 8 * slots)).cast("Q")
         self._free = mmap.mmap(-1, slots)
 
@@ -23,6 +29,11 @@ class Shared:
     def set_free(self, slot: int, free: bool) -> None:
         """A slot waits without a connection, or stops doing so."""
         self._free[slot] = free
+
+    def leave(self, slot: int) -> None:
+        """A slot serves no more, or its process is gone."""
+        self.set_free(slot, False)
+        self.scoreboard.marks[slot] = AWAY
 
     def any_free(self) -> bool:
         """Whether some slot waits without a connection."""

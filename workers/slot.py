@@ -18,6 +18,7 @@ from uwgate.workers.http import HttpConnection
 from uwgate.workers.leases import Lease, is_trusted
 from uwgate.workers.log import say
 from uwgate.workers.raw import UwsgiConnection
+from uwgate.workers.scoreboard import AWAY, IDLE
 from uwgate.workers.waiting import Waiting
 from uwgate.workers.websocket import WebSocket
 from uwgate.workers.wsgi import Output, Response
@@ -53,6 +54,7 @@ class Slot:
         self.requests = 0
         self.began = 0.0
         self._place = worker.first_slot + core
+        self._marks = worker.shared.scoreboard.marks
         self._epoll = select.epoll()
         self._listeners = {one.sock.fileno(): one for one in worker.listeners}
         self._lease_fds = [fd for fd, one in self._listeners.items() if one.role == "lease"]
@@ -64,6 +66,7 @@ class Slot:
         if worker.life_fd >= 0:
             self._epoll.register(worker.life_fd, select.EPOLLIN)
         self._offer(free=True, again=False)
+        self._marks[self._place] = IDLE
 
     def run(self) -> None:
         """Serve until the worker ends."""
@@ -123,7 +126,7 @@ class Slot:
                 _wait_briefly(kept.fd, pause)
         if kept is not None:
             kept.goodbye()
-        worker.shared.set_free(self._place, False)
+        worker.shared.leave(self._place)
         self._epoll.close()
 
     def is_awaited(self) -> bool:
@@ -299,6 +302,7 @@ class Slot:
 
     def _serve(self, session: Session) -> bool:
         self.session = session
+        self._marks[self._place] = AWAY
         try:
             keep = session.serve()
             # Bytes that have been received cannot wake the poll.
@@ -310,6 +314,7 @@ class Slot:
         except OSError:
             pass  # the peer is gone
         finally:
+            self._marks[self._place] = IDLE
             self.session = None
         return False
 

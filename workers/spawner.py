@@ -87,7 +87,9 @@ class Spawner:
         self._wake_read, self._wake_write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         self._children = [Child(number + 1) for number in range(self._options.processes)]
         slots = max(1, self._options.processes * self._options.threads)
-        self._shared = Shared(slots)
+        self._shared = Shared(slots, start.scoreboard_fd)
+        if start.scoreboard_fd >= 0:
+            os.close(start.scoreboard_fd)
         self._mounts = Mounts(default_allowed=True)
 
     def run(self) -> int:
@@ -377,7 +379,7 @@ class Spawner:
             if self._phase is Phase.RUN:
                 say(child.describe_death(pid, status))
             for core in range(self._options.threads):
-                self._shared.set_free((child.number - 1) * self._options.threads + core, False)
+                self._shared.leave((child.number - 1) * self._options.threads + core)
             child.end(status, time.monotonic())
             self.tell("gone", worker=child.number, pid=pid, status=status)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
+from uwgate.conf.codestring import parse_code_string
 from uwgate.conf.option import Kind, option
 
 # Those of uwgate.subscriptions.balancing.
@@ -54,6 +55,7 @@ class CorerouterOptions:
     use_code_string: str | None = option(
         None,
         kind=Kind.TEXT,
+        check=parse_code_string,
         help="MODIFIER1:FILE:FUNCTION; the Python function gets the key and returns the address.",
     )
     use_socket: int | None = option(

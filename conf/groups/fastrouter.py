@@ -38,6 +38,13 @@ class FastrouterOptions:
     fastrouter_post_buffering_dir: str | None = option(
         None, kind=Kind.PATH, help="The folder of those files; without it that of TMPDIR."
     )
+    fastrouter_post_buffers: int = option(
+        1 << 30,
+        kind=Kind.BYTES,
+        ours=True,
+        help="Most bytes of all those bodies in one process; what does not fit is sent on as it "
+        "comes.",
+    )
     fastrouter_max_connections: int = option(
         0,
         kind=Kind.INT,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from uwgate.conf.hashing import check_secret, check_token, parse_hash
 from uwgate.conf.option import Kind, option
 
 
@@ -33,6 +34,28 @@ class HttpOptions:
     )
     http_modifier2: int = option(
         0, kind=Kind.INT, maximum=255, help="modifier2 of packets to http-to backends."
+    )
+    http_sticky: str | None = option(
+        None,
+        kind=Kind.TEXT,
+        ours=True,
+        check=check_token,
+        help="Keep clients with their subscribed node, by a cookie of this name.",
+    )
+    http_sticky_secret: str | None = option(
+        None,
+        kind=Kind.TEXT,
+        ours=True,
+        check=check_secret,
+        help="At least 16 characters; with it those cookies outlive a restart, and several "
+        "instances agree on them.",
+    )
+    http_hash: str = option(
+        "client",
+        kind=Kind.TEXT,
+        ours=True,
+        check=parse_hash,
+        help="What chash keeps together: client, path, 'cookie NAME' or 'header NAME'.",
     )
     http_timeout: float = option(
         60.0, kind=Kind.SECONDS, help="Give up a request when no byte moves for this long."

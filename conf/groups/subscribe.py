@@ -39,7 +39,7 @@ class SubscribeOptions:
         None, kind=Kind.PATH, help="Ask servers to acknowledge here; without it at notify-socket."
     )
     start_unsubscribed: bool = option(
-        False, kind=Kind.BOOL, help="Announce nothing until told to (SIGTSTP or the FIFO)."
+        False, kind=Kind.BOOL, help="Announce nothing until told to (SIGTSTP to the master)."
     )
     unsubscribe_on_graceful_reload: bool = option(
         False, kind=Kind.BOOL, help="Say goodbye before a reload, too."

@@ -23,6 +23,11 @@ class Asked(NamedTuple):
     affinity: bytes = b""
     sticky: str = ""
 
+    @property
+    def name(self) -> str:
+        """The key as the log shows it: a client may have written anything."""
+        return ascii(self.key)[1:-1]
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Target:

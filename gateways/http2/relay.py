@@ -14,7 +14,7 @@ from h2.errors import ErrorCodes
 from uwgate.conf.errors import BackendError, ClientError, NoNodeError
 from uwgate.gateways import tunnel
 from uwgate.gateways.exchange import BodySource, Exchange
-from uwgate.gateways.relay import first_error
+from uwgate.gateways.relay import first_error, retry_after_of
 from uwgate.gateways.spool import Read, Spool
 from uwgate.gateways.states import State
 from uwgate.gateways.wire.lease import ENCODING, NO_BODY, TUNNEL
@@ -29,6 +29,7 @@ log = logging.getLogger("uwgate.http")
 async def answer(stream: Stream, exchange: Exchange) -> None:
     """Serve one request from its head on."""
     status = 0
+    retry_after = 1
     try:
         if stream.upload is not None and not stream.request.complete:
             stream.upload.take_buffered(stream.request)
@@ -43,8 +44,12 @@ async def answer(stream: Stream, exchange: Exchange) -> None:
         counters.refuse(f"answer-{error.status}", "%s: %d: %s", stream, error.status, error)
         status = error.status
     except (BackendError, NoNodeError) as error:
-        log.error("%s: %d: %s", stream, error.status, error)
         status = error.status
+        counters = stream.connection.gateway.counters
+        counters.refuse(
+            f"answer-{status}", "%s: %d: %s", stream, status, error, level=logging.ERROR
+        )
+        retry_after = retry_after_of(error)
     finally:
         exchange.end()  # now: a client that takes its time must not hold a worker
     if not status or stream.state is State.CLOSED:
@@ -52,7 +57,7 @@ async def answer(stream: Stream, exchange: Exchange) -> None:
     if stream.has_started:
         stream.abort(ErrorCodes.INTERNAL_ERROR)  # the client must not take it for complete
     else:
-        stream.refuse(status)
+        stream.refuse(status, retry_after)
 
 
 async def _respond_while_reading(stream: Stream, exchange: Exchange) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from email.utils import formatdate
 
 from uwgate.conf.groups.http import HttpOptions
+from uwgate.gateways.answers import Answers
 from uwgate.gateways.responses import HSTS_LINE
 from uwgate.gateways.wire.hpack import encode_field, encode_fields, encode_status
 from uwgate.gateways.wire.lease import DATE, LENGTH, NO_BODY, SERVER
@@ -19,9 +20,12 @@ _HTTP_1_ONLY = frozenset((b"sec-websocket-accept", b"upgrade", b"connection"))
 
 
 class ResponseHeads:
-    """Writes response heads for all HTTP/2 connections of a gateway."""
+    """Writes response heads for all HTTP/2 connections of a gateway; ``answers`` counts them."""
 
-    def __init__(self, options: HttpOptions, hsts: str | None = None) -> None:
+    def __init__(
+        self, options: HttpOptions, hsts: str | None = None, answers: Answers | None = None
+    ) -> None:
+        self.answers = Answers() if answers is None else answers
         name = options.http_server_header
         self._server = encode_field(b"server", name.encode()) if name else b""
         self._hsts = encode_field(b"strict-transport-security", hsts.encode()) if hsts else b""
@@ -32,6 +36,7 @@ class ResponseHeads:
     def block(self, flags: int, head: bytes, size: int | None, *, secure: bool = False) -> bytes:
         """A header block. ``flags`` and ``head`` are those of ``wire.lease``; ``size`` is the
         body's in bytes where all of it is at hand, else None; ``secure``: over TLS."""
+        self.answers[head[0]] += 1
         block = self._known.get(head)
         if block is None:
             block = _encode(head)
@@ -55,6 +60,7 @@ class ResponseHeads:
 
     def opened(self, head: bytes) -> bytes:
         """The header block that opens a tunnel; ``head`` is that of the backend's 101."""
+        self.answers.add(200)
         fields = [(name, value) for name, value in _fields(head) if name not in _HTTP_1_ONLY]
         return encode_status(200) + encode_fields(fields)
 

@@ -235,9 +235,9 @@ class Stream:
         """The client has got the head of the response."""
         return self.state in (State.RESPONSE, State.TUNNEL, State.CLOSED)
 
-    def refuse(self, status: int) -> None:
+    def refuse(self, status: int, retry_after: int = 1) -> None:
         """Answer in our own name."""
-        head, page = error_parts(status)
+        head, page = error_parts(status, retry_after)
         no_body = self.request.method == b"HEAD"
         flags = HEAD | LENGTH | (NO_BODY if no_body else 0)
         self.start_response(flags, head, len(page), end=no_body)

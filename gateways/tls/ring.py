@@ -32,6 +32,7 @@ log = logging.getLogger("uwgate.tls")
 
 ABSENT_SECONDS = 5.0  # a file that is put into sni-dir is found after this long
 MAX_ABSENT = 10_000  # names
+MAX_SUFFIXES = 4  # of one name; as many as subscription-dotsplit looks up
 
 Fetch = Callable[[str], Material | None]
 
@@ -123,6 +124,7 @@ class Ring:
         self._guards = options.sni_dir is not None or (several and verifies)
         self._loaded: OrderedDict[str, Held] = OrderedDict()
         self._absent: OrderedDict[str, float] = OrderedDict()
+        self._brought: dict[str, Material] = {}  # by nodes
 
     def context(self, address: str) -> SSL.Context:
         """The context in which connections to an address begin, as its option writes it."""
@@ -140,6 +142,32 @@ class Ring:
         for table in (self._fixed, self._loaded):
             if name in table:
                 table[name] = self._build(material)
+
+    def expect_names(self) -> None:
+        """Names may come while we run, and some of them may verify clients."""
+        self._guards = True
+
+    def prepare(self, material: Material) -> Held:
+        """What ``bring`` needs; may be called in a thread.
+
+        Raises:
+            ConfigError: it cannot be served.
+        """
+        return self._build(material)
+
+    def bring(self, name: str, material: Material, held: Held) -> None:
+        """Serve in new handshakes what nodes bring for a name in lower case.
+
+        One that begins with a dot is for all names that end so. What the options have
+        under the same name goes before it.
+        """
+        self._brought[name] = material
+        self._keep(f"+{name}", held)
+
+    def drop(self, name: str) -> None:
+        """The last node that brought something for a name has gone."""
+        self._brought.pop(name, None)
+        self._loaded.pop(f"+{name}", None)
 
     def admits(self, server_name: str | None, host: str, address: str) -> bool:
         """Whether a connection made for ``server_name`` may carry requests for ``host``.
@@ -170,6 +198,8 @@ class Ring:
         for known in candidates:
             if known in self._names:
                 return self._fixed[known]
+            if self._brought and (held := self._from_nodes(known)):
+                return held
         for expression, key in self._regexps:
             if expression.search(name):
                 return self._fixed[key]
@@ -221,6 +251,37 @@ class Ring:
             if _is_resumed(connection):
                 connection.set_shutdown(SSL.SENT_SHUTDOWN | SSL.RECEIVED_SHUTDOWN)
 
+    def _from_nodes(self, known: str) -> Held | None:
+        """``known`` is a name, or a star in place of its first label."""
+        if not known.startswith("*"):
+            return self._brought_as(known)
+        suffix = known[1:]
+        for _ in range(MAX_SUFFIXES):
+            if held := self._brought_as(suffix):
+                return held
+            dot = suffix.find(".", 1)
+            if dot < 0:
+                return None
+            suffix = suffix[dot:]
+        return None
+
+    def _brought_as(self, name: str) -> Held | None:
+        material = self._brought.get(name)
+        if material is None:
+            return None
+        key = f"+{name}"
+        held = self._loaded.get(key)
+        if held is None:
+            held = self._build(material)  # no error: it was built before
+            self._keep(key, held)
+        self._loaded.move_to_end(key)
+        return held
+
+    def _keep(self, key: str, held: Held) -> None:
+        self._loaded[key] = held
+        if len(self._loaded) > self._options.sni_max_contexts:
+            self._loaded.popitem(last=False)
+
     def _from_directory(self, name: str) -> Held | None:
         held = self._loaded.get(name)
         if held is not None:
@@ -238,9 +299,7 @@ class Ring:
             if len(self._absent) > MAX_ABSENT:
                 self._absent.popitem(last=False)
             return None
-        self._loaded[name] = held
-        if len(self._loaded) > self._options.sni_max_contexts:
-            self._loaded.popitem(last=False)
+        self._keep(name, held)
         return held
 
     def _is_absent(self, name: str) -> bool:

@@ -103,6 +103,7 @@ class TlsSession(Session):
             packed = variables.pack_plain(connection)
         self.peer = self.peer.secured(packed)
         self.peer.admits = admission(connection)
+        self.peer.server_name = variables.server_name(connection)
         if connection.get_alpn_proto_negotiated() == HTTP2:
             gateway.lane.remove(self.sock.fileno())
             self.state = State.CLOSED

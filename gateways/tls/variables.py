@@ -84,17 +84,23 @@ def pack_plain(connection: SSL.Connection) -> bytes:
     key = protocol, connection.get_cipher_name(), connection.get_servername()
     packed = _known.get(key)
     if packed is None:
-        _, cipher, name = key
+        _, cipher, _ = key
         variables = [("HTTPS", b"on"), ("SSL_PROTOCOL", protocol)]
         if cipher is not None:
             variables.append(("SSL_CIPHER", cipher.encode()))
-        if name is not None and SERVER_NAME.fullmatch(name):
+        if name := server_name(connection):
             variables.append(("SSL_TLS_SNI", name))
         packed = cgi.pack(variables)
         if len(_known) >= MAX_KNOWN:
             _known.clear()
         _known[key] = packed
     return packed
+
+
+def server_name(connection: SSL.Connection) -> bytes:
+    """What the client called us in its handshake; empty: nothing, or nothing that is a name."""
+    name = connection.get_servername()
+    return name if name is not None and SERVER_NAME.fullmatch(name) else b""
 
 
 MAX_KNOWN = 1024  # the name is the client's choice

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 import trio
 
 from uwgate import __version__
+from uwgate.conf.groups.corerouter import CorerouterOptions
 from uwgate.conf.settings import Settings
 from uwgate.sockets import Sockets
 
@@ -16,9 +17,12 @@ SERVED_BY = {
     "http": "HTTP gateway",
     "https": "HTTPS gateway",
     "http-to-https": "HTTP gateway, redirects to HTTPS",
+    "fastrouter": "fastrouter",
     "uwsgi": "workers, uwsgi packets",
     "http-socket": "workers, HTTP",
     "http11-socket": "workers, HTTP/1.1 with keep-alive",
+    "http-subscription": "announcements for the HTTP gateway",
+    "fastrouter-subscription": "announcements for the fastrouter",
 }
 
 
@@ -33,8 +37,23 @@ def lines(settings: Settings, sockets: Sockets) -> Iterator[str]:
         if one.role in SERVED_BY:
             yield f"listening on {one.name} ({SERVED_BY[one.role]}), fd {one.fd}"
     if sockets.gateway_listeners:
-        to = ", ".join(settings.http_corerouter.to) or "our workers"
-        yield f"http-processes: {settings.http_corerouter.processes}, forwarding to {to}"
+        core = settings.http_corerouter
+        yield f"http-processes: {core.processes}, forwarding to {_backends(core)}"
     if sockets.worker_listeners:
         workers = settings.workers
         yield f"processes: {workers.processes}, threads in each: {workers.threads}"
+
+
+def _backends(core: CorerouterOptions) -> str:
+    """Where requests go, in the order of spec/gateways.md section 3."""
+    if core.use_pattern:
+        return core.use_pattern
+    if core.subscription_server:
+        return "subscribed nodes"
+    if core.use_base:
+        return f"{core.use_base}..."
+    if core.use_code_string:
+        return f"what {core.use_code_string} says"
+    if core.use_socket is not None:
+        return f"our own socket {core.use_socket}"
+    return ", ".join(core.to) or "our workers"

@@ -75,8 +75,8 @@ def bind(
             raise ConfigError(f"{address}: nothing that could be bound")
 
 
-def bind_lease() -> Bound:
-    """The workers' lease socket, bound to an abstract name of the kernel's choice (unix(7))."""
+def bind_unnamed() -> Bound:
+    """A socket for our own processes, bound to an abstract name that the kernel chose (unix(7))."""
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
     sock.bind("")
     sock.listen(4096)

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import trio
 
 from uwgate.conf import control
+from uwgate.workers.scoreboard import Scoreboard
 
 log = logging.getLogger("uwgate.master")
 
@@ -31,11 +32,15 @@ class Child:
     ``settled`` is set when it is ready, has failed or is dead, ``exited`` when it is dead
     and reaped. ``status`` is its exit code then, or minus the signal that killed it.
     ``workers`` maps the pids of the workers (a keeper: gateways) that it reported to their
-    numbers.
+    numbers. ``scoreboard`` is that of a spawner, until it is dead.
     """
 
     def __init__(
-        self, name: str, process: subprocess.Popen[bytes], control_socket: socket.socket
+        self,
+        name: str,
+        process: subprocess.Popen[bytes],
+        control_socket: socket.socket,
+        scoreboard: Scoreboard | None = None,
     ) -> None:
         self.name = name
         self.pid = process.pid
@@ -47,6 +52,7 @@ class Child:
         self.failure: Failure | None = None
         self.status: int | None = None
         self.workers: dict[int, int] = {}
+        self.scoreboard = scoreboard
         self._process = process
         self._control = control_socket
         self._control.setblocking(False)
@@ -81,6 +87,9 @@ class Child:
         self._process.returncode = status  # for Popen, which must not wait for it again
         trio.lowlevel.notify_closing(self._control)
         self._control.close()
+        if self.scoreboard is not None:
+            self.scoreboard.close()
+            self.scoreboard = None
         self.settled.set()
         self.exited.set()
 

@@ -6,6 +6,7 @@ import contextlib
 import ctypes
 import logging
 import os
+import secrets
 import signal
 import socket
 import subprocess
@@ -17,6 +18,7 @@ import trio
 from uwgate.child import Child, describe_status
 from uwgate.conf.settings import Settings
 from uwgate.conf.start import Listener, Start
+from uwgate.workers.scoreboard import Scoreboard
 
 log = logging.getLogger("uwgate.master")
 
@@ -42,6 +44,7 @@ class Children:
         self._orphans: dict[int, trio.Event] = {}
         # The write end has no other use than to close when the master is gone.
         self._life_read, self._life_write = os.pipe()
+        self._secret = secrets.token_hex(32)
 
     def start(
         self,
@@ -53,15 +56,25 @@ class Children:
         lease_address: str | None,
         instance: int,
         generation: int,
+        registry_address: str | None = None,
+        bound: Sequence[tuple[str, str]] = (),
+        is_trusted: bool = False,
+        slots: int = 0,
     ) -> Child:
         """Start a child. It is not ready yet; ``settled`` says when.
+
+        ``is_trusted``: it runs no application and may know the instance's secret. With
+        ``slots`` it gets a scoreboard of so many.
 
         Raises:
             OSError: the program cannot be executed, or resources are exhausted.
         """
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        start_fd = -1
+        start_fd = scoreboard_fd = -1
+        scoreboard: Scoreboard | None = None
         try:
+            if slots:
+                scoreboard, scoreboard_fd = Scoreboard.create(slots)
             start_fd = Start(
                 settings=settings,
                 listeners=tuple(listeners),
@@ -70,8 +83,14 @@ class Children:
                 lease_address=lease_address,
                 instance=instance,
                 generation=generation,
+                registry_address=registry_address,
+                bound=tuple(bound),
+                secret=self._secret if is_trusted else "",
+                scoreboard_fd=scoreboard_fd,
             ).to_memory_file()
             passed = [theirs.fileno(), self._life_read, start_fd]
+            if scoreboard is not None:
+                passed.append(scoreboard_fd)
             process = subprocess.Popen(
                 command(settings, start_fd),
                 stdin=subprocess.DEVNULL,
@@ -83,12 +102,15 @@ class Children:
             )
         except BaseException:
             ours.close()
+            if scoreboard is not None:
+                scoreboard.close()
             raise
         finally:
             theirs.close()
-            if start_fd >= 0:
-                os.close(start_fd)
-        child = Child(name, process, ours)
+            for fd in (start_fd, scoreboard_fd):
+                if fd >= 0:
+                    os.close(fd)
+        child = Child(name, process, ours, scoreboard)
         self._by_pid[child.pid] = child
         self._nursery.start_soon(child.read_control)
         return child
@@ -121,6 +143,10 @@ class Children:
             log.warning("orphaned processes %s did not finish in %g s: killed", left, mercy)
             self.signal_orphans(left, signal.SIGKILL)
             await self._wait_gone(left)
+
+    def has_any(self, orphans: Iterable[int]) -> bool:
+        """Whether one of these orphans still runs."""
+        return any(pid in self._orphans for pid in orphans)
 
     def signal_orphans(self, orphans: Iterable[int], number: signal.Signals) -> None:
         """Send a signal to those orphans that are not yet reaped."""

@@ -18,8 +18,9 @@ from uwgate.conf.loading import ENVIRONMENT_PREFIXES, Loaded, load
 from uwgate.conf.logs import wants_colour
 from uwgate.conf.pair import Command, Severity
 from uwgate.conf.settings import Settings
-from uwgate.gateways.command import gateway_command
+from uwgate.gateways.command import fastrouter_command, gateway_command, registry_command
 from uwgate.generation import Commands
+from uwgate.readout import print_socket
 from uwgate.workers.command import spawner_command
 
 log = logging.getLogger("uwgate.master")
@@ -33,7 +34,12 @@ uwgate serves web applications. Try one of these:
   uwgate --check shop.ini                           what a file means, without starting
   uwgate --help                                     every option
 """
-COMMANDS = Commands(gateway=gateway_command, spawner=spawner_command)
+COMMANDS = Commands(
+    gateway=gateway_command,
+    fastrouter=fastrouter_command,
+    registry=registry_command,
+    spawner=spawner_command,
+)
 LEVELS = {
     Severity.NOTE: logging.DEBUG,  # told at the start already
     Severity.WARNING: logging.WARNING,
@@ -99,6 +105,8 @@ def _execute(command: Command, loaded: Loaded, *, colours: bool) -> int:
             pid_file.send_signal(path, signal.SIGINT)
         case "reload", (path,):
             pid_file.send_signal(path, signal.SIGHUP)
+        case "connect-and-read", (address,):
+            print_socket(address, sys.stdout.buffer)
         case name, _:
             raise ConfigError(f"--{name} cannot be done")
     return exits.OK

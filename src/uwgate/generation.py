@@ -13,6 +13,8 @@ from dataclasses import dataclass
 import trio
 
 from uwgate import exits
+from uwgate.announcing.backlog import backlog
+from uwgate.announcing.occupation import Occupation
 from uwgate.child import Child
 from uwgate.children import Children, Command
 from uwgate.conf.backoff import Backoff
@@ -25,9 +27,10 @@ log = logging.getLogger("uwgate.master")
 SPAWNER_START_LIMIT = 600.0  # seconds; imports of large applications take their time
 GATEWAY_START_LIMIT = 60.0  # seconds
 PROGRESS_INTERVAL = 10.0  # seconds between log lines while a start takes long
+REGISTRY_DRAIN_LIMIT = 10.0  # seconds; new gateways wait for the next one meanwhile
 STOP_LIMIT = 3.0  # seconds a child has to obey SIGTERM
-# There is one of them, which forks what serves.
-SINGLE = ("spawner", "keeper")
+# There is one of them.
+SINGLE = ("spawner", "keeper", "registry")
 SPARE = 2.0  # seconds on top of a mercy that the child itself keeps as well
 
 
@@ -53,6 +56,17 @@ class Commands:
 
     gateway: Command
     spawner: Command
+    fastrouter: Command
+    registry: Command
+
+    def of(self, kind: str) -> Command:
+        """For a kind of child; ``http`` and ``keeper`` have the same."""
+        own = {
+            "spawner": self.spawner,
+            "fastrouter": self.fastrouter,
+            "registry": self.registry,
+        }
+        return own.get(kind, self.gateway)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,21 +108,43 @@ class Generation:
         return bool(self.sockets.worker_listeners) and self.settings.workers.processes > 0
 
     async def start(self) -> None:
-        """Start the spawner, then the gateways; returns when all are ready.
+        """Start the spawner, the registry, then the gateways; returns when all are ready.
 
         Raises:
             StartFailed: one of them failed, died, or took too long. The others still run.
         """
         if self.has_spawner:
             await self._wait_ready(self._launch(Place("spawner", 1)), SPAWNER_START_LIMIT)
-        if self.sockets.gateway_listeners:
-            for gateway in [self._launch(place) for place in self._gateway_places()]:
-                await self._wait_ready(gateway, GATEWAY_START_LIMIT)
+        if self.sockets.registry_address is not None:
+            await self._wait_ready(self._launch(Place("registry", 1)), GATEWAY_START_LIMIT)
+        for gateway in [self._launch(place) for place in self._gateway_places()]:
+            await self._wait_ready(gateway, GATEWAY_START_LIMIT)
 
     def _gateway_places(self) -> list[Place]:
+        places: list[Place] = []
         if self.settings.speaks_tls:  # gateways that share TLS tickets have a common parent
-            return [Place("keeper", 1)]
-        return [Place("http", 1 + one) for one in range(self.settings.http_corerouter.processes)]
+            places.append(Place("keeper", 1))
+        elif self.sockets.gateway_listeners:
+            places += self._places("http")
+        if self.sockets.fastrouter_listeners:
+            places += self._places("fastrouter")
+        return places
+
+    def _places(self, kind: str) -> list[Place]:
+        return [Place(kind, 1 + one) for one in range(self.settings.corerouter(kind).processes)]
+
+    def observe(self) -> Occupation | None:
+        """How much the workers have to do; None: there are none, though there should be."""
+        if not self.has_spawner:
+            return Occupation()
+        spawner = self._filled.get(Place("spawner", 1))
+        has_workers = spawner is not None and spawner.status is None and bool(spawner.workers)
+        if not has_workers and not self._children.has_any(self._orphans):
+            return None
+        board = None if spawner is None else spawner.scoreboard
+        return Occupation(
+            load=backlog(self.sockets.worker_queues), free=None if board is None else board.idle
+        )
 
     def supervise(self, nursery: trio.Nursery) -> None:
         """Keep every place filled from now on, with tasks in ``nursery``."""
@@ -121,16 +157,25 @@ class Generation:
         Idle connections of clients may bring one last request in within ``idle`` seconds.
         ``gateways_first``: workers keep serving until the gateways are gone. Without it
         both finish at the same time, for workers of another generation serve on.
+
+        A registry hands over at once to the one of the next generation; if there is none
+        (``idle`` is 0, the instance stops) it stays until the gateways are gone.
         """
         self._ending.set()
+        mercy = self.settings.master.reload_mercy
+        registry = self._filled.get(Place("registry", 1))
+        patience = min(mercy, REGISTRY_DRAIN_LIMIT)
         async with trio.open_nursery() as nursery:
-            gateways = [one for place, one in self._filled.items() if place.kind != "spawner"]
+            if registry is not None and idle:
+                nursery.start_soon(self._drain_child, registry, patience, idle)
             async with trio.open_nursery() as gateway_nursery:
-                mercy = self.settings.master.reload_mercy
-                for child in gateways:
-                    gateway_nursery.start_soon(self._drain_gateway, child, mercy, idle)
+                for place, child in self._filled.items():
+                    if place.kind not in ("spawner", "registry"):
+                        gateway_nursery.start_soon(self._drain_gateway, child, mercy, idle)
                 if not gateways_first:
                     nursery.start_soon(self._drain_workers)
+            if registry is not None and not idle:
+                nursery.start_soon(self._drain_child, registry, patience, idle)
             if gateways_first:
                 nursery.start_soon(self._drain_workers)
 
@@ -159,17 +204,28 @@ class Generation:
             raise StartFailed(f"{child.name} was not ready after {limit:g} s", exits.ERROR)
 
     def _launch(self, place: Place) -> Child:
-        is_spawner = place.kind == "spawner"
         sockets = self.sockets
+        is_spawner = place.kind == "spawner"
+        listeners = {
+            "spawner": sockets.worker_listeners,
+            "fastrouter": sockets.fastrouter_listeners,
+            "registry": sockets.registry_listeners,
+        }
         try:
             child = self._children.start(
                 place.name,
-                self._commands.spawner if is_spawner else self._commands.gateway,
+                self._commands.of(place.kind),
                 self.settings,
-                listeners=sockets.worker_listeners if is_spawner else sockets.gateway_listeners,
+                listeners=listeners.get(place.kind, sockets.gateway_listeners),
                 lease_address=sockets.lease_address,
+                registry_address=sockets.registry_address,
+                bound=[(one.role, one.name) for one in sockets.listeners],
                 instance=place.instance,
                 generation=self.number,
+                is_trusted=not is_spawner,
+                slots=self.settings.workers.processes * self.settings.workers.threads
+                if is_spawner
+                else 0,
             )
         except OSError as error:
             raise StartFailed(f"{place.name}: cannot be executed: {error}", exits.ERROR) from error

@@ -15,6 +15,8 @@ from collections.abc import Callable, Mapping
 import trio
 
 from uwgate import exits, identity, log_file, pid_file
+from uwgate.announcing.acknowledgements import Acknowledgements
+from uwgate.announcing.plan import make_plan
 from uwgate.conf import logs
 from uwgate.conf.errors import ConfigError
 from uwgate.conf.settings import Settings
@@ -51,7 +53,10 @@ def run(
     systemd = systemd_descriptors(environ)
     sockets = _bind(settings, systemd)
     caller = Caller(-1)
+    acknowledgements = Acknowledgements()
     try:
+        plan = make_plan(settings, sockets, log.warning)
+        acknowledgements.open(settings)
         if target is not None:
             log_file.check_writable(target)
         for path in pid_paths:
@@ -68,6 +73,7 @@ def run(
             caller.release(exits.ERROR, f"{error}\n")
             raise
     except ConfigError:
+        acknowledgements.close()
         sockets.close_and_vacuum()
         raise
     if identity.runs_as_root(settings):
@@ -84,6 +90,8 @@ def run(
         log_file=file,
         notifier=Notifier(environ),
         caller=caller,
+        plan=plan,
+        acknowledgements=acknowledgements,
     )
     return _run(master, settings, pid_paths, caller)
 
@@ -96,6 +104,7 @@ def _run(master: Master, settings: Settings, pid_paths: list[str], caller: Calle
         return exits.ERROR
     finally:
         caller.release(exits.ERROR, "uwgate ended while it started; see its log\n")
+        master.acknowledgements.close()
         master.sockets.close_unless_in(None, remove_files=settings.sockets.vacuum)
         if settings.sockets.vacuum:
             for path in pid_paths:

@@ -13,6 +13,9 @@ from collections.abc import AsyncIterator, Callable
 import trio
 
 from uwgate import banner, exits, identity
+from uwgate.announcing.acknowledgements import Acknowledgements
+from uwgate.announcing.announcer import Announcer
+from uwgate.announcing.plan import Plan, make_plan
 from uwgate.children import Children, become_subreaper
 from uwgate.conf import logs
 from uwgate.conf.errors import ConfigError
@@ -66,6 +69,8 @@ class Master:
         log_file: LogFile,
         notifier: Notifier,
         caller: Caller,
+        plan: Plan,
+        acknowledgements: Acknowledgements,
     ) -> None:
         self.sockets = sockets
         self._settings = settings
@@ -75,6 +80,9 @@ class Master:
         self._log_file = log_file
         self._notifier = notifier
         self._caller = caller
+        self._plan = plan
+        self.acknowledgements = acknowledgements
+        self._announcer = Announcer(paused=settings.subscribe.start_unsubscribed)
         self._generations: list[Generation] = []
         self._count = 0
         self._serving = trio.CancelScope()  # ended by the first wish to stop
@@ -110,6 +118,8 @@ class Master:
                 nursery.start_soon(children.reap, deaths)
                 nursery.start_soon(self._obey, signals)
                 nursery.start_soon(self._notifier.feed_watchdog)
+                nursery.start_soon(self._announcer.run)
+                nursery.start_soon(self.acknowledgements.run)
                 if pipe is not None:
                     nursery.start_soon(pipe.copy)
                 code = await self._live(children, nursery)
@@ -127,6 +137,9 @@ class Master:
                 number = signal.SIGHUP
             if number in STOP_SIGNALS:
                 self._stop(name)
+            elif number == signal.SIGTSTP and self._announcer.is_useful:
+                is_paused = self._announcer.toggle()
+                log.info("%s: announcements %s", name, "pause" if is_paused else "go on")
             elif number != signal.SIGHUP:
                 log.info("%s has no effect", name)
             elif self._settings.master.exit_on_reload:
@@ -154,9 +167,10 @@ class Master:
             else:
                 await self._serve(children, nursery)
         self._notifier.stopping()
-        # Who connects from here on is refused as soon as the last child has closed, too.
-        self.sockets.close_unless_in(None, remove_files=False)
         with self._patience:
+            await self._announcer.leave()
+            # Who connects from here on is refused as soon as the last child has closed, too.
+            self.sockets.close_unless_in(None, remove_files=False)
             async with trio.open_nursery() as drains:
                 for generation in self._generations:
                     drains.start_soon(self._drain_last, generation)
@@ -177,6 +191,7 @@ class Master:
         await generation.start()
         generation.supervise(nursery)
         log.info("generation 1 serves %s", self._names())
+        self._announcer.announce(self._plan, generation.observe)
         self._report_ready()
         self._caller.release()
 
@@ -200,11 +215,20 @@ class Master:
             settings = self._load()
             identity.check(settings)
             sockets = bind_all(settings, log.warning, systemd=self._systemd, previous=self.sockets)
+            try:
+                plan = make_plan(settings, sockets, log.warning)
+                self.acknowledgements.open(settings)
+            except ConfigError:
+                sockets.close_unless_in(self.sockets, remove_files=True)
+                raise
         except ConfigError as error:
             log.error("%s", error)
             log.error("reload failed, generation %d keeps serving", self._generations[-1].number)
             return False
         old = self._generations[-1]
+        if self._settings.subscribe.unsubscribe_on_graceful_reload:
+            self._announcer.withdraw()
+            await self._announcer.settle()
         generation = self._new_generation(settings, sockets, children)
         try:
             await generation.start()
@@ -214,16 +238,18 @@ class Master:
         except StartFailed as error:
             log.error("reload failed, generation %d keeps serving: %s", old.number, error.summary)
             sockets.close_unless_in(self.sockets, remove_files=True)
+            self._stay_with(old)
             # Its workers may have taken requests already, so it is not simply killed.
             self._generations.remove(generation)
             self._generations.insert(0, generation)
-            nursery.start_soon(self._retire, generation, False)
+            nursery.start_soon(self._retire, generation, False, None)
             return True
         generation.supervise(nursery)
         self._warn_of_fixed_options(settings)
         logs.configure(settings.log, self._log_file)
         gone, self.sockets, self._settings = self.sockets, sockets, settings
-        gone.close_unless_in(sockets, remove_files=settings.sockets.vacuum)
+        self._plan = plan
+        self._announcer.announce(plan, generation.observe)
         log.info(
             "generation %d serves %s, generation %d finishes what it has",
             generation.number,
@@ -232,7 +258,7 @@ class Master:
         )
         # Old gateways can use the new workers only if those serve leases at the same address.
         shared = sockets.lease_address == gone.lease_address
-        nursery.start_soon(self._retire, old, not shared)
+        nursery.start_soon(self._retire, old, not shared, gone)
         return True
 
     def _warn_of_fixed_options(self, settings: Settings) -> None:
@@ -245,7 +271,24 @@ class Master:
         if changed:
             log.warning("only a restart changes %s; the old value stays", ", ".join(changed))
 
-    async def _retire(self, generation: Generation, gateways_first: bool) -> None:
+    def _stay_with(self, generation: Generation) -> None:
+        """Take back what a reload that failed has changed."""
+        self._announcer.announce(self._plan, generation.observe)
+        try:
+            self.acknowledgements.open(self._settings)
+        except ConfigError as error:
+            log.error("%s", error)
+
+    async def _retire(
+        self, generation: Generation, gateways_first: bool, gone: Sockets | None
+    ) -> None:
+        """Let a generation end, and close what of its sockets ``gone`` is wanted no more."""
+        kept, vacuum = self.sockets, self._settings.sockets.vacuum
+        if gone is not None:
+            if await self._announcer.settle():
+                # Routers have only just been told of other addresses.
+                await self._announcer.linger()
+            gone.close_unless_in(kept, remove_files=vacuum)
         await generation.drain(idle=DRAIN_IDLE, gateways_first=gateways_first)
         self._generations.remove(generation)
         self._retiring.release()

@@ -7,35 +7,53 @@ still wanted after a reload keeps its socket, so no connection that waits there 
 from __future__ import annotations
 
 import os
+import socket
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import NamedTuple
 
 from uwgate import identity
-from uwgate.binding import Bound, adopt, bind, bind_lease, relisten, set_permissions
+from uwgate.binding import Bound, adopt, bind, bind_unnamed, relisten, set_permissions
 from uwgate.conf.address import Address, AddressKind, parse_listen
 from uwgate.conf.errors import ConfigError
 from uwgate.conf.groups.sockets import SocketOptions
-from uwgate.conf.settings import Settings
+from uwgate.conf.settings import COREROUTERS, Settings
 from uwgate.conf.start import Listener
 from uwgate.conf.tls import parse_https, parse_https2, parse_redirect
+from uwgate.datagrams import asks_who, bind_datagrams, tune
 
 SOMAXCONN = Path("/proc/sys/net/core/somaxconn")
 FIRST_SYSTEMD_FD = 3  # sd_listen_fds(3)
 LEASE = "lease"  # the key of the lease socket, which has no address of its own
+REGISTRY = "registry"  # the same for the socket of the registry
 ROLE_OF_PROTOCOL = {"uwsgi": "uwsgi", "http": "http-socket", "http11": "http11-socket"}
 GATEWAY_ROLES = ("http", "https", "http-to-https")
+FASTROUTER = "fastrouter"
 ANY_IPV4 = ("", "0.0.0.0")
+
+
+class Named(NamedTuple):
+    """A listener and the words that asked for it; ``option`` is empty for one of systemd's."""
+
+    option: str
+    text: str
+    listener: Listener
 
 
 @dataclass(slots=True)
 class Sockets:
-    """Bound sockets by key (the address as text), and the listeners made of them."""
+    """Bound sockets by key (the address as text), and the listeners made of them.
+
+    ``named`` has each mention of a listener, ``shared`` the names of the shared sockets.
+    """
 
     bound: dict[str, Bound] = field(default_factory=dict)
     listeners: list[Listener] = field(default_factory=list)
     lease_address: str | None = None
+    registry_address: str | None = None
+    named: list[Named] = field(default_factory=list)
+    shared: list[str] = field(default_factory=list)
 
     def of(self, *roles: str) -> tuple[Listener, ...]:
         """The listeners with one of these roles."""
@@ -47,9 +65,31 @@ class Sockets:
         return self.of(*GATEWAY_ROLES)
 
     @property
+    def fastrouter_listeners(self) -> tuple[Listener, ...]:
+        """What the fastrouters accept on."""
+        return self.of(FASTROUTER)
+
+    @property
     def worker_listeners(self) -> tuple[Listener, ...]:
         """What the workers accept on."""
         return self.of(LEASE, *ROLE_OF_PROTOCOL.values())
+
+    @property
+    def registry_listeners(self) -> tuple[Listener, ...]:
+        """What the registry accepts and receives on."""
+        roles = (f"{kind}-{what}" for kind in COREROUTERS for what in ("subscription", "stats"))
+        return self.of(REGISTRY, *roles)
+
+    @property
+    def worker_sockets(self) -> tuple[Listener, ...]:
+        """Those on which workers serve others."""
+        return self.of(*ROLE_OF_PROTOCOL.values())
+
+    @property
+    def worker_queues(self) -> list[socket.socket]:
+        """The sockets in whose accept queues those others wait."""
+        fds = {one.fd for one in self.worker_sockets}
+        return [one.socket for one in self.bound.values() if one.socket.fileno() in fds]
 
     def close_unless_in(self, kept: Sockets | None, *, remove_files: bool) -> None:
         """Close the sockets that ``kept`` does not have as well."""
@@ -88,6 +128,9 @@ def bind_all(
     except ConfigError:
         sockets.close_unless_in(previous, remove_files=True)
         raise
+    core = settings.fastrouter_corerouter
+    if settings.fastrouter.fastrouter and not core.names_backends and not core.fallback:
+        note("fastrouter without fastrouter-to or another way to backends: requests get 503")
     if settings.workers.processes == 0:
         if settings.http.http and not settings.http_corerouter.names_backends:
             note("http without http-to and with processes = 0: every request gets 503")
@@ -111,12 +154,16 @@ def systemd_descriptors(environ: Mapping[str, str]) -> range:
 
 
 class Wanted(NamedTuple):
-    """A listener that the settings name. ``endpoint`` is that of ``Listener``."""
+    """A listener that the settings name. ``endpoint`` is that of ``Listener``.
+
+    ``takes_datagrams``: it is a UDP socket, or a UNIX socket for datagrams.
+    """
 
     option: str
     address: str
     role: str
     endpoint: str = ""
+    takes_datagrams: bool = False
 
 
 def wanted(settings: Settings) -> Iterator[Wanted]:
@@ -137,6 +184,8 @@ def wanted(settings: Settings) -> Iterator[Wanted]:
     for redirect in map(parse_redirect, settings.https.http_to_https):
         port = "" if redirect.port is None else str(redirect.port)
         yield Wanted("http-to-https", redirect.address, "http-to-https", port)
+    for text in settings.fastrouter.fastrouter:
+        yield Wanted("fastrouter", text, FASTROUTER)
     for text in options.uwsgi_socket:
         yield Wanted("uwsgi-socket", text, "uwsgi")
     for text in options.http_socket:
@@ -145,6 +194,13 @@ def wanted(settings: Settings) -> Iterator[Wanted]:
         yield Wanted("http11-socket", text, "http11-socket")
     for text in options.socket:
         yield Wanted("socket", text, ROLE_OF_PROTOCOL[options.protocol])
+    for kind, text in settings.subscription_servers:
+        option = f"{kind}-subscription-server"
+        yield Wanted(option, text, f"{kind}-subscription", takes_datagrams=True)
+    for kind in COREROUTERS:
+        stats = settings.corerouter(kind).stats_server
+        if stats is not None:
+            yield Wanted(f"{kind}-stats-server", stats, f"{kind}-stats")
 
 
 class _Binder:
@@ -161,7 +217,11 @@ class _Binder:
         self.previous = previous.bound if previous else {}
         self.owner = identity.socket_owner(settings)
         self.shared = [self._parse("shared-socket", one) for one in options.shared_socket]
-        addresses = [self._parse(option, text) for option, text, *_ in wanted(settings)]
+        addresses = [
+            self._parse(one.option, one.address)
+            for one in wanted(settings)
+            if not one.takes_datagrams
+        ]
         self.ipv4_ports = {
             one.port
             for one in addresses + self.shared
@@ -176,26 +236,36 @@ class _Binder:
             shared_keys.append(self._key(address))
             self._bind(shared_keys[-1], address, "shared-socket")
             given_by[shared_keys[-1]] = f"shared-socket {position}"
+            self.sockets.shared.append(self.sockets.bound[shared_keys[-1]].name)
         for one in wanted(self.settings):
             option, text = one.option, one.address
             address = self._resolve_shared(option, self._parse(option, text))
+            if one.takes_datagrams:
+                self._bind_datagrams(one, address)
+                continue
             key = shared_keys[int(text[1:])] if text.startswith("=") else self._key(address)
             if key in self.sockets.bound and not self._may_repeat(key, text):
                 raise ConfigError(f"{option} = {text}: {given_by[key]} has this address already")
             given_by[key] = option
             self._bind(key, address, option)
-            self._add(key, one.role, one.endpoint)
+            self.sockets.named.append(Named(option, text, self._add(key, one.role, one.endpoint)))
         self._serve_systemd(systemd)
         if not self.sockets.listeners:
             raise ConfigError(
-                "nothing to listen on: give http = :8080 (the HTTP gateway), "
+                "nothing to listen on: give http = :8080 (the HTTP gateway), fastrouter, "
                 "or socket, uwsgi-socket, http-socket (workers behind another server)"
             )
         if self._needs_lease():
-            bound = self.previous.get(LEASE) or bind_lease()
-            self.sockets.bound[LEASE] = bound
-            self.sockets.lease_address = bound.name[1:]
-            self._add(LEASE, LEASE)
+            self.sockets.lease_address = self._bind_unnamed(LEASE)
+        if self.settings.needs_registry:
+            self.sockets.registry_address = self._bind_unnamed(REGISTRY)
+
+    def _bind_unnamed(self, role: str) -> str:
+        """Bind a socket for our own processes only; returns its name, without the mark."""
+        bound = self.previous.get(role) or bind_unnamed()
+        self.sockets.bound[role] = bound
+        self._add(role, role)
+        return bound.name[1:]
 
     def _needs_lease(self) -> bool:
         has_gateways = bool(self.sockets.gateway_listeners)
@@ -223,17 +293,31 @@ class _Binder:
             )
         return self.shared[address.number]
 
-    def _key(self, address: Address) -> str:
+    def _key(self, address: Address, what: str = "") -> str:
         if address.kind is AddressKind.UNIX:
-            return os.path.abspath(address.path)
+            return what + os.path.abspath(address.path)
         if address.kind is AddressKind.TCP and address.port == 0:
             # Two of them are two sockets: the kernel chooses a port for each.
-            same = sum(1 for key in self.sockets.bound if key.startswith(f"{address}#"))
-            return f"{address}#{same}"
-        return str(address)
+            stem = f"{what}{address}#"
+            return f"{stem}{sum(1 for key in self.sockets.bound if key.startswith(stem))}"
+        return f"{what}{address}"
 
     def _may_repeat(self, key: str, text: str) -> bool:
         return text.startswith("=") or key.startswith("fd://")
+
+    def _bind_datagrams(self, one: Wanted, address: Address) -> None:
+        key = self._key(address, "datagrams ")
+        if key in self.sockets.bound:
+            raise ConfigError(f"{one.option} = {one.address}: this address is taken twice")
+        bound = self.previous.get(key)
+        try:
+            if bound is None or not bound.is_in_place:
+                bound = bind_datagrams(address, self.options, self.owner)
+            tune(bound, self.options, self.owner, credentials=asks_who(self.settings))
+        except ConfigError as error:
+            raise ConfigError(f"{one.option}: {error}") from error
+        self.sockets.bound[key] = bound
+        self._add(key, one.role)
 
     def _bind(self, key: str, address: Address, option: str) -> None:
         if key in self.sockets.bound:
@@ -250,14 +334,16 @@ class _Binder:
                 raise ConfigError(f"{option}: {error}") from error
         self.sockets.bound[key] = bound
 
-    def _add(self, key: str, role: str, endpoint: str = "") -> None:
+    def _add(self, key: str, role: str, endpoint: str = "") -> Listener:
         bound = self.sockets.bound[key]
-        if any(one.fd == bound.socket.fileno() for one in self.sockets.listeners):
-            return  # the first mention decides what is spoken there
         fd = bound.socket.fileno()
-        self.sockets.listeners.append(
-            Listener(fd=fd, role=role, name=bound.name, endpoint=endpoint)
-        )
+        roles = {one.role: one for one in self.sockets.listeners if one.fd == fd}
+        # The first mention decides what is spoken there. A fastrouter and workers speak the same.
+        if roles and (roles.keys() | {role} != {FASTROUTER, "uwsgi"} or role in roles):
+            return roles.get(role) or next(iter(roles.values()))
+        listener = Listener(fd=fd, role=role, name=bound.name, endpoint=endpoint)
+        self.sockets.listeners.append(listener)
+        return listener
 
     def _take_inherited(self, systemd: Sequence[int]) -> None:
         # Before any socket of our own could get a number that is named but not open.
@@ -275,7 +361,8 @@ class _Binder:
 
     def _serve_systemd(self, descriptors: Sequence[int]) -> None:
         for fd in descriptors:
-            self._add(f"fd://{fd}", ROLE_OF_PROTOCOL[self.options.protocol])
+            listener = self._add(f"fd://{fd}", ROLE_OF_PROTOCOL[self.options.protocol])
+            self.sockets.named.append(Named("", f"fd://{fd}", listener))
 
 
 def _with_possible_backlog(options: SocketOptions, note: Callable[[str], None]) -> SocketOptions:

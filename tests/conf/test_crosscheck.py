@@ -23,12 +23,44 @@ if TYPE_CHECKING:
         ("http = :80\nsocket = :80\n", "app.ini:3: socket = :80: this address is taken by http"),
         ("socket = /x\nsocket = /x\n", "app.ini:3: socket = /x: this address is taken by socket"),
         ("http = 127.0.0.1:80\nsocket = 127.0.0.1:80\n", "taken by http at"),
+        (
+            "http = :80\nhttp-stats = :80\n",
+            "http-stats-server = :80: this address is taken by http",
+        ),
+        ("http-stats = /s\nfastrouter-ss = /s\n", "taken by http-stats-server at /"),
+        ("http-stats = :1\nhttp-stats = =0\n", "app.ini:3: http-stats-server = =0: there is no"),
     ],
 )
 def test_a_clash_is_told_with_its_line(configure: Configure, text: str, reason: str) -> None:
     with pytest.raises(ConfigError) as caught:
         configure(f"[uwsgi]\n{text}")
     assert reason in str(caught.value)
+
+
+NODES = "http = :2\nhttp-subscription-server = :1\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        (NODES + "http-check = ping\n", "http-check = ping: expected tcp, uwsgi, or a path"),
+        (NODES + "http-check = /a b\n", "http-check = /a b: expected"),
+        (NODES + "http-check = \n", "http-check = : expected"),
+        ("http = :2\nfastrouter-stats = /s\n", "fastrouter-stats-server: no fastrouter is there"),
+        ("fastrouter = :2\nhttp-ss = /s\n", "http-stats-server: no http is there to be shown"),
+        (NODES + "fastrouter-check = tcp\n", "there is no fastrouter-subscription-server"),
+    ],
+)
+def test_what_would_come_to_nothing_is_told(configure: Configure, text: str, reason: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        configure(f"[uwsgi]\n{text}")
+    assert reason in str(caught.value)
+
+
+@pytest.mark.parametrize("check", ["tcp", "uwsgi", "/", "/health?deep=1"])
+def test_nodes_are_checked_in_one_of_three_ways(configure: Configure, check: str) -> None:
+    loaded = configure(f"[uwsgi]\n{NODES}http-check = {check}\n")
+    assert loaded.settings.http_corerouter.check == check
 
 
 @pytest.mark.parametrize(

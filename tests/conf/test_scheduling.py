@@ -22,6 +22,6 @@ def test_a_process_is_scheduled_as_batch_when_it_asks_for_it() -> None:
         capture_output=True,
         text=True,
         check=True,
-        timeout=30,
+        timeout=120,
     )
     assert done.stdout.split() == [str(os.SCHED_OTHER), str(os.SCHED_BATCH)]

@@ -12,6 +12,8 @@ import socket
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self, cast
 
+from .processes import PATIENCE
+
 if TYPE_CHECKING:
     import io
     from collections.abc import Iterable, Iterator
@@ -49,7 +51,7 @@ class Answer:
 class Connection:
     """One connection to a server. Every wait ends after ``timeout`` seconds."""
 
-    def __init__(self, address: Address, *, timeout: float = 20.0) -> None:
+    def __init__(self, address: Address, *, timeout: float = PATIENCE) -> None:
         self.sock = socket.socket(socket.AF_UNIX if isinstance(address, str) else socket.AF_INET)
         self.sock.settimeout(timeout)
         try:
@@ -212,7 +214,7 @@ class Upload:
         return connection.answer()
 
 
-def ask(address: Address, data: bytes, method: str = "GET", *, timeout: float = 20.0) -> Answer:
+def ask(address: Address, data: bytes, method: str = "GET", *, timeout: float = PATIENCE) -> Answer:
     """Send one request on a connection of its own; returns the answer."""
     with Connection(address, timeout=timeout) as connection:
         connection.send(data)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import random
 import re
 import resource
 import signal
@@ -16,15 +17,16 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 import uwgate
+from tests import logs
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
 APPS = Path(__file__).parent / "apps"
-PATIENCE = 20.0  # seconds; nothing that a test waits for may take longer
+PATIENCE = 60.0  # seconds; only a failing test waits this long
 PAGE = resource.getpagesize()
 
 Address = tuple[str, int] | str  # a str is the path of a UNIX socket
@@ -41,6 +43,7 @@ class Process:
         name: str = "peer",
         env: Mapping[str, str] | None = None,
         pass_fds: Sequence[int] = (),
+        stdin: IO[str] | int = subprocess.DEVNULL,
     ) -> None:
         self.name = name
         self.argv = list(argv)
@@ -49,7 +52,7 @@ class Process:
             self.popen = subprocess.Popen(
                 self.argv,
                 cwd=folder,
-                stdin=subprocess.DEVNULL,
+                stdin=stdin,
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 env={**os.environ, **(env or {})},
@@ -57,6 +60,7 @@ class Process:
                 pass_fds=pass_fds,
             )
         self.pid = self.popen.pid
+        logs.keep(name, self.popen, lambda: self.log)
 
     @property
     def log(self) -> str:
@@ -199,32 +203,52 @@ def accepts(address: Address) -> bool:
     return True
 
 
-def free_port() -> int:
+def free_port(kind: socket.SocketKind = socket.SOCK_STREAM) -> int:
     """A port that nobody uses, for peers that cannot be asked for port 0.
 
     Below the range from which the kernel takes ports for outgoing connections, so that
-    none of those takes it before the peer does.
+    none of those takes it before the peer does. No other test gets it, in no process of this
+    machine, as long as this process runs.
     """
-    for offset in range(4000):
-        port = 20000 + (os.getpid() * 31 + offset * 7 + next(_numbers)) % 12000
-        with socket.socket() as probe:
+    for _ in range(4000):
+        port = random.randrange(20000, 32000)
+        reservation = socket.socket(socket.AF_UNIX)
+        with socket.socket(type=kind) as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
+                reservation.bind(f"\0uwgate-test-port-{port}")
                 probe.bind(("127.0.0.1", port))
             except OSError:
+                reservation.close()
                 continue
+        _reservations.append(reservation)
         return port
     raise AssertionError("no free port")
 
 
-def _count() -> Iterator[int]:
-    number = 0
-    while True:
-        number += 13
-        yield number
+_reservations: list[socket.socket] = []
 
 
-_numbers = _count()
+def inhabitants(folder: Path) -> list[int]:
+    """The processes whose working directory is below ``folder``."""
+    found = []
+    for entry in os.listdir("/proc"):
+        with contextlib.suppress(OSError):
+            if entry.isdigit() and Path(os.readlink(f"/proc/{entry}/cwd")).is_relative_to(folder):
+                found.append(int(entry))
+    return found
+
+
+def vacate(folder: Path) -> None:
+    """See that nobody is left who works in ``folder``; who does not go is killed."""
+    deadline = time.monotonic() + PATIENCE
+    while (left := inhabitants(folder)) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    names = [f"{pid} {command(pid)}" for pid in left]
+    for pid in left:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+    assert not left, f"left behind: {names}"
 
 
 def tree(pid: int) -> dict[int, int]:

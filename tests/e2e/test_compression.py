@@ -135,9 +135,9 @@ def test_curl_decodes_a_large_stream(gateway: Address, encoding: str) -> None:
     if names[encoding] not in features:
         pytest.skip(f"this curl was built without {encoding}")
     url = f"http://{gateway[0]}:{gateway[1]}/large?encoding={encoding}"
-    options = ("--silent", "--show-error", "--fail", "--max-time", "60", "--noproxy", "*")
+    options = ("--silent", "--show-error", "--fail", "--max-time", "120", "--noproxy", "*")
     done = subprocess.run(
-        [curl, *options, "--compressed", url], capture_output=True, check=True, timeout=90
+        [curl, *options, "--compressed", url], capture_output=True, check=True, timeout=240
     )
     expected = hashlib.sha256()
     for number in range(200):

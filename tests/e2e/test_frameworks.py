@@ -89,7 +89,7 @@ def django(shared_folder: Path) -> Iterator[Site]:
     }
     for command in (["migrate"], ["createsuperuser", "--username=ada", "--email=a@example.com"]):
         argv = [sys.executable, "-m", "django", *command, "--no-input", "--verbosity=0"]
-        subprocess.run(argv, env={**os.environ, **environment}, check=True, timeout=60)
+        subprocess.run(argv, env={**os.environ, **environment}, check=True, timeout=120)
     del environment["PYTHONPATH"]
     arguments = ("--http", "127.0.0.1:0", "--module", "django_site.wsgi", "--processes", "2")
     with running_uwgate(

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
+import signal
 import socket
 import ssl
-import subprocess
 import time
 from typing import TYPE_CHECKING
 
@@ -14,7 +15,7 @@ import pytest
 
 from . import peers
 from .client import Connection, Upload, ask, request
-from .processes import APPS, Uwgate, running_uwgate
+from .processes import APPS, Process, Uwgate, running_uwgate
 from .tls import Secure, Site, client_context, curl, make_site
 
 if TYPE_CHECKING:
@@ -173,32 +174,26 @@ def test_noise_harms_nobody(mirror: Uwgate, site: Site) -> None:
     assert json.loads(curl(url(mirror), site=site))["path"] == "/"
 
 
-def test_key_updates_are_followed(mirror: Uwgate, site: Site) -> None:
+def test_key_updates_are_followed(mirror: Uwgate, site: Site, folder: Path) -> None:
     openssl = peers.program("openssl")
     host, port = mirror.address
     argv = [openssl, "s_client", "-connect", f"{host}:{port}", "-CAfile", str(site.authority)]
-    client = subprocess.Popen(
-        argv,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-    )
-    assert client.stdin is not None
-    try:
-        for _ in range(3):
-            time.sleep(0.3)  # a command of s_client is a line that is read by itself
-            client.stdin.write(b"K\n")  # an update that asks for one of the other side
-            client.stdin.flush()
-        time.sleep(0.3)
-        client.stdin.write(request("GET", "/updated", [("Connection", "close")]))
-        client.stdin.flush()
-        client.wait(20)  # it ends when the server does; the end of its input would be too early
-        output = client.communicate()[0]
-    finally:
-        client.kill()
-        client.wait()
-    assert output.count(b"KEYUPDATE") == 3
-    assert b'"path": "/updated"' in output
+    reading, writing = os.pipe()
+    with (
+        os.fdopen(reading) as stdin,
+        os.fdopen(writing, "wb", 0) as pipe,
+        peers.running(
+            Process(argv, folder=folder, name="s_client", stdin=stdin), stop=signal.SIGKILL
+        ) as client,
+    ):
+        for number in range(1, 4):
+            pipe.write(b"K\n")  # an update that asks for one of the other side
+            # A command of s_client is a line that is read by itself.
+            client.wait_for(lambda: client.log.count("KEYUPDATE") == number, "update")  # noqa: B023
+        pipe.write(request("GET", "/updated", [("Connection", "close")]))
+        client.wait()  # it ends when the server does; the end of its input would be too early
+        assert client.log.count("KEYUPDATE") == 3
+        assert '"path": "/updated"' in client.log
 
 
 def test_flask_makes_urls_with_https(flask: Uwgate, site: Site) -> None:

@@ -16,8 +16,9 @@ from tests.certificates import Authority
 
 from . import peers
 from .client import request
-from .processes import APPS, Process, free_port
+from .processes import APPS, PATIENCE, Process, free_port
 from .tls import Secure, Site, client_context, curl, program, site
+from .yardstick import allowed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -114,7 +115,7 @@ def test_a_required_certificate_is_required(
     refusals = {35, 56}  # in TLS 1.3 curl has begun to read before it hears of it
     for options in ((), ("--cert", stranger)):
         argv = ["curl", "-sS", "--cacert", str(site.authority), *known, *options, url]
-        done = subprocess.run(argv, capture_output=True, timeout=30, check=False)
+        done = subprocess.run(argv, capture_output=True, timeout=120, check=False)
         assert done.returncode in refusals, done
         assert b"alert" in done.stderr, done
     assert program.log.count("TLS handshake failed") == 2
@@ -127,7 +128,7 @@ def test_a_stranger_with_an_optional_certificate_is_refused(
     stranger = str(pem(folder, Authority("Strangers"), "mallory", "stranger.pem"))
     url = f"https://127.0.0.1:{program.address[1]}/show"
     argv = ["curl", "-sS", "--cacert", str(site.authority), "--cert", stranger, url]
-    assert subprocess.run(argv, capture_output=True, timeout=30, check=False).returncode != 0
+    assert subprocess.run(argv, capture_output=True, timeout=120, check=False).returncode != 0
 
 
 def test_verbose_logs_every_reason(uwgate: Start, site: Site) -> None:
@@ -228,17 +229,18 @@ def seconds_until_shown(program: Uwgate, site: Site, certificate: bytes) -> floa
     began = time.monotonic()
     in_a_row = 0
     while in_a_row < 10:
-        assert time.monotonic() - began < 10, program.log
+        assert time.monotonic() - began < PATIENCE, program.log
         in_a_row = in_a_row + 1 if shown(program, site, "localhost") == certificate else 0
     return time.monotonic() - began
 
 
+@pytest.mark.alone
 def test_a_renewed_certificate_is_seen_and_no_request_fails(program: Uwgate, site: Site) -> None:
     with visits(program, site) as failures:
         for _ in range(2):
             renewed = site.root.server("localhost", "127.0.0.1")
             site.replace(renewed)
-            assert seconds_until_shown(program, site, renewed.der) < SEEN_WITHIN + 0.5
+            assert seconds_until_shown(program, site, renewed.der) < allowed(SEEN_WITHIN + 0.5)
     assert not failures
     assert "reload" not in program.log
 
@@ -265,5 +267,5 @@ def test_openssl_finds_nothing_to_complain_of(program: Uwgate, site: Site) -> No
     host, port = program.address
     argv = [peers.program("openssl"), "s_client", "-connect", f"{host}:{port}", "-status"]
     argv += ["-CAfile", str(site.authority), "-verify_return_error", "-servername", "localhost"]
-    done = subprocess.run(argv, input=b"", capture_output=True, timeout=20, check=False)
+    done = subprocess.run(argv, input=b"", capture_output=True, timeout=120, check=False)
     assert b"Verify return code: 0 (ok)" in done.stdout, done

@@ -17,9 +17,10 @@ import pytest
 
 from . import client, peers
 from .client import Connection, request
-from .processes import APPS, accepts, command, free_port, tree
+from .processes import APPS, PATIENCE, accepts, command, free_port, tree
 from .test_https_clients import visits
 from .tls import Secure, Site, client_context, gateway_of, program, site
+from .yardstick import allowed
 
 if TYPE_CHECKING:
     from .conftest import Start
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 
 __all__ = ["program", "site"]  # fixtures
 
-BACK = 1.0  # seconds until the service has to be back
+BACK = 1.0  # seconds until the service has to be back, on a quiet machine
 RELOADS = 5
 
 
@@ -41,7 +42,7 @@ def ask(program: Uwgate, site: Site, target: str = "/") -> bytes:
 def seconds_until_served(program: Uwgate, site: Site) -> float:
     """How long it takes until a new client is answered."""
     began = time.monotonic()
-    while time.monotonic() - began < 10:
+    while time.monotonic() - began < PATIENCE:
         with contextlib.suppress(OSError):
             if ask(program, site) == b"ok\n":
                 break
@@ -130,7 +131,7 @@ def test_openssl_resumes(program: Uwgate, site: Site, folder: Path) -> None:
     ticket = folder / "ticket"
     for option, word in (("-sess_out", b"New, TLSv1.3"), ("-sess_in", b"Reused, TLSv1.3")):
         done = subprocess.run(
-            [*argv, option, str(ticket)], input=asking, capture_output=True, timeout=20, check=True
+            [*argv, option, str(ticket)], input=asking, capture_output=True, timeout=120, check=True
         )
         assert word in done.stdout, done.stdout
         assert b"ok\n" in done.stdout
@@ -139,16 +140,15 @@ def test_openssl_resumes(program: Uwgate, site: Site, folder: Path) -> None:
 # Deaths
 
 
+@pytest.mark.alone
 def test_a_gateway_killed_is_replaced_within_a_second(program: Uwgate, site: Site) -> None:
     before = program.wait_for_processes("http", 2)
     keeper = program.processes("keeper")
     with visits(program, site) as failures:
         os.kill(before[0], signal.SIGKILL)
-        assert seconds_until_served(program, site) < BACK
+        assert seconds_until_served(program, site) < allowed(BACK)
         program.wait_for(lambda: len(program.processes("http")) == 2, "replacement")
-        began = time.monotonic()
-        assert seconds_until_served(program, site) < BACK
-    assert time.monotonic() - began < 5
+        assert seconds_until_served(program, site) < allowed(BACK)
     assert len(failures) <= 4, failures  # those that were in it
     assert len(set(program.processes("http")) & set(before)) == 1
     assert program.processes("keeper") == keeper
@@ -162,6 +162,7 @@ def test_a_gateway_that_keeps_dying_is_replaced_with_pauses(program: Uwgate, sit
     assert ask(program, site) == b"ok\n"
 
 
+@pytest.mark.alone
 def test_a_keeper_killed_leaves_requests_alone(program: Uwgate, site: Site, folder: Path) -> None:
     (keeper,) = program.processes("keeper")
     before = program.wait_for_processes("http", 2)
@@ -170,7 +171,7 @@ def test_a_keeper_killed_leaves_requests_alone(program: Uwgate, site: Site, fold
         connection.send(request("GET", f"/sleep?seconds=2&marker={marker}"))
         program.wait_for(marker.exists, "running request")
         os.kill(keeper, signal.SIGKILL)
-        assert seconds_until_served(program, site) < BACK
+        assert seconds_until_served(program, site) < allowed(BACK)
         assert connection.answer().body == b"slept\n"
     program.wait_for(
         lambda: not set(before) & set(program.processes("http")), "end of the old gateways"
@@ -180,12 +181,13 @@ def test_a_keeper_killed_leaves_requests_alone(program: Uwgate, site: Site, fold
     program.wait_for_log("orphaned process")
 
 
+@pytest.mark.alone
 def test_keeper_and_gateways_killed_together_are_back_within_a_second(
     program: Uwgate, site: Site
 ) -> None:
     for pid in program.processes("keeper") + program.processes("http"):
         os.kill(pid, signal.SIGKILL)
-    assert seconds_until_served(program, site) < BACK
+    assert seconds_until_served(program, site) < allowed(BACK)
     program.wait_for_processes("http", 2)
 
 
@@ -205,7 +207,7 @@ def test_everybody_ends_when_the_master_is_killed(program: Uwgate, site: Site) -
     assert len(pids) == 6  # keeper, two gateways, spawner, two workers
     os.kill(program.pid, signal.SIGKILL)
     program.popen.wait()
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + PATIENCE
     while any(os.path.exists(f"/proc/{pid}") for pid in pids):
         assert time.monotonic() < deadline, [command(pid) for pid in pids]
         time.sleep(0.02)
@@ -220,6 +222,7 @@ def test_a_terminals_signals_are_the_masters_business(program: Uwgate, site: Sit
     assert program.processes("http") == before
 
 
+@pytest.mark.alone
 def test_a_silent_keeper_holds_nobody_up_for_long(uwgate: Start, site: Site, folder: Path) -> None:
     (folder / "names").mkdir()
     witness = str(APPS / "witness.py")
@@ -235,12 +238,13 @@ def test_a_silent_keeper_holds_nobody_up_for_long(uwgate: Start, site: Site, fol
             with Secure(program.address, context, name=f"name-{number}.example") as connection:
                 connection.send(request())
                 assert connection.answer().status == 200
-        assert time.monotonic() - began < 4
+        assert time.monotonic() - began < allowed(4)
     finally:
         os.kill(keeper, signal.SIGCONT)
     assert program.log.count("no certificates within 1 s") == 1
 
 
+@pytest.mark.alone
 def test_unfinished_handshakes_end_and_hold_nobody_up(uwgate: Start, site: Site) -> None:
     witness = str(APPS / "witness.py")
     program = uwgate(site.https(), "--wsgi-file", witness, "-p1", "--https-handshake-timeout=2")
@@ -253,7 +257,7 @@ def test_unfinished_handshakes_end_and_hold_nobody_up(uwgate: Start, site: Site)
         while time.monotonic() - began < 1:
             assert ask(program, site) == b"ok\n"
         assert all(connection.ended() for connection in silent)
-        assert time.monotonic() - began < 5
+        assert time.monotonic() - began < allowed(5)
     assert "TLS handshake timed out" in program.log
 
 
@@ -365,5 +369,5 @@ def test_each_form_of_address_speaks_tls(uwgate: Start, site: Site) -> None:
         f"http://127.0.0.1:{other}/",
     ):
         argv = [peers.program("curl"), "-sS", "-k", url]
-        done = subprocess.run(argv, capture_output=True, timeout=20, check=True)
+        done = subprocess.run(argv, capture_output=True, timeout=120, check=True)
         assert f'"scheme": "{url.partition(":")[0]}"'.encode() in done.stdout

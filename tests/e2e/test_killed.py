@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from .client import Connection, ask, request
-from .processes import APPS
+from .processes import APPS, PATIENCE
+from .yardstick import allowed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,7 +22,9 @@ if TYPE_CHECKING:
     from .conftest import Start
     from .processes import Address, Uwgate
 
-BACK = 1.0  # seconds until the service has to be back
+pytestmark = pytest.mark.alone  # they measure how long it takes
+
+BACK = 1.0  # seconds until the service has to be back, on a quiet machine
 
 
 @pytest.fixture
@@ -43,7 +46,7 @@ def visits(address: Address) -> Iterator[list[BaseException]]:
     def visit() -> None:
         while not done.is_set():
             try:
-                answer = ask(address, request(headers=[("Connection", "close")]), timeout=10)
+                answer = ask(address, request(headers=[("Connection", "close")]))
                 assert answer.body == b"ok\n", answer
             except (OSError, AssertionError) as error:
                 failures.append(error)
@@ -71,7 +74,7 @@ def clients_of(pid: int, address: tuple[str, int]) -> int:
 def seconds_until_served(address: Address) -> float:
     """How long it takes until a new client is answered."""
     start = time.monotonic()
-    while time.monotonic() - start < 10:
+    while time.monotonic() - start < PATIENCE:
         with contextlib.suppress(OSError):
             if ask(address, request(headers=[("Connection", "close")])).status == 200:
                 break
@@ -87,7 +90,7 @@ def test_a_worker_killed_in_a_request_gives_that_client_502(program: Uwgate, fol
         program.wait_for(lambda: one.exists() and one.read_text() != "", "running request")
         os.kill(int(one.read_text()), signal.SIGKILL)
         assert victim.answer().status == 502
-        assert seconds_until_served(program.address) < BACK
+        assert seconds_until_served(program.address) < allowed(BACK)
         assert bystander.answer().body == b"slept\n"
     program.wait_for_processes("worker", 2)
 
@@ -95,7 +98,7 @@ def test_a_worker_killed_in_a_request_gives_that_client_502(program: Uwgate, fol
 def test_a_worker_that_kills_itself_gives_502_and_is_replaced(program: Uwgate) -> None:
     before = program.processes("worker")
     assert ask(program.address, request("GET", "/kill")).status == 502
-    assert seconds_until_served(program.address) < BACK
+    assert seconds_until_served(program.address) < allowed(BACK)
     assert len(set(program.wait_for_processes("worker", 2)) & set(before)) == 1
 
 
@@ -103,7 +106,7 @@ def test_an_idle_worker_killed_costs_nobody_anything(program: Uwgate) -> None:
     with visits(program.address) as failures:
         # One of two may be in the request of the moment; that one request may fail.
         os.kill(program.processes("worker")[0], signal.SIGKILL)
-        assert seconds_until_served(program.address) < BACK
+        assert seconds_until_served(program.address) < allowed(BACK)
         program.wait_for_processes("worker", 2)
     assert len(failures) <= 1, failures
 
@@ -112,7 +115,7 @@ def test_a_spawner_killed_costs_nobody_anything(program: Uwgate) -> None:
     spawner = program.processes("spawner")[0]
     with visits(program.address) as failures:
         os.kill(spawner, signal.SIGKILL)
-        assert seconds_until_served(program.address) < BACK
+        assert seconds_until_served(program.address) < allowed(BACK)
         program.wait_for(
             lambda: [pid for pid in program.processes("spawner") if pid != spawner] != [],
             "new spawner",
@@ -133,7 +136,7 @@ def test_the_requests_that_run_survive_their_spawner(program: Uwgate, folder: Pa
 def test_a_gateway_killed_is_back_within_a_second(program: Uwgate) -> None:
     gateway = program.processes("http")[0]
     os.kill(gateway, signal.SIGKILL)
-    assert seconds_until_served(program.address) < BACK
+    assert seconds_until_served(program.address) < allowed(BACK)
     assert gateway not in program.processes("http")
 
 
@@ -149,7 +152,7 @@ def test_one_gateway_of_two_killed_leaves_the_other_ones_clients_alone(uwgate: S
         assert {client.answer().body for client in clients} == {b"ok\n"}
         unharmed = len(clients) - clients_of(first, program.address)
         os.kill(first, signal.SIGKILL)
-        assert seconds_until_served(program.address) < BACK
+        assert seconds_until_served(program.address) < allowed(BACK)
         answered = 0
         for client in clients:
             with contextlib.suppress(OSError):
@@ -164,7 +167,7 @@ def test_everybody_ends_when_the_master_is_killed(program: Uwgate) -> None:
     assert len(pids) == 4
     os.kill(program.pid, signal.SIGKILL)
     program.popen.wait()
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + PATIENCE
     while any(os.path.exists(f"/proc/{pid}") for pid in pids):
         assert time.monotonic() < deadline, f"some of {pids} are still there"
         time.sleep(0.02)

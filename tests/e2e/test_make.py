@@ -45,6 +45,7 @@ def test_make_run_serves_the_demo_until_ctrl_c(folder: Path) -> None:
     assert "goodbye" in process.log
 
 
+@pytest.mark.alone
 def test_the_benchmark_prints_its_table() -> None:
     program("wrk")
     program("uwsgi")
@@ -55,7 +56,7 @@ def test_the_benchmark_prints_its_table() -> None:
         env={**os.environ, "PYTHONPATH": str(ROOT / "src")},
         capture_output=True,
         text=True,
-        timeout=90,
+        timeout=240,
         check=False,
     )
     assert done.returncode == 0, done.stderr
@@ -65,6 +66,7 @@ def test_the_benchmark_prints_its_table() -> None:
     assert any("target 1.3" in line for line in lines)
 
 
+@pytest.mark.alone
 def test_the_benchmark_of_https_prints_its_ratios() -> None:
     for name in ("wrk", "uwsgi", "openssl"):
         program(name)
@@ -75,7 +77,7 @@ def test_the_benchmark_of_https_prints_its_ratios() -> None:
         env={**os.environ, "PYTHONPATH": str(ROOT / "src")},
         capture_output=True,
         text=True,
-        timeout=90,
+        timeout=240,
         check=False,
     )
     assert done.returncode == 0, done.stderr

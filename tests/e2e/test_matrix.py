@@ -58,6 +58,21 @@ def apache_before_workers(folder: Path) -> Iterator[Address]:
 
 
 @contextlib.contextmanager
+def nginx_before_fastrouter(folder: Path) -> Iterator[Address]:
+    """Workers of both kinds behind it, in turn."""
+    door, ours, theirs = f"{folder}/door.sock", f"{folder}/ours.sock", f"{folder}/theirs.sock"
+    router = ("--fastrouter", door, "--fastrouter-to", ours, "--fastrouter-to", theirs)
+    arguments = (*router, "--socket", ours, "--buffer-size", "65535", *MIRROR)
+    with (
+        peers.uwsgi(folder, "--socket", theirs),
+        running_uwgate(*arguments, folder=folder) as program,
+    ):
+        program.wait_for_socket(door)
+        with peers.nginx(folder, door) as address:
+            yield address
+
+
+@contextlib.contextmanager
 def gateway_before_nginx(folder: Path) -> Iterator[Address]:
     backend = f"{folder}/uwsgi.sock"
     with (
@@ -128,6 +143,7 @@ def apache_before_uwsgi(folder: Path) -> Iterator[Address]:
 OURS: dict[str, Callable[[Path], AbstractContextManager[Address]]] = {
     "nginx_before_workers": nginx_before_workers,
     "apache_before_workers": apache_before_workers,
+    "nginx_before_fastrouter": nginx_before_fastrouter,
     "gateway_before_nginx": gateway_before_nginx,
     "gateway_before_uwsgi": gateway_before_uwsgi,
     "gateway_before_workers": gateway_before_workers,

@@ -37,5 +37,5 @@ def test_a_request_goes_where_its_connection_may(
     argv += ["--write-out", "%{http_code}", "--cacert", str(root.write(folder, "root"))]
     argv += ["--resolve", f"{server_name}:{port}:127.0.0.1", "--header", f"Host: {host}:{port}"]
     argv += ["--cert", str(person), "--key", str(person_key), f"https://{server_name}:{port}/"]
-    done = subprocess.run(argv, capture_output=True, timeout=30, text=True, check=False)
+    done = subprocess.run(argv, capture_output=True, timeout=120, text=True, check=False)
     assert done.stdout == status

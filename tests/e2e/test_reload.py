@@ -5,14 +5,13 @@ from __future__ import annotations
 import re
 import shutil
 import signal
-import subprocess
 from typing import TYPE_CHECKING
 
 import pytest
 
 from . import peers
 from .client import Connection, ask, request
-from .processes import APPS
+from .processes import APPS, Process
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -41,23 +40,22 @@ def reload(program: Uwgate) -> None:
     # time: wrk counts that as an error, so it says nothing about reloads.
     [("http", "kept"), ("http", "closed"), ("http-socket", "closed")],
 )
-def test_ten_reloads_under_load_lose_no_request(uwgate: Start, entrance: str, mode: str) -> None:
+def test_ten_reloads_under_load_lose_no_request(
+    uwgate: Start, folder: Path, entrance: str, mode: str
+) -> None:
     wrk = peers.program("wrk")
     program = uwgate(
         f"--{entrance}", "127.0.0.1:0", "--wsgi-file", str(APPS / "witness.py"), "--processes=2"
     )
     assert born(program)
     host, port = program.address
-    argv = [wrk, "-t1", "-c16", "-d100s", f"http://{host}:{port}/"]
+    argv = [wrk, "-t1", "-c16", "-d1000s", "--timeout=60s", f"http://{host}:{port}/"]
     if mode == "closed":
         argv += ["-H", "Connection: close"]
-    load = subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-    try:
+    with peers.running(Process(argv, folder=folder, name="wrk"), stop=signal.SIGINT) as load:
         for _ in range(RELOADS):
             reload(program)
-    finally:
-        load.send_signal(signal.SIGINT)
-        report, _ = load.communicate(timeout=30)
+    report = load.log
     count = re.search(r"(\d+) requests in", report)
     assert count, report
     assert int(count[1]) > 100, report

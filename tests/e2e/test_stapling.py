@@ -35,7 +35,7 @@ def test_a_client_is_shown_what_the_responder_says(uwgate: Start, folder: Path) 
         argv += ["-servername", "localhost", "-CAfile", str(root_path)]
 
         def shown() -> bool:
-            done = subprocess.run(argv, input="", capture_output=True, timeout=30, text=True)
+            done = subprocess.run(argv, input="", capture_output=True, timeout=120, text=True)
             return "OCSP Response Status: successful" in done.stdout
 
         started.wait_for(shown, "OCSP response in a handshake")

@@ -102,8 +102,8 @@ class Secure(Connection):
 
 def curl(*arguments: str, site: Site, status: int = 0) -> bytes:
     """Run curl; returns its output. ``status`` is the exit status to expect."""
-    argv = [peers.program("curl"), "-sS", "--cacert", str(site.authority), "--max-time", "60"]
-    done = subprocess.run([*argv, *arguments], capture_output=True, timeout=90, check=False)
+    argv = [peers.program("curl"), "-sS", "--cacert", str(site.authority), "--max-time", "120"]
+    done = subprocess.run([*argv, *arguments], capture_output=True, timeout=240, check=False)
     assert done.returncode == status, (done.returncode, done.stderr)
     return done.stdout
 

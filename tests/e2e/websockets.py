@@ -20,6 +20,8 @@ from wsproto.events import (
     TextMessage,
 )
 
+from .processes import PATIENCE
+
 if TYPE_CHECKING:
     from .processes import Address
 
@@ -37,7 +39,7 @@ class WebSocket:
         path: str = "/echo",
         *,
         tls: ssl.SSLContext | None = None,
-        timeout: float = 20.0,
+        timeout: float = PATIENCE,
     ) -> None:
         self.sock = socket.socket(socket.AF_UNIX if isinstance(address, str) else socket.AF_INET)
         self.sock.settimeout(timeout)

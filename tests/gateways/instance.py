@@ -17,6 +17,7 @@ from uwgate.conf.groups.edge import EdgeOptions
 from uwgate.conf.groups.http import HttpOptions
 from uwgate.conf.groups.http2 import Http2Options
 from uwgate.conf.groups.https import HttpsOptions
+from uwgate.conf.groups.subscriptions import SubscriptionOptions
 from uwgate.conf.groups.workers import WorkerOptions
 from uwgate.conf.settings import Settings
 from uwgate.conf.start import Listener, Start
@@ -24,8 +25,9 @@ from uwgate.gateways.http import HttpGateway
 from uwgate.gateways.tls.ring import Ring
 
 CORE = {field.name for field in dataclasses.fields(HttpCorerouterOptions)}
+COMMON = {field.name for field in dataclasses.fields(SubscriptionOptions)}
 EDGE = {field.name for field in dataclasses.fields(EdgeOptions)}
-DRAINED = 20.0  # seconds in which a gateway whose peers are gone must be empty
+DRAINED = 60.0  # seconds in which a gateway whose peers are gone must be empty
 
 
 class Instance:
@@ -67,6 +69,8 @@ class Instance:
             session.sock.close()
             if session._lease is not None:
                 session._lease.sock.close()
+        for connection in self.gateway._connections:
+            connection.sock.close()
         if self.gateway.leases is not None:
             self.gateway.leases.close()
 
@@ -92,10 +96,12 @@ def start_of(
     name = door.getsockname()
     options.setdefault("http_body_buffer", 0)  # bodies are forwarded as they come
     options.setdefault("http_response_buffer", 0)  # and so are responses
+    common = {key: options.pop(key) for key in COMMON if key in options}
     core = {key: options.pop(f"http_{key}") for key in CORE if f"http_{key}" in options}
     settings = Settings(
         http=HttpOptions(**{key: options[key] for key in options.keys() - EDGE}),
         http_corerouter=HttpCorerouterOptions(**core),
+        subscriptions=SubscriptionOptions(**common),
         edge=EdgeOptions(**{key: options[key] for key in options.keys() & EDGE}),
         https=https or HttpsOptions(),
         http2=http2 or Http2Options(),
@@ -115,6 +121,7 @@ def start_of(
         lease_address=lease_address,
         instance=1,
         generation=1,
+        secret="known to all gateways",
     )
 
 
@@ -147,7 +154,7 @@ async def running(
     """
     own = Workers() if workers is None else workers
     with listen(path) as door:
-        gateway = HttpGateway(start_of(door, own.address, **options), ring)
+        gateway = HttpGateway(start_of(door, own.address, **options), ring, clock=trio.current_time)
         instance = Instance(gateway, door, own)
         try:
             async with trio.open_nursery() as nursery:

@@ -13,12 +13,22 @@ from types import TracebackType
 from typing import Self
 
 import trio
+import trio.testing
 
 from uwgate.gateways.wire import lease as wire
 from uwgate.gateways.wire.chunked import ChunkedDecoder
 from uwgate.gateways.wire.uwsgi import HEADER, decode_block
 
-PATIENCE = 5.0  # seconds for anything that must happen
+PATIENCE = 60.0  # seconds for anything that must happen; only a failing test waits this long
+
+
+async def settled() -> None:
+    """Everybody in this process has done what he can, and waits.
+
+    To sleep for a moment would not say so on a busy machine: the moment may pass while nobody
+    else has had his turn.
+    """
+    await trio.testing.wait_all_tasks_blocked(0.01)
 
 
 class Stream:
@@ -83,6 +93,7 @@ class Stream:
 
     async def is_silent(self, seconds: float = 0.05) -> bool:
         """Nothing has come, and nothing comes within ``seconds``."""
+        await settled()
         with trio.move_on_after(seconds) as scope:
             self.buffer += await self.sock.recv(65536)
         return scope.cancelled_caught and not self.buffer
@@ -353,6 +364,7 @@ class Workers:
 
     async def nobody_waits(self) -> bool:
         """No connection has come, and none comes soon."""
+        await settled()
         with trio.move_on_after(0.05) as scope:
             sock, _ = await self._sock.accept()
             sock.close()
@@ -399,6 +411,7 @@ class Uwsgi:
 
     async def is_idle(self) -> bool:
         """No connection has come, and none comes soon."""
+        await settled()
         with trio.move_on_after(0.05) as scope:
             sock, _ = await self.sock.accept()
             sock.close()

@@ -11,7 +11,7 @@ import trio
 from trio.abc import Clock
 
 from tests.gateways.instance import Instance, running
-from tests.gateways.peers import Client, Packet, request
+from tests.gateways.peers import PATIENCE, Client, Packet, request, settled
 from uwgate.gateways.wire.proxy_protocol import SIGNATURE, TLV_SSL, ProxyHeader, encode_v2
 
 V1 = b"PROXY TCP4 203.0.113.7 192.0.2.1 56324 443\r\n"
@@ -176,10 +176,10 @@ async def test_draining_lets_arrivals_go_that_have_not_arrived() -> None:
     async with running(**ON) as instance:
         client = await instance.connect()
         await client.send(V1[:10])
-        await trio.sleep(0.05)
+        await settled()
         instance.drain(0)
         assert await has_ended(client)
-        with trio.fail_after(2):
+        with trio.fail_after(PATIENCE):
             await instance.gateway.drained()
 
 
@@ -187,14 +187,14 @@ async def test_who_arrives_while_draining_is_still_served() -> None:
     async with running(**ON) as instance:
         client = await instance.connect()
         await client.send(V1[:10])
-        await trio.sleep(0.05)
+        await settled()
         instance.drain(5)
         await client.send(V1[10:] + request(b"GET"))
         lease = await instance.workers.accept()
         assert (await lease.packet())[b"REMOTE_ADDR"] == b"203.0.113.7"
         await lease.answer()
         assert (await client.response()).fields[b"connection"] == b"close"
-        with trio.fail_after(2):
+        with trio.fail_after(PATIENCE):
             await instance.gateway.drained()
 
 

@@ -6,6 +6,7 @@ import os
 
 import pytest
 import trio
+from trio.abc import Clock
 
 from tests.gateways.instance import Instance, running
 from tests.gateways.peers import Client, Lease, Packet, request
@@ -275,7 +276,9 @@ async def test_a_lease_with_an_unread_body_is_not_used_again() -> None:
         assert (await fresh.packet())[b"PATH_INFO"] == b"/other"
 
 
-async def test_a_client_that_is_slow_to_go_does_not_hold_its_slot() -> None:
+async def test_a_client_that_is_slow_to_go_does_not_hold_its_slot(
+    hurried_clock: Clock,
+) -> None:
     async with running() as instance:
         _, lease, _ = await begin(instance, post(1_000_000, b"x"))
         await lease.answer(b"no", b"403 Forbidden\r\n", wire.GOODBYE)

@@ -9,7 +9,7 @@ import trio
 from trio.abc import Clock
 
 from tests.gateways.instance import Instance, running
-from tests.gateways.peers import Client, Lease, request
+from tests.gateways.peers import Client, Lease, request, settled
 from uwgate.conf.groups.http import HttpOptions
 from uwgate.gateways.exchange import Request
 from uwgate.gateways.responses import ResponseWriter
@@ -106,7 +106,7 @@ async def test_one_client_gets_no_more_connections_than_allowed() -> None:
         assert await third.is_closed()
         assert instance.gateway.counters["connections-of-client"] == 1
         first.close()
-        await trio.sleep(0.1)
+        await settled()
         await second.get()
         lease = await instance.workers.accept()
         assert await serve(lease, second) is None
@@ -154,7 +154,7 @@ async def test_a_body_that_breaks_off_is_400_and_asks_nobody(part: bytes) -> Non
     async with running(http_body_buffer=65536) as instance:
         client = await instance.connect()
         await client.send(LENGTH_9)
-        await trio.sleep(0.05)
+        await settled()
         await client.send(part)
         client.half_close()
         assert (await client.response()).status == 400
@@ -165,10 +165,10 @@ async def test_a_client_that_resets_within_its_body_is_forgotten() -> None:
     async with running(http_body_buffer=65536) as instance:
         client = await instance.connect()
         await client.send(LENGTH_9 + b"abc")
-        await trio.sleep(0.05)
+        await settled()
         assert len(instance.gateway._sessions) == 1
         client.reset()
-        await trio.sleep(0.05)
+        await settled()
         assert not instance.gateway._sessions
 
 
@@ -176,7 +176,7 @@ async def test_what_follows_an_awaited_body_is_the_next_request() -> None:
     async with running(http_body_buffer=65536) as instance:
         client = await instance.connect()
         await client.send(LENGTH_9 + b"abc")
-        await trio.sleep(0.05)
+        await settled()
         await client.send(b"defghi" + request(b"GET", b"/next"))
         lease = await instance.workers.accept()
         await lease.packet()
@@ -192,7 +192,7 @@ async def test_an_awaited_body_takes_no_task() -> None:
     async with running(http_body_buffer=65536) as instance:
         client = await instance.connect()
         await client.send(LENGTH_9 + b"abc")
-        await trio.sleep(0.05)
+        await settled()
         assert instance.gateway.lane.tasks == 0
         await client.send(b"defghi")
         lease = await instance.workers.accept()
@@ -203,7 +203,7 @@ async def test_an_awaited_body_is_still_answered_while_draining() -> None:
     async with running(http_body_buffer=65536) as instance:
         client = await instance.connect()
         await client.send(LENGTH_9 + b"abc")
-        await trio.sleep(0.05)
+        await settled()
         instance.drain(0)
         await client.send(b"defghi")
         lease = await instance.workers.accept()

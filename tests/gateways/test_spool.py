@@ -11,7 +11,7 @@ import trio
 from trio.testing import wait_all_tasks_blocked
 
 from tests.gateways.instance import Instance, running
-from tests.gateways.peers import Client, Lease, request
+from tests.gateways.peers import PATIENCE, Client, Lease, request
 from uwgate.conf.errors import BackendError
 from uwgate.gateways.spool import Spools
 from uwgate.gateways.wire import lease as wire
@@ -124,7 +124,7 @@ async def test_a_client_that_goes_frees_its_spool() -> None:
         await wait_all_tasks_blocked(0.05)
         assert instance.gateway.spools.free < 1 << 30
         client.reset()
-        with trio.fail_after(5):
+        with trio.fail_after(PATIENCE):
             while instance.gateway._sessions:  # noqa: ASYNC110  they tell nobody
                 await trio.sleep(0.05)
         assert instance.gateway.spools.free == 1 << 30

@@ -10,7 +10,7 @@ import trio
 from trio.abc import Clock
 
 from tests.gateways.instance import Instance, running
-from tests.gateways.peers import Backend, Client, Lease, Packet, Uwsgi, request
+from tests.gateways.peers import PATIENCE, Backend, Client, Lease, Packet, Uwsgi, request
 from uwgate.gateways.wire import lease as wire
 
 KEY = b"dGhlIHNhbXBsZSBub25jZQ=="
@@ -366,7 +366,7 @@ async def test_a_reload_leaves_tunnels_open() -> None:
         assert scope.cancelled_caught
         lease.close()
         client.close()
-        with trio.fail_after(5):
+        with trio.fail_after(PATIENCE):
             await instance.gateway.drained()
 
 

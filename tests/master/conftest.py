@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 ROOT = Path(__file__).parents[2]
-PATIENCE = 20.0  # seconds; only a failing test waits this long
+PATIENCE = 60.0  # seconds; only a failing test waits this long
 
 Overrides = dict[str, dict[str, Any]]
 
@@ -65,10 +65,12 @@ class RunningMaster:
         found: list[re.Match[str]] = []
 
         def is_there() -> bool:
+            has_ended = self.process.poll() is not None
             found[:] = list(re.finditer(pattern, self.log))
-            return len(found) >= count
+            return len(found) >= count or has_ended
 
         wait_until(is_there, lambda: f"{pattern!r} x {count} in the log:\n{self.log}")
+        assert len(found) >= count, f"ended without {pattern!r}:\n{self.log}"
         return found[count - 1]
 
     def port(self) -> int:

@@ -16,7 +16,7 @@ from uwgate.conf.start import Listener, Start
 
 def serve(client: socket.socket, identity: dict[str, object]) -> None:
     with client:
-        client.settimeout(5)
+        client.settimeout(60)
         request = b""
         while b"\r\n\r\n" not in request:
             data = client.recv(4096)

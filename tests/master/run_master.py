@@ -44,6 +44,8 @@ def main() -> int:
     be_activated()
     commands = Commands(
         gateway=lambda _, fd: [sys.executable, str(HERE / "fake_gateway.py"), str(fd)],
+        registry=lambda _, fd: [sys.executable, str(HERE / "fake_gateway.py"), str(fd)],
+        fastrouter=lambda _, fd: [sys.executable, str(HERE / "fake_gateway.py"), str(fd)],
         spawner=lambda _, fd: [sys.executable, str(HERE / "fake_spawner.py"), str(fd)],
     )
     try:

@@ -209,7 +209,7 @@ def test_a_file_that_cannot_be_read_fails_the_reload_only(gateway_master: Runnin
 
 
 def test_reloads_wished_for_during_a_reload_become_one(gateway_master: RunningMaster) -> None:
-    gateway_master.configure(with_options(GATEWAY, application={"pyargv": "slow 0.5"}))
+    gateway_master.configure(with_options(GATEWAY, application={"pyargv": "slow 2"}))
     gateway_master.send(signal.SIGHUP)
     gateway_master.wait_log("spawned uWSGI spawner", count=2)
     for _ in range(5):

@@ -22,7 +22,9 @@ import os, time
 
 def application(environ, start_response):
     start_response("200 OK", [("Content-Type", "text/plain")])
-    time.sleep(float(environ["QUERY_STRING"] or 0))
+    if environ["QUERY_STRING"]:
+        open("runs", "w").close()
+        time.sleep(float(environ["QUERY_STRING"]))
     return [b"VERSION %d" % os.getpid()]
 """
 
@@ -45,6 +47,14 @@ class Instance:
             )
         wait_until(lambda: "generation 1 serves" in self.log, lambda: self.log)
         self.port = int(self.log.partition("listening on 127.0.0.1:")[2].split()[0])
+
+    def begin(self, seconds: float) -> tuple[threading.Thread, list[tuple[str, int]]]:
+        """A request that runs now, and the answers that it will have had when it is over."""
+        answers: list[tuple[str, int]] = []
+        slow = threading.Thread(target=lambda: answers.append(self.ask(seconds)))
+        slow.start()
+        wait_until((self.file.parent / "runs").exists, lambda: "the request to run")
+        return slow, answers
 
     @property
     def log(self) -> str:
@@ -94,9 +104,7 @@ def test_a_killed_worker_comes_back(instance: Instance) -> None:
 
 
 def test_requests_survive_the_spawner(instance: Instance) -> None:
-    answers: list[tuple[str, int]] = []
-    slow = threading.Thread(target=lambda: answers.append(instance.ask(1)))
-    slow.start()
+    slow, answers = instance.begin(1)
     os.kill(instance.pid_of("spawner"), signal.SIGKILL)
     slow.join()
     assert [version for version, _ in answers] == ["first"]
@@ -110,9 +118,7 @@ def test_a_reload_brings_the_new_code_and_only_that(instance: Instance) -> None:
 
 
 def test_a_reload_finishes_running_requests_with_the_old_code(instance: Instance) -> None:
-    answers: list[tuple[str, int]] = []
-    slow = threading.Thread(target=lambda: answers.append(instance.ask(1.5)))
-    slow.start()
+    slow, answers = instance.begin(1.5)
     instance.deploy("second")
     instance.reload(2)
     slow.join()

@@ -5,16 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
-from hypothesis import settings
 
 from uwgate.subscriptions import balancing
 from uwgate.subscriptions.health import Circuit
 from uwgate.subscriptions.node import Node
 from uwgate.subscriptions.slot import Slot
-
-# How long an example takes says more of the machine than of the code.
-settings.register_profile("no deadline", deadline=None)
-settings.load_profile("no deadline")
 
 MakeSlot = Callable[..., Slot]
 

@@ -6,7 +6,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from uwgate.subscriptions.health import Circuit, EjectionPolicy, Health, RetryBudget
+from uwgate.subscriptions.health import (
+    CheckPolicy,
+    Circuit,
+    EjectionPolicy,
+    Health,
+    RetryBudget,
+)
 
 POLICY = EjectionPolicy(failures=3, base=5.0, longest=60.0, most=0.5)
 
@@ -93,6 +99,71 @@ def test_an_announcement_of_a_node_that_is_in_changes_nothing() -> None:
 )
 def test_a_part_of_the_nodes_always_stays(out: int, count: int, may: bool) -> None:
     assert POLICY.may_eject(out, count) is may
+
+
+def look(health: Health, *looks: bool) -> list[bool]:
+    """Look as often as that; returns when that put the node out or took it back."""
+    return [health.looked(CheckPolicy(fall=2, rise=3), good=good) for good in looks]
+
+
+def test_failed_looks_in_a_row_put_a_node_out_once() -> None:
+    health = Health()
+    assert look(health, False, False, False) == [False, True, False]
+    assert health.is_out
+
+
+def test_a_good_look_between_failed_ones_keeps_a_node_in() -> None:
+    health = Health()
+    assert not any(look(health, False, True, False, True, False))
+    assert not health.is_out
+
+
+def test_good_looks_in_a_row_take_a_node_back() -> None:
+    health = Health()
+    look(health, False, False)
+    assert look(health, True, True, False, True, True, True) == [False] * 5 + [True]
+    assert not health.is_out
+
+
+@given(st.lists(st.booleans(), max_size=60), st.integers(1, 4), st.integers(1, 4))
+def test_a_node_is_out_from_fall_failed_looks_to_rise_good_ones(
+    looks: list[bool], fall: int, rise: int
+) -> None:
+    health = Health()
+    out = False
+    for number, good in enumerate(looks, 1):
+        health.looked(CheckPolicy(fall=fall, rise=rise), good=good)
+        recent = looks[:number]
+        if not out and recent[-fall:] == [False] * fall:
+            out = True
+        elif out and recent[-rise:] == [True] * rise:
+            out = False
+        assert health.is_out is out
+
+
+def test_a_node_that_fails_its_checks_stays_out_whatever_it_announces() -> None:
+    health = Health()
+    look(health, False, False)
+    assert not health.announced(1.0)
+    assert health.is_out
+
+
+def test_the_end_of_its_period_does_not_take_a_node_back_that_fails_its_checks() -> None:
+    health = Health()
+    until = health.eject(POLICY, 0.0)
+    look(health, False, False)
+    assert not health.tick(until)
+    assert health.is_out
+    look(health, True, True, True)
+    assert not health.is_out
+
+
+def test_a_good_look_does_not_shorten_the_period_of_bad_answers() -> None:
+    health = Health()
+    until = health.eject(POLICY, 0.0)
+    look(health, False, False, True, True, True)
+    assert health.is_out
+    assert health.tick(until)
 
 
 def test_savings_are_spent_one_by_one() -> None:

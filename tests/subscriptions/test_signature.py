@@ -9,10 +9,9 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed25519, rsa
 
 from uwgate.conf.errors import ConfigError
-from uwgate.subscriptions.packet import Command, Packet, decode
+from uwgate.subscriptions.packet import MICROS, Command, Packet, decode
 from uwgate.subscriptions.refusal import Refusal, Refused
 from uwgate.subscriptions.signature import (
-    MICROS,
     SCHEMES,
     PrivateKey,
     PublicKey,

@@ -9,7 +9,7 @@ import pytest
 from uwgate.subscriptions.change import Change, SniBrought, SniGone, SniPaths
 from uwgate.subscriptions.packet import Command, Packet
 from uwgate.subscriptions.sni import are_within, paths_of, server_name
-from uwgate.subscriptions.state import from_json, to_json
+from uwgate.subscriptions.state import Copy, rows
 from uwgate.subscriptions.table import Table
 
 PACKET = Packet(key="k.com", address="a:1", sni_key="/tls/k", sni_crt="/tls/c", sni_ca="!/tls/a")
@@ -96,9 +96,11 @@ def test_a_node_without_a_certificate_takes_none_with_it() -> None:
 def test_certificates_are_handed_over() -> None:
     old, new = Table(), Table()
     follow(old, PACKET)
-    from_json(new, to_json(old))
+    copy = Copy(new)
+    for row in rows(old, old.slots):
+        copy.put(row, 0.0)
     assert new.sni.find("k.com") == PATHS
-    assert to_json(new) == to_json(old)
+    assert list(rows(new, new.slots)) == list(rows(old, old.slots))
 
 
 @pytest.mark.parametrize("missing", ["sni_key", "sni_crt"])

@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
-from random import Random
 
 import pytest
 
 from uwgate.subscriptions.admission import Credentials
 from uwgate.subscriptions.change import Back, Cause, Change, Joined, Left, Out
-from uwgate.subscriptions.health import Circuit, EjectionPolicy
-from uwgate.subscriptions.lookup import Lookup
+from uwgate.subscriptions.health import CheckPolicy
 from uwgate.subscriptions.node import Node
 from uwgate.subscriptions.packet import Command, Packet
-from uwgate.subscriptions.refusal import Refusal, Refused
-from uwgate.subscriptions.state import from_json, to_json
-from uwgate.subscriptions.statistics import statistics
 from uwgate.subscriptions.table import Table, TableOptions
 
 KEY = "foo.com"
@@ -318,285 +312,28 @@ def test_the_end_of_a_period_means_nothing_to_a_node_that_went(table: Table) -> 
     assert table.advance(6.0) == []
 
 
-# circuit, backup levels, slow start
+# checks
 
 
-def test_a_full_node_passes_requests_on_and_full_nodes_refuse_them() -> None:
-    table = Table(TableOptions(circuit=Circuit(connections=1)))
-    table.follow(replace(A, weight=9), 0.0)
-    table.follow(B, 0.0)
-    assert {ask(table).address, ask(table).address} == {A.address, B.address}
-    slot = table.find(KEY)
-    assert slot is not None
-    assert slot.choose(0.0) is None
+CHECKS = CheckPolicy(fall=2, rise=1)
 
 
-def test_a_backup_gets_requests_only_without_a_live_node_before_it() -> None:
-    table = Table()
-    table.follow(replace(B, backup=1), 0.0)
-    table.follow(A, 0.0)
-    assert {ask(table).address for _ in range(4)} == {A.address}
-    table.unreachable(node_of(table), 1.0)
-    assert {ask(table).address for _ in range(4)} == {B.address}
-    table.follow(A, 2.0)
-    assert {ask(table).address for _ in range(4)} == {A.address}
+def test_failed_looks_may_put_all_nodes_out(table: Table) -> None:
+    for packet in (A, B):
+        node = node_of(table, packet)
+        assert table.looked(node, 1.0, CHECKS, good=False) == []
+        assert table.looked(node, 2.0, CHECKS, good=False) == [Out(node, Cause.CHECKS, None)]
+    assert table.find(KEY) is None
 
 
-def test_a_retry_may_use_a_backup() -> None:
-    table = Table()
-    table.follow(A, 0.0)
-    table.follow(replace(B, backup=1), 0.0)
-    slot = table.find(KEY)
-    assert slot is not None
-    other = slot.choose(0.0, tried=[node_of(table)])
-    assert other is node_of(table, B)
-
-
-def test_a_refresh_may_change_the_backup_level(table: Table) -> None:
-    table.follow(replace(A, backup=1), 1.0)
-    assert {ask(table).address for _ in range(4)} == {B.address}
-
-
-def test_new_nodes_start_slowly() -> None:
+def test_a_good_look_takes_a_node_back_and_it_starts_slowly() -> None:
     table = Table(TableOptions(slow_start=10.0))
     table.follow(A, 0.0)
-    table.follow(B, 20.0)
-    chosen = [ask(table, now=25.0).address for _ in range(9)]
-    assert chosen.count(B.address) == 3
-
-
-# lookup
-
-
-def test_a_key_whose_nodes_are_all_out_is_passed_over() -> None:
-    table = Table(TableOptions(lookup=Lookup(dotsplit=True, fallback="else")))
-    for key in ("a.com", ".com", "else"):
-        table.follow(replace(A, key=key), 0.0)
-    assert ask(table, "A.com").key == "a.com"
-    for key in ("a.com", ".com"):
-        table.unreachable(table.slots[key].members[A.address], 1.0)
-    assert ask(table, "a.com").key == "else"
-
-
-def test_a_mountpoint_is_its_own_key() -> None:
-    table = Table(TableOptions(lookup=Lookup(mountpoints=1)))
-    table.follow(A, 0.0)
-    table.follow(replace(B, key="foo.com/shop"), 0.0)
-    found = [table.find(KEY, path) for path in ("/shop/cart", "/blog", "/")]
-    assert [slot.key for slot in found if slot] == ["foo.com/shop", "foo.com", "foo.com"]
-    assert table.find("bar.com", "/shop") is None
-
-
-def test_a_node_that_says_its_key_in_capitals_serves_it() -> None:
-    table = Table()
-    table.follow(replace(A, key="Foo.com"), 0.0)
-    assert table.find("FOO.com") is not None
-    table.follow(gone(replace(A, key="FOO.COM")), 1.0)
-    assert table.is_empty
-
-
-# vassals of 2.1
-
-
-VASSAL = Packet(key=KEY, vassal="v.ini")
-
-
-def test_a_vassal_without_an_address_waits_to_be_started() -> None:
-    table = Table()
-    table.follow(VASSAL, 0.0)
+    node = node_of(table)
+    for _ in range(2):
+        table.looked(node, 1.0, CHECKS, good=False)
+    table.follow(A, 2.0)
     assert table.find(KEY) is None
-    slot = table.find_sleeping(KEY)
-    assert slot is not None
-    assert [node.vassal for node in slot.sleeping] == ["v.ini"]
-    assert table.find_sleeping("bar.com") is None
-
-
-def test_a_vassal_that_runs_is_the_same_node() -> None:
-    table = Table()
-    table.follow(VASSAL, 0.0)
-    table.follow(replace(VASSAL, address="a:1"), 1.0)
-    assert ask(table).address == "a:1"
-    assert table.node_count == 1
-    assert table.find_sleeping(KEY) is None
-
-
-def test_a_vassal_that_clears_its_address_stays() -> None:
-    table = Table()
-    packet = replace(VASSAL, address="a:1")
-    table.follow(packet, 0.0)
-    assert kinds(table.follow(gone(replace(packet, clear=1)), 1.0)) == [Left]
-    assert table.find(KEY) is None
-    assert table.find_sleeping(KEY) is not None
-    table.advance(18.1)
-    assert table.is_empty
-
-
-# bounds
-
-
-@pytest.mark.parametrize(
-    ("options", "packet"),
-    [
-        (TableOptions(max_keys=1), replace(A, key="bar.com")),
-        (TableOptions(max_nodes=1), B),
-        (TableOptions(max_nodes_of_key=1), B),
-    ],
-)
-def test_bounds_refuse_what_is_new_and_keep_what_is_known(
-    options: TableOptions, packet: Packet
-) -> None:
-    table = Table(options)
-    table.follow(A, 0.0)
-    before = to_json(table)
-    with pytest.raises(Refused) as caught:
-        table.follow(packet, 1.0)
-    assert caught.value.reason is Refusal.FULL
-    assert to_json(table) == before
-    assert table.follow(A, 2.0) == []
-
-
-# handing over, statistics
-
-
-def test_certificates_of_nodes_that_were_not_handed_over_are_left_out() -> None:
-    table = Table()
-    brings = replace(A, sni_key="/k", sni_crt="/c")
-    table.follow(brings, 0.0, sni=True)
-    node = ask(table)
-    table.follow(gone(A), 1.0)
-    new = Table()
-    from_json(new, to_json(table))
-    assert new.is_empty
-    assert new.sni.find(KEY) is None
-    table.release(node)
-
-
-def test_another_process_goes_on_with_the_same_table() -> None:
-    options = TableOptions(ejection=EjectionPolicy(base=50.0))
-    old = Table(options)
-    old.follow(replace(A, algo="lrc", vassal="v"), 0.0)
-    old.follow(B, 3.0)
-    old.follow(A, 4.0)
-    old.follow(replace(VASSAL, key="other"), 5.0)
-    old.unreachable(node_of(old, B), 6.0)
-    old.answered(node_of(old), 6.0, 0.5)
-    new = Table(options)
-    from_json(new, json.loads(json.dumps(to_json(old))))
-    assert to_json(new) == to_json(old)
-    assert ask(new).address == A.address
-    assert new.node_count == 3
-    assert [type(change) for change in new.advance(20.5)] == [Left]
-    assert [type(change) for change in new.advance(21.5)] == [Left]
-
-
-def test_running_requests_and_leaving_nodes_are_not_handed_over(table: Table) -> None:
-    node = ask(table)
-    table.follow(gone(A if node.address == A.address else B), 1.0)
-    new = Table()
-    from_json(new, to_json(table))
-    (left,) = new.slots[KEY].members.values()
-    assert left.address != node.address
-    assert left.reference == 0
-
-
-def test_what_the_new_process_has_heard_itself_stays(table: Table) -> None:
-    new = Table()
-    new.follow(replace(A, weight=7), 9.0)
-    from_json(new, to_json(table))
-    assert node_of(new).weight == 7
-    assert new.node_count == 2
-
-
-def test_what_was_handed_over_expires_before_what_is_newer(table: Table) -> None:
-    new = Table()
-    new.follow(replace(A, key="new"), 10.0)
-    from_json(new, to_json(table))
-    assert kinds(new.advance(17.5)) == [Left, Left]
-    assert list(new.slots) == ["new"]
-
-
-def test_a_node_that_was_put_out_comes_back_in_the_new_process(table: Table) -> None:
-    table.unreachable(node_of(table), 1.0)
-    new = Table()
-    from_json(new, to_json(table))
-    assert kinds(new.advance(6.0)) == [Back]
-
-
-def test_the_state_of_another_release_is_understood(table: Table) -> None:
-    state = to_json(table)
-    row = state["slots"][0]["nodes"][0]
-    row["colour"] = row["health"]["colour"] = "red"
-    del row["notify"], row["health"]["trial"]
-    new = Table()
-    from_json(new, state)
-    assert new.node_count == 2
-
-
-@pytest.mark.parametrize(
-    "state", [{}, {"version": 2}, {"version": 1}, {"version": 1, "slots": [1]}]
-)
-def test_a_damaged_state_is_an_error(state: dict[str, object]) -> None:
-    with pytest.raises(ValueError, match="state"):
-        from_json(Table(), state)
-
-
-def test_statistics_have_the_names_of_uwsgi(table: Table) -> None:
-    ask(table)
-    (slot,) = statistics(table, 100.0, 1_795_000_100.0)
-    names = ("key", "hash", "hits", "sni_enabled")
-    assert [slot[name] for name in names] == ["foo.com", 11571, 1, 0]
-    node = slot["nodes"][1]
-    assert (node["name"], node["last_check"], node["ref"]) == (B.address, 1_795_000_000, 1)
-    assert (node["requests"], node["failcnt"], node["death_mark"]) == (1, 0, 0)
-
-
-# anything
-
-
-@pytest.mark.parametrize("seed", range(30))
-def test_the_counts_are_right_whatever_happens(seed: int) -> None:
-    dice = Random(seed)
-    algo = dice.choice(["wrr", "lrc", "wlrc", "iphash", "p2c", "least-time", "chash"])
-    table = Table(TableOptions(algo=algo, slow_start=dice.choice([0.0, 4.0])))
-    now = 0.0
-    running: list[Node] = []
-    for _ in range(400):
-        now += dice.random()
-        packet = Packet(
-            key=dice.choice(["a", "b"]),
-            address=dice.choice(["n:1", "n:2", "n:3", "n:4"]),
-            weight=dice.randrange(4),
-            backup=dice.randrange(2),
-        )
-        match dice.randrange(8):
-            case 0 | 1:
-                table.follow(packet, now)
-            case 2:
-                table.follow(gone(packet), now)
-            case 3 if running:
-                table.unreachable(dice.choice(running), now)
-            case 4 if running:
-                table.answered_badly(dice.choice(running), now)
-            case 5 if running:
-                table.release(running.pop(dice.randrange(len(running))))
-            case _:
-                slot = table.find(packet.key)
-                node = slot.choose(now, client=dice.randbytes(4)) if slot else None
-                running += [node] if node else []
-        table.advance(now)
-        assert not any(
-            node.health.is_out and not node.death_mark and (node.health.out_until or 0.0) <= now
-            for slot in table.slots.values()
-            for node in slot.members.values()
-        )
-        members = [node for slot in table.slots.values() for node in slot.members.values()]
-        assert table.node_count == len(members)
-        assert sum(node.reference for node in members) == len(running)
-        assert all(node.reference == running.count(node) for node in members)
-        assert sum(slot.reference for slot in table.slots.values()) == len(running)
-        assert all(slot.members for slot in table.slots.values())
-    while running:
-        table.release(running.pop())
-    table.advance(now + 1000.0)
-    assert table.is_empty
-    assert table.node_count == 0
+    assert table.looked(node, 20.0, CHECKS, good=True) == [Back(node, Cause.CHECKS)]
+    assert ask(table, now=20.0) is node
+    assert node.warm_at == 30.0

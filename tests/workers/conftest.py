@@ -28,8 +28,9 @@ from uwgate.conf.groups.workers import WorkerOptions
 from uwgate.conf.settings import Settings
 from uwgate.conf.start import Listener, Start
 from uwgate.workers.command import spawner_command
+from uwgate.workers.scoreboard import Scoreboard
 
-PATIENCE = 20.0  # seconds for anything that must happen
+PATIENCE = 60.0  # seconds for anything that must happen
 GROUPS: dict[str, Any] = {
     "application": ApplicationOptions,
     "workers": WorkerOptions,
@@ -87,6 +88,8 @@ class Instance:
         ]
         self.control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         life_read, self.life_write = os.pipe()
+        slots = settings.workers.processes * settings.workers.threads
+        self.scoreboard, scoreboard_fd = Scoreboard.create(slots)
         self.log = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115  closed by close()
         start = Start(
             settings=settings,
@@ -96,18 +99,20 @@ class Instance:
             lease_address=self.sockets["lease"].getsockname()[1:].decode(),
             instance=1,
             generation=1,
+            scoreboard_fd=scoreboard_fd,
         )
+        passed = [theirs.fileno(), life_read, scoreboard_fd, *(one.fd for one in listeners)]
         fd = start.to_memory_file()
         with theirs:
             self.process = subprocess.Popen(
                 spawner_command(settings, fd),
-                pass_fds=[fd, theirs.fileno(), life_read, *(one.fd for one in listeners)],
+                pass_fds=[fd, *passed],
                 stdin=subprocess.DEVNULL,
                 stderr=self.log,
                 cwd=folder,
             )
-        os.close(fd)
-        os.close(life_read)
+        for one in (fd, life_read, scoreboard_fd):
+            os.close(one)
 
     def read_log(self) -> str:
         """Everything logged so far."""
@@ -166,6 +171,7 @@ class Instance:
                 self.process.kill()
                 self.process.wait()
         os.close(self.life_write)
+        self.scoreboard.close()
         self.control.close()
         if self._own_sockets:
             for sock in self.sockets.values():

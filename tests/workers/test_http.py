@@ -50,7 +50,7 @@ def test_a_bad_head_gets_an_error_page(serve: Serve, request_: bytes, status: by
 
 
 def test_a_stalled_head_gets_408(serve: Serve) -> None:
-    assert b" 408 " in ask(serve, "http-socket", b"GET / HT", socket_timeout=0.2)
+    assert b" 408 " in ask(serve, "http-socket", b"GET / HT", socket_timeout=1)
 
 
 def test_a_silent_client_is_dropped_without_an_answer(serve: Serve) -> None:
@@ -122,7 +122,7 @@ def test_an_answer_of_unknown_length_is_chunked(serve: Serve) -> None:
         yield b""
         yield b"c"
     """
-    instance = serve(app, socket_timeout=0.3)
+    instance = serve(app, socket_timeout=2)
     with instance.connect("http11-socket") as sock:
         sock.sendall(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
         answer = read_http(sock)
@@ -147,4 +147,4 @@ def test_an_unread_body_does_not_cost_the_client_its_answer(serve: Serve) -> Non
 
 def test_a_slow_body_is_an_error_of_the_application(serve: Serve) -> None:
     request = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nab"
-    assert b" 408 " in ask(serve, "http-socket", request, ECHO, socket_timeout=0.2)
+    assert b" 408 " in ask(serve, "http-socket", request, ECHO, socket_timeout=1)

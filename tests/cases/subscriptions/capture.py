@@ -34,6 +34,27 @@ CASES: tuple[tuple[str, str, int, tuple[str, ...]], ...] = (
     ("everything", "udp", 1, (*NOTIFY, "--subscribe2", "server={server}," + EVERYTHING)),
     ("escaped", "udp", 1, ("--subscribe2", "server={server},key=a\\,b")),
     ("weighted", "udp", 1, ("--weight", "7", "--subscribe-to", "{server}:foo.com")),
+    (
+        "auto-weight",
+        "udp",
+        1,
+        ("--auto-weight", "1", "--processes", "2", "--threads", "3", *ASK),
+    ),
+    (
+        "with-modifier1",
+        "udp",
+        1,
+        (
+            *("--subscribe-with-modifier1", "9"),
+            *("--subscribe2", "server={server},key=foo.com,modifier1=3,modifier2=4"),
+        ),
+    ),
+    (
+        "shared-socket",
+        "udp",
+        1,
+        ("--shared-socket", "127.0.0.1:43032", "--subscribe-to", "=0={server}:foo.com"),
+    ),
     ("signed-sha1", "udp", 1, ("--subscribe-to", "{server}:foo.com,0,SHA1:rsa.pem")),
     ("signed-sha256", "udp", 1, ("--subscribe-to", "{server}:foo.com,0,SHA256:rsa.pem")),
     (

@@ -13,7 +13,7 @@ import trio
 from hpack.hpack import Decoder, Encoder
 
 from tests.gateways.instance import Instance, running
-from tests.gateways.peers import Stream
+from tests.gateways.peers import PATIENCE, Stream
 from uwgate.conf.groups.http2 import Http2Options
 from uwgate.gateways.http2.connection import Connection
 
@@ -181,7 +181,7 @@ class Http2Client(Stream):
     async def ended_with(self) -> int:
         """The error code with which the connection ends; it must be closed then."""
         _, code = await self.goaway()
-        with trio.fail_after(5):
+        with trio.fail_after(PATIENCE):
             await self.rest()
         return code
 

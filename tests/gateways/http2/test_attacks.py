@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 
 import pytest
@@ -115,8 +116,9 @@ async def test_too_much_of_it_ends_the_connection(
             await client.send(flood(client, number, attack))
         await client.ping()  # not yet
         with caplog.at_level(logging.WARNING, "uwgate.http"):
-            for number in range(8, 16):
-                await client.send(flood(client, number, attack))
+            with contextlib.suppress(OSError):  # the gateway may have closed by now
+                for number in range(8, 16):
+                    await client.send(flood(client, number, attack))
             assert await client.ended_with() == ENHANCE_YOUR_CALM
         assert len(caplog.records) == 1
         assert "http2-max-" in caplog.text

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 import trio
-import trio.testing
 
 from tests.gateways.http2.client import (
     DATA,
@@ -14,6 +13,7 @@ from tests.gateways.http2.client import (
     fields_of,
     talking,
 )
+from tests.gateways.peers import PATIENCE, settled
 
 ALL = 0x7FFFFFFF
 
@@ -36,7 +36,7 @@ async def test_what_runs_is_answered_before_the_connection_closes(
         await talk.workers.leases[0].answer()
         assert (await talk.client.response(1)).body == b"ok"
         assert not await talk.client.rest()
-        with trio.fail_after(5):
+        with trio.fail_after(PATIENCE):
             await talk.gateway.drained()
 
 
@@ -115,7 +115,7 @@ async def test_a_connection_that_begins_while_the_gateway_drains_gets_one_chance
 ) -> None:
     async with talking() as talk:
         other = await talk.instance.connect()
-        await trio.testing.wait_all_tasks_blocked(0.05)  # accepted
+        await settled()  # accepted
         talk.instance.drain(5.0)
         late = type(talk.client)(other.sock)
         await late.start()

@@ -12,7 +12,7 @@ from OpenSSL import SSL
 
 from tests.certificates import Certificate
 
-SECONDS = 10
+SECONDS = 60
 
 
 @dataclass(frozen=True)

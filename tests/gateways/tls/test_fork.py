@@ -80,7 +80,7 @@ class Processes:
         """The process that answered, whether it resumed, and the session."""
         address = self._listeners[number].getsockname()
         with (
-            socket.create_connection(address, timeout=30) as plain,
+            socket.create_connection(address, timeout=120) as plain,
             client.wrap_socket(plain, server_hostname=name, session=session) as sock,
         ):
             sock.sendall(b"who?")
@@ -92,7 +92,7 @@ class Processes:
         for listener in self._listeners:
             socket.create_connection(listener.getsockname()).close()
             listener.close()
-        assert self._process.wait(30) == 0
+        assert self._process.wait(120) == 0
 
 
 @pytest.fixture(

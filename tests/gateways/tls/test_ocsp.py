@@ -162,7 +162,7 @@ def run(query: Query) -> subprocess.CompletedProcess[bytes]:
         [sys.executable, "-m", "uwgate.gateways.tls.ocsp", "", ""],
         input=query.to_bytes(),
         capture_output=True,
-        timeout=60,
+        timeout=120,
         check=False,
         env={"PYTHONPATH": "src"},
     )
@@ -191,7 +191,7 @@ def saying() -> Iterator[Callable[[bytes], int]]:
 
     def say(data: bytes) -> int:
         listener = socket.create_server(("127.0.0.1", 0))
-        listener.settimeout(30)
+        listener.settimeout(120)
         listeners.append(listener)
 
         def serve() -> None:

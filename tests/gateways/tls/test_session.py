@@ -16,7 +16,7 @@ from trio.abc import Clock
 
 from tests.certificates import Authority, Certificate
 from tests.gateways.instance import Instance, running
-from tests.gateways.peers import Client, Lease, request
+from tests.gateways.peers import PATIENCE, Client, Lease, request, settled
 from uwgate.conf.groups.https import HttpsOptions
 from uwgate.gateways.states import State
 from uwgate.gateways.tls import variables
@@ -54,7 +54,7 @@ async def connect(
     """A client after its handshake."""
     client = await instance.connect()
     end = TlsEnd(client.sock, context or client_context(), name)
-    with trio.fail_after(5):
+    with trio.fail_after(PATIENCE):
         await end.stream.do_handshake()
     secure = Client(cast("trio.socket.SocketType", end))
     instance.clients.append(secure)
@@ -206,7 +206,7 @@ async def test_a_large_body_comes_down_to_a_slow_reader(ring: MakeRing) -> None:
 
         async with trio.open_nursery() as nursery:
             nursery.start_soon(answer)
-            await trio.sleep(0.2)
+            await settled()
             response = await client.response()
         assert response.complete
         assert response.body == piece * 21
@@ -216,7 +216,7 @@ async def test_a_client_that_half_closes_still_gets_its_answer(ring: MakeRing) -
     async with serving(ring()) as instance:
         client, lease = await begin(instance, request(b"GET"))
         end_of(client).raw.shutdown(socket.SHUT_WR)
-        await trio.sleep(0.05)
+        await settled()
         await lease.answer(b"late")
         assert (await client.response()).body == b"late"
         assert await client.is_closed()
@@ -232,7 +232,7 @@ async def test_a_client_that_says_goodbye_first_still_gets_its_answer(ring: Make
         with pytest.raises(ssl.SSLWantReadError):
             end.stream._ssl_object.unwrap()
         await end.raw.send(end.stream._outgoing.read())
-        await trio.sleep(0.05)
+        await settled()
         await lease.answer(b"late")
         assert b"late" in await trio_rest(end)
 
@@ -240,7 +240,7 @@ async def test_a_client_that_says_goodbye_first_still_gets_its_answer(ring: Make
 async def trio_rest(end: TlsEnd) -> bytes:
     """Everything that is decrypted until the server closes; after our own close_notify."""
     data = b""
-    with trio.fail_after(5):
+    with trio.fail_after(PATIENCE):
         while raw := await end.raw.recv(65536):
             end.stream._incoming.write(raw)
             while True:
@@ -377,7 +377,7 @@ async def test_a_client_that_is_slow_to_take_the_certificates_gets_through(
 
         hello = await wire_bytes_of_hello(end)
         await raw.send(hello)
-        with trio.fail_after(5):
+        with trio.fail_after(PATIENCE):
             await watch()
         assert seen == [(State.HANDSHAKE, True)]
         await resume(end)
@@ -397,7 +397,7 @@ async def wire_bytes_of_hello(end: TlsEnd) -> bytes:
 
 async def resume(end: TlsEnd) -> None:
     """Let the client read, and finish its handshake."""
-    with trio.fail_after(5):
+    with trio.fail_after(PATIENCE):
         await end.stream.do_handshake()
 
 
@@ -405,7 +405,7 @@ async def test_a_client_that_leaves_in_its_handshake_is_forgotten(ring: MakeRing
     async with serving(ring()) as instance:
         client = await instance.connect()
         await client.send(b"\x16\x03\x01")
-        await trio.sleep(0.05)
+        await settled()
         client.half_close()
         assert await client.is_closed()
         assert not instance.gateway._sessions
@@ -485,7 +485,7 @@ async def test_draining_at_once_ends_handshakes(ring: MakeRing) -> None:
     async with serving(ring()) as instance:
         client = await instance.connect()
         await client.send(b"\x16\x03\x01")
-        await trio.sleep(0.05)
+        await settled()
         assert session_of(instance).state is State.HANDSHAKE
         instance.drain()
         assert await client.is_closed()
@@ -494,7 +494,7 @@ async def test_draining_at_once_ends_handshakes(ring: MakeRing) -> None:
 async def test_a_handshake_that_a_drain_meets_may_bring_one_request(ring: MakeRing) -> None:
     async with serving(ring()) as instance:
         client = await instance.connect()
-        await trio.sleep(0.05)
+        await settled()
         instance.drain(idle=5)
         end = TlsEnd(client.sock, client_context(), "default.example")
         secure = Client(cast("trio.socket.SocketType", end))

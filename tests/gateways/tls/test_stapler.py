@@ -81,7 +81,7 @@ def poll(stapler: Stapler) -> bool:
     """Start what is due, and poll until it is over; whether something changed."""
     tick = threading.Event()
     changed = stapler.poll()
-    for _ in range(1000):
+    for _ in range(6000):
         if not stapler.is_busy:
             return changed
         tick.wait(0.01)
@@ -227,7 +227,7 @@ def options(served: Certificate, tmp_path: Path) -> HttpsOptions:
 def changes(vault: Vault) -> list[tuple[str, Material]]:
     """What changes next."""
     tick = threading.Event()
-    for _ in range(1000):
+    for _ in range(6000):
         if found := vault.changed():
             return found
         tick.wait(0.01)

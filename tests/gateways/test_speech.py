@@ -9,7 +9,7 @@ import pytest
 
 from tests.gateways.instance import running
 from tests.gateways.peers import Uwsgi, request
-from uwgate.gateways.http_backends import proxy_header
+from uwgate.gateways.speech import proxy_header
 from uwgate.gateways.wire.cgi import pack
 from uwgate.gateways.wire.proxy_protocol import decode
 

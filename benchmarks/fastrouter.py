@@ -1,0 +1,123 @@
+"""``python -m benchmarks.fastrouter``: uWSGI's fastrouter and ours behind the same nginx.
+
+nginx -> fastrouter -> uWSGI with two workers, over TCP and over UNIX sockets; without a fastrouter
+for comparison. One fastrouter process each. Nothing is saved, and missing a target is no failure.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import statistics
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from .__main__ import positive, progress, say
+from .contenders import HERE, KEEP, NGINX, WORKERS, Contender, find
+from .load import Run, load
+from .running import NotStarted, running
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+TARGET = 1.0
+TCP, UNIX = "TCP", "UNIX sockets"
+BACKLOG = "512"  # more connections come at a time than uWSGI lets wait by default
+
+
+def main() -> int:
+    """Parse the command line, measure, print."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.fastrouter", description=__doc__)
+    parser.add_argument("--over", nargs="+", choices=[TCP, UNIX], default=[TCP, UNIX])
+    parser.add_argument("--runs", type=positive, default=5, help="how many times (5)")
+    parser.add_argument("--seconds", type=positive, default=3, help="length of a run (3)")
+    options = parser.parse_args()
+    missing = [name for name in ("wrk", "nginx", "uwsgi") if find(name) is None]
+    if missing:
+        sys.stderr.write(f"not installed: {', '.join(missing)}\n")
+        return 1
+    results: dict[tuple[str, str], list[Run]] = {}
+    for number in range(1, options.runs + 1):
+        for over in options.over:
+            for contender in contenders(over):
+                progress(f"run {number} of {options.runs}: {contender.name} over {over}")
+                try:
+                    with running(contender) as server:
+                        run = load(server, "/", KEEP, options.seconds)
+                        results.setdefault((over, contender.name), []).append(run)
+                except NotStarted as error:
+                    say(f"{contender.name} did not start:\n{error}\n")
+    progress("")
+    say(render(results))
+    return 0
+
+
+def render(results: dict[tuple[str, str], list[Run]]) -> str:
+    """The medians, and how the target was met."""
+    lines = [""]
+    for (over, name), runs in results.items():
+        wrong = next((run.errors for run in runs if run.errors), "")
+        middle = statistics.median(run.rate for run in runs)
+        cpu = statistics.median(run.cpu for run in runs)
+        text = f"  {over:<14}{name:<12}{middle:>10,.0f} requests/s{cpu:>8.3f} CPU s/1000"
+        lines.append(f"{text}  {wrong}".rstrip())
+    for over in dict.fromkeys(over for over, _ in results):
+        ours, theirs = results.get((over, "uwgate"), ()), results.get((over, "uwsgi"), ())
+        if ours and theirs and not any(run.errors for run in (*ours, *theirs)):
+            ratio = statistics.median(r.rate for r in ours) / statistics.median(
+                r.rate for r in theirs
+            )
+            verdict = "reached" if ratio >= TARGET else "missed"
+            lines.append(f"over {over}: {ratio:.2f} times uWSGI's, target {TARGET} {verdict}")
+    return "\n".join(lines) + "\n"
+
+
+def contenders(over: str) -> list[Contender]:
+    """Who takes part; nginx is in front of each of them, uWSGI behind."""
+    return [
+        Contender("uwgate", (), (KEEP,), _chain(over, _uwgate)),
+        Contender("uwsgi", (), (KEEP,), _chain(over, _uwsgi)),
+        Contender("neither", (), (KEEP,), _chain(over, None)),
+    ]
+
+
+def _uwgate(door: str, backend: str) -> list[str]:
+    argv = [sys.executable, "-m", "uwgate", "--fastrouter", door, "--fastrouter-to", backend]
+    return [*argv, "--listen", BACKLOG]
+
+
+def _uwsgi(door: str, backend: str) -> list[str]:
+    argv = [find("uwsgi") or "uwsgi", "--master", "--die-on-term", "--fastrouter", door]
+    return [*argv, "--fastrouter-to", backend, "--listen", BACKLOG]
+
+
+def _chain(
+    over: str, router: Callable[[str, str], list[str]] | None
+) -> Callable[[int, Path], list[list[str]]]:
+    def commands(port: int, folder: Path) -> list[list[str]]:
+        if over == UNIX:
+            door, backend = f"{folder}/door.sock", f"{folder}/uwsgi.sock"
+        else:  # two ports of loopback's many addresses, which nobody else has
+            door, backend = f"127.0.2.1:{port}", f"127.0.2.2:{port}"
+        argv = [find("uwsgi") or "uwsgi", "--socket", backend, "--master", "--die-on-term"]
+        argv += ["--disable-logging", "--wsgi-file", str(HERE / "pages.py"), "--listen", BACKLOG]
+        started = [[*argv, "--processes", WORKERS]]
+        if router is not None:
+            started.append(router(door, backend))
+        to = door if router is not None else backend
+        return [*started, _nginx(port, folder, f"unix:{to}" if over == UNIX else to)]
+
+    return commands
+
+
+def _nginx(port: int, folder: Path, to: str) -> list[str]:
+    config = folder / "nginx.conf"
+    user = "user root;" if os.geteuid() == 0 else ""
+    text = NGINX.format(folder=folder, port=port, user=user)
+    config.write_text(text.replace(f"unix:{folder}/uwsgi.sock", to))
+    return [find("nginx") or "nginx", "-e", "stderr", "-p", str(folder), "-c", str(config)]
+
+
+if __name__ == "__main__":
+    sys.exit(main())

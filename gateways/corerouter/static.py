@@ -1,0 +1,110 @@
+"""A fixed list of backends that take turns (``-to``; spec/gateways.md section 3)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from uwgate.gateways.corerouter.mapper import Mapper
+from uwgate.gateways.corerouter.outcome import Outcome
+from uwgate.gateways.corerouter.target import Asked, Target
+from uwgate.gateways.corerouter.waiting import WaitingRoom, may_wait
+from uwgate.subscriptions.health import Circuit
+
+if TYPE_CHECKING:
+    from uwgate.gateways.corerouter.attempts import Attempts
+
+
+@dataclass(slots=True, eq=False)
+class StaticNode:
+    """One of them. ``hits`` counts connections, ``reference`` the requests that run there.
+
+    ``failed_at`` is None unless the last connection to it failed.
+    """
+
+    target: Target
+    hits: int = 0
+    reference: int = 0
+    failed_at: float | None = None
+
+
+class Static(Mapper):
+    """Strict rotation; who failed is passed over for ``grace`` seconds.
+
+    When everybody has failed of late, the one that failed first is tried, unlike in
+    uWSGI: with one backend, its restart would else be an outage of ``grace`` seconds.
+    """
+
+    def __init__(
+        self, targets: Sequence[Target], *, grace: float, circuit: Circuit | None = None
+    ) -> None:
+        self.nodes = [StaticNode(target) for target in targets]
+        self._by_target = {node.target: node for node in self.nodes}
+        self._grace = grace
+        self._circuit = circuit or Circuit()
+        self._next = 0
+        self.may_wait = may_wait(self._circuit)
+        self._room = WaitingRoom[None](self._circuit.pending, self._choose)
+
+    async def prepare(self, attempts: Attempts, limit: float) -> None:
+        untried = [node for node in self.nodes if node.target not in attempts.tried]
+        is_full = not any(self._circuit.has_room(node.reference) for node in untried)
+        if untried and (is_full or self._room.has_queue(None)):
+            await self._room.wait(None, attempts, limit)
+
+    def choose(self, attempts: Attempts, now: float) -> Target | Outcome:
+        if self._room.has_queue(None):  # others were here before
+            return Outcome.FULL
+        return self._choose(None, attempts, now)
+
+    def _choose(self, place: None, attempts: Attempts, now: float) -> Target | Outcome:
+        nodes = self.nodes
+        count = len(nodes)
+        is_full = False
+        for step in range(count):
+            at = (self._next + step) % count
+            node = nodes[at]
+            if self._is_out(node, now) or node.target in attempts.tried:
+                continue
+            if not self._circuit.has_room(node.reference):
+                is_full = True
+                continue
+            self._next = (at + 1) % count
+            return self._take(node)
+        if is_full:
+            return Outcome.FULL
+        if attempts.tried:
+            return Outcome.EXHAUSTED
+        first = min(nodes, key=lambda node: node.failed_at or 0.0)
+        return self._take(first) if self._circuit.has_room(first.reference) else Outcome.FULL
+
+    def has_other(self, attempts: Attempts, now: float) -> bool:
+        return any(
+            node.target not in attempts.tried
+            and not self._is_out(node, now)
+            and self._circuit.has_room(node.reference)
+            for node in self.nodes
+        )
+
+    def connected(self, target: Target, now: float) -> None:
+        node = self._by_target[target]
+        node.hits += 1
+        node.failed_at = None
+
+    def failed(self, target: Target, now: float) -> None:
+        self._by_target[target].failed_at = now
+
+    def release(self, target: Target, now: float, tx: int, rx: int) -> None:
+        self._by_target[target].reference -= 1
+        self._room.serve(None, now)
+
+    def returns_at(self, asked: Asked, now: float) -> float | None:
+        return now  # somebody is tried in any case
+
+    def _take(self, node: StaticNode) -> Target:
+        node.reference += 1
+        return node.target
+
+    def _is_out(self, node: StaticNode, now: float) -> bool:
+        return node.failed_at is not None and now < node.failed_at + self._grace

@@ -1,0 +1,18 @@
+"""What a session of the fastrouter can be waiting for."""
+
+from __future__ import annotations
+
+import enum
+
+
+class State(enum.Enum):
+    """It decides what a time-out means."""
+
+    HEAD = "a uwsgi packet"
+    BODY = "the rest of the body"
+    CHOICE = "a backend to be chosen"
+    CONNECT = "the backend to accept"
+    ANSWER = "the backend's answer"
+    RELAY = "bytes either way"
+    LINGER = "the client to go"
+    CLOSED = "nothing"

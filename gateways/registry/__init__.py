@@ -1,0 +1,11 @@
+"""The registry: one process that knows all nodes, and tells every gateway process.
+
+    datagrams    announcements come in
+    book         what they change, for one kind of gateway; no I/O
+    feed         tells the gateways, and the next registry, what changes (frames)
+    lead         which registry is the one that reads and decides, when there are two
+    replica      a gateway's side of the feed
+
+``process`` puts them together. What goes out to others: ``acknowledgements`` to nodes,
+``resubscriber`` to other servers.
+"""
