@@ -175,7 +175,7 @@ class Run:
 
     def _failed(self, error: RuleError) -> Break:
         rule = self.chain.rules[self._at]
-        text = f"{rule.place}: {rule.option} = {rule.value}: {error}"
+        text = f"{rule.place}: {rule.text}: {error}"
         problem = Log(text.encode(errors="surrogateescape"), problem=True)
         self.scope.transaction.effects.append(problem)
         return Break(str(error), error.status)

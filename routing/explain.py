@@ -27,8 +27,6 @@ from uwgate.routing.rule import ConditionTest, Rule, StatusTest, SubjectTest
 from uwgate.routing.transaction import Scope, Transaction
 
 MAX_SHOWN = 80  # bytes of a text
-SECRET = frozenset({"basicauth", "basicauth-next", "ldapauth", "ldapauth-next", "radius"})
-SECRET |= {"radius-next"}
 
 
 def explain(
@@ -80,7 +78,7 @@ class _Telling(Run):
             self._next += 1
             rule = self.chain.rules[self._at]
             scope.groups = ()
-            self.lines.append(f"{rule.place}: {rule.option} = {_shown_rule(rule)}")
+            self.lines.append(f"{rule.place}: {rule.text}")
             matched = rule.check(scope)
             if why := reason_of(rule, scope):
                 self.lines.append(f"    {why}: {'yes' if matched else 'no'}")
@@ -149,13 +147,6 @@ def show_value(question: Question) -> str:
     """A question by its name and what stands in it; secrets are left out of its repr."""
     text = repr(question)
     return text if len(text) <= 4 * MAX_SHOWN else text[: 4 * MAX_SHOWN] + "..."
-
-
-def _shown_rule(rule: Rule) -> str:
-    if rule.action not in SECRET:
-        return rule.value
-    head, _, _ = rule.value.partition(f"{rule.action}:")
-    return f"{head}{rule.action}:(hidden)"
 
 
 def _show_reply(reply: Reply) -> str:

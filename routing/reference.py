@@ -39,6 +39,31 @@ such a pattern has a longest subject, beyond which the request is answered with 
 refused at start if no length is safe.
 """
 
+DIFFERENCES = """\
+## What differs from uWSGI 2.0.31
+
+- What a request brings is never read again: a client that sends `${REMOTE_ADDR}` as part of its
+  path does not get that variable filled in. Groups inside `${...}` of the rule itself are.
+- `$0` is the whole match, empty without one; with `route-if-not` all groups are empty.
+- Mistakes stop the start: unknown keys, functions and statuses, arguments where none belong,
+  jumps backward or to nowhere. Where a rule fails at a request (an unknown label made of a
+  group, a variable that is too long, a line's end in a header), the log says which and why.
+- There is one PATH_INFO, REQUEST_URI and so on: `addvar:PATH_INFO=...` is seen by `route`, too.
+- Numbers have a sign, `/` divides, and division by zero gives 0.
+- `remheader` in the response's rules removes what the application has set. `setfile` sets
+  UWSGI_FILE. `fixpathinfo` only takes away what is there. `rewrite` also resolves escaped dots.
+- `return:308` is answered, and so is any other status without a reason of its own.
+- `file`, `sendfile` and `fastfile` do not leave the directory that stands before the first group
+  or variable of `filename`; `root=` says another one. `static-next` goes on only if there was
+  no file.
+- `basicauth` takes all hashes of htpasswd and of crypt(3), and compares in constant time.
+- `cachestore`, `memcachedstore`, `redisstore` and `tofile` let the body pass without waiting.
+  `chunked` leaves out clients of HTTP/1.0. `gzip` and `chunked` take the application's
+  Content-Length out. What stands behind `flush` reaches no client a second time.
+- A key of memcached or Redis with white space or control characters is asked of nobody.
+- `ipv4in` is false for an IPv6 address, and sees the IPv4 address in a mapped one.
+"""
+
 _CHAINS = {
     ChainName.REQUEST: "before the application is asked",
     ChainName.RESPONSE: "before the headers of the response go out",
@@ -50,7 +75,7 @@ _CHAINS = {
 def page() -> str:
     """The text of the page."""
     lines = [INTRODUCTION, *_options(), PATTERNS, *_variables(), *_conditions(), *_actions()]
-    return "\n".join([*lines, *_not_offered()]) + "\n"
+    return "\n".join([*lines, *_not_offered(), DIFFERENCES])
 
 
 def _row(*cells: str) -> str:
@@ -107,6 +132,7 @@ def _not_offered() -> Iterator[str]:
     yield from _head("## Not offered", "action", "why, and what instead")
     for name, reason in NOT_OFFERED.items():
         yield _row(f"`{name}`", reason)
+    yield ""
 
 
 if __name__ == "__main__":

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, replace
 
 from uwgate.routing.regexp.pattern import Pattern, SubjectTooLongError
 from uwgate.routing.template import Template
 from uwgate.routing.transaction import RuleError, Scope
 from uwgate.routing.workshop import Act, Check, Condition, Filter, Mistake, filter_of, show
+
+_SECRET = re.compile(r"\b((?:basicauth|ldapauth|radius)(?:-next)?:).*", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +149,16 @@ class Rule:
     action: str
     check: Check  # whether the action is to run
     act: Act
+
+    @property
+    def text(self) -> str:
+        """The rule as it stands in the configuration, without passwords."""
+        return f"{self.option} = {without_secrets(self.value)}"
+
+
+def without_secrets(value: str) -> str:
+    """The value of a rule without the arguments of actions that have passwords there."""
+    return _SECRET.sub(r"\1(hidden)", value)
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ Every mistake is an error with its place: all of them at once, one line each.
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -24,7 +25,9 @@ from uwgate.routing.rule import (
     Test,
     split_name,
     split_test,
+    without_secrets,
 )
+from uwgate.routing.transaction import RuleError
 from uwgate.routing.workshop import Act, ActionKind, ChainName, ConditionKind, Mistake, Workshop
 
 Kind = TypeVar("Kind", ActionKind, ConditionKind)
@@ -90,8 +93,8 @@ def compile_action(text: str) -> Act:
     """
     workshop = Workshop(ChainName.REQUEST, 0, {}, 0)
     try:
-        return _action(workshop, text.encode(errors="surrogateescape"))[1]
-    except Mistake as mistake:
+        return _action(workshop, _as_bytes(text))[1]
+    except (Mistake, RuleError) as mistake:
         raise ConfigError(f"{text}: {mistake}") from mistake
 
 
@@ -102,9 +105,20 @@ class _Line:
     value: str
     place: str
 
-    @property
-    def bytes(self) -> bytes:
-        return self.value.encode(errors="surrogateescape")
+    def as_bytes(self) -> bytes:
+        """The value as bytes.
+
+        Raises:
+            Mistake: it has half a character.
+        """
+        return _as_bytes(self.value)
+
+
+def _as_bytes(text: str) -> bytes:
+    try:
+        return text.encode(errors="surrogateescape")
+    except UnicodeEncodeError as error:
+        raise Mistake(f"no text: {error.reason}") from error
 
 
 def _chain(name: ChainName, lines: list[_Line], problems: list[str]) -> Chain:
@@ -115,7 +129,8 @@ def _chain(name: ChainName, lines: list[_Line], problems: list[str]) -> Chain:
     labels: dict[bytes, int] = {}
     for position, line in enumerate(lines):
         if line.suffix == "-label":
-            labels.setdefault(line.bytes, position)
+            with contextlib.suppress(Mistake):  # told below
+                labels.setdefault(line.as_bytes(), position)
     return Chain(name, list(_steps(name, lines, labels, problems)))
 
 
@@ -126,12 +141,13 @@ def _steps(
         workshop = Workshop(name, position, labels, len(lines))
         try:
             yield _step(workshop, line)
-        except Mistake as mistake:
-            problems.append(f"{line.place}: {line.option} = {line.value}: {mistake}")
+        except (Mistake, RuleError) as mistake:  # a RuleError: a header that cannot be sent
+            value = without_secrets(line.value)
+            problems.append(f"{line.place}: {line.option} = {value}: {mistake}")
 
 
 def _step(workshop: Workshop, line: _Line) -> Rule | Label:
-    value = line.bytes
+    value = line.as_bytes()
     if line.suffix == "-label":
         if not value:
             raise Mistake("expected a name")

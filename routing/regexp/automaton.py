@@ -29,6 +29,7 @@ from uwgate.routing.regexp.tree import (
 )
 
 MAX_PROGRAM = 5000  # instructions
+MAX_WORK = 4_000_000  # instructions times bytes of one search: about a second
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +68,7 @@ _Slots = tuple[int, ...]
 
 
 class Automaton:
-    """A pattern that is matched in linear time."""
+    """A pattern that is matched in linear time. ``longest`` is its longest subject, in bytes."""
 
     def __init__(self, parsed: Parsed, *, anchored: bool) -> None:
         """Raises: NotRenderedError: it looks around, refers to groups, or is too big."""
@@ -76,6 +77,7 @@ class Automaton:
         self._anchored = anchored
         self._emit(Group(parsed.node, 0))
         self._add(_Found())
+        self.longest = MAX_WORK // len(self._program)
 
     def search(self, subject: bytes) -> list[bytes] | None:
         """The text of the match and of its groups (empty where one took no part), or None."""

@@ -105,6 +105,8 @@ class Pattern:
         tries = MAX_TRIES if re2 is None else MAX_TRIES_WITH_LINEAR
         self._short = int(min(cost.longest(tries), MAX_SUBJECT))
         self._linear = re2 or automaton
+        if re2 is None and automaton.longest < MAX_SUBJECT:
+            self.limit = max(self._short, automaton.longest)
 
     def search(self, subject: bytes) -> tuple[bytes, ...] | None:
         """The text of the leftmost match and of its groups, or None.
@@ -117,10 +119,10 @@ class Pattern:
         if len(subject) <= self._short:
             match = self._search(subject)
             return None if match is None else (match[0], *match.groups(b""))
-        if self._linear is not None:
+        if self._linear is not None and (self.limit is None or len(subject) <= self.limit):
             found = self._linear.search(subject)
             return None if found is None else tuple(found)
-        raise SubjectTooLongError(len(subject), self._short)
+        raise SubjectTooLongError(len(subject), self.limit or MAX_SUBJECT)
 
 
 def _shortest(texts: tuple[bytes, ...]) -> int:

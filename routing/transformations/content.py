@@ -12,6 +12,8 @@ from uwgate.routing.transaction import Header, Scope, Transaction
 from uwgate.routing.transformations.stream import MAX_BUFFER, Stream, replace_header
 from uwgate.routing.variables import UnknownVariableError, resolver
 
+MAX_FILLED = 10_000  # places of one body
+
 Reader = Callable[[Scope], bytes]
 
 
@@ -137,9 +139,27 @@ class _FillingIn(Collecting):
         body = self.take()
         if b"$" not in body:
             return body
-        filled = read_template(body, _lenient, groups=True).expand(self._scope)
+        filled = self._filled(body)
+        if filled is None:
+            text = f"template: more than {MAX_FILLED} places or {MAX_BUFFER} bytes to fill in"
+            self._transaction.effects.append(Log(text.encode(), problem=True))
+            return body
         replace_header(headers, b"Content-Length", None)
         return filled
+
+    def _filled(self, body: bytes) -> bytes | None:
+        """The body with everything filled in; None if that would be too much."""
+        if body.count(b"$") > MAX_FILLED:
+            return None
+        parts: list[bytes] = []
+        size = 0
+        for piece in read_template(body, _lenient, groups=True).pieces:
+            part = piece if isinstance(piece, bytes) else piece(self._scope)
+            parts.append(part)
+            size += len(part)
+            if size > MAX_BUFFER:
+                return None
+        return b"".join(parts)
 
 
 def _lenient(name: Template) -> Reader:

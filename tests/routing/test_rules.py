@@ -72,6 +72,10 @@ MISTAKES = [
     ("route-run", "metricinc:,1", "expected name[,number]"),
     ("route-run", "+:,1", "expected VAR"),
     ("route-label", "", "expected a name"),
+    ("route-label", "\ud800", "no text"),
+    ("route-run", "log:\ud800", "no text"),
+    ("route-run", "cache:key=a,content_type=a\x01", "control characters"),
+    ("route-run", "basicauth:a\nb,c:d", "control characters"),
     ("response-route-status", "4xx last:", "'4xx' is no status"),
     ("route-status", "404 last:", "is no option of routing"),
 ]
@@ -132,3 +136,9 @@ def test_an_action_by_itself_is_checked_as_well() -> None:
 
 def test_bytes_that_are_no_text_survive() -> None:
     compile_rules([("route", "\udce9 last:", "x")])
+
+
+def test_a_mistake_does_not_show_a_password() -> None:
+    with pytest.raises(ConfigError) as caught:
+        compile_rules([("route-run", "radius:realm=a,secret=geheim", "x:1")])
+    assert str(caught.value) == "x:1: route-run = radius:(hidden): the key 'server' is missing"

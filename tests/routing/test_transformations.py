@@ -155,6 +155,15 @@ def test_what_a_variable_brings_into_a_body_is_not_read_again() -> None:
     assert body.send(b"${EVIL}")[-1] == b"${PATH_INFO}"
 
 
+@pytest.mark.parametrize("body", [b"$1" * 10_001, b"${BIG}" * 300], ids=["places", "bytes"])
+def test_a_body_with_too_much_to_fill_in_stays_as_it_is(body: bytes) -> None:
+    response = Body("template:")
+    response.transaction.variables[b"BIG"] = b"x" * 65_000
+    assert response.send(body)[-1] == body
+    assert response.headers == dict([LENGTH])
+    assert isinstance(response.effects[0], Log)
+
+
 def test_letters_become_capitals() -> None:
     assert Body("toupper:").send(b"a\xe9b") == [b"A\xe9B", b""]
 

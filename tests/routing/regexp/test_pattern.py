@@ -67,6 +67,13 @@ def test_a_pattern_that_only_backtracking_can_match_has_a_longest_subject() -> N
         pattern.search(b"a" * (pattern.limit + 1))
 
 
+def test_a_big_automaton_has_a_longest_subject() -> None:
+    pattern = Pattern(rb"^((a|a){700})+$", with_re2=False)
+    assert pattern.limit is not None
+    with pytest.raises(SubjectTooLongError, match=f"limit {pattern.limit}"):
+        pattern.search(b"a" * (pattern.limit + 1))
+
+
 def test_a_linear_pattern_has_no_longest_subject() -> None:
     assert Pattern(rb"^/([^/]*)/(.*)$").limit is None
 
