@@ -39,11 +39,31 @@ def _plain(transformation: Transformation) -> Callable[[Workshop, bytes], Act]:
     return make
 
 
+def _once(transformation: Transformation) -> Callable[[Workshop, bytes], Act]:
+    """Maker of an action that does nothing where an earlier rule did the same.
+
+    Whoever reads the response undoes a coding once.
+    """
+
+    def make(workshop: Workshop, text: bytes) -> Act:
+        del workshop
+        no_argument(text)
+
+        def act(scope: Scope) -> Result:
+            if transformation in scope.transaction.transformations:
+                return Flow.NEXT
+            return _add(scope, transformation)
+
+        return act
+
+    return make
+
+
 def _compress(name: str) -> Callable[[Workshop, bytes], Act]:
     def make(workshop: Workshop, text: bytes) -> Act:
         if importlib.util.find_spec(LIBRARIES[name]) is None:
             raise Mistake(f"{name} is not installed: pip install uwgate[{name}]")
-        return _plain(Compress(name))(workshop, text)
+        return _once(Compress(name))(workshop, text)
 
     return make
 
@@ -121,7 +141,7 @@ ACTIONS: tuple[ActionKind, ...] = (
     ActionKind(("gzip",), "", "compress with gzip", _compress("gzip")),
     ActionKind(("brotli",), "", "compress with brotli", _compress("brotli"), ours=True),
     ActionKind(("zstd",), "", "compress with zstd", _compress("zstd"), ours=True),
-    ActionKind(("chunked",), "", "send chunks, except to clients of HTTP/1.0", _plain(Chunked())),
+    ActionKind(("chunked",), "", "send chunks, except to clients of HTTP/1.0", _once(Chunked())),
     ActionKind(("flush",), "", "send what came so far, whatever follows", _plain(Flush())),
     ActionKind(("fixcl",), "", "set Content-Length", _plain(FixLength(forced=False))),
     ActionKind(

@@ -78,6 +78,11 @@ def test_chunks_are_framed_and_ended() -> None:
     assert body.headers == {b"Transfer-Encoding": b"chunked"}
 
 
+def test_the_same_coding_is_applied_once() -> None:
+    body = Body("gzip:", "chunked:", "gzip:", "chunked:")
+    assert [one.name for one in body.transaction.transformations] == ["gzip", "chunked"]
+
+
 def test_no_chunks_for_http_1_0() -> None:
     body = Body("chunked:", protocol=b"HTTP/1.0")
     assert body.send(b"a") == [b"a", b""]
