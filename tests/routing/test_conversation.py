@@ -77,3 +77,36 @@ def test_a_cache_is_asked_and_filled() -> None:
         ((b"Content-Type", b"text/html"), (b"Content-Length", b"11")),
         b"alpha-beta\n",
     )
+
+
+def test_the_error_chain_can_hand_nothing_over() -> None:
+    server = Server(["error-route-run = http:127.0.0.1:80"])
+    assert server.get("/") == Response(None)
+
+
+def test_an_error_chain_breaks_what_the_response_s_rules_answer() -> None:
+    rules = ["response-route-run = return:403", "error-route-status = 403 break:"]
+    assert Server(rules).get("/") == Response(None)
+
+
+def test_the_response_s_rules_may_hand_the_request_over() -> None:
+    rules = [
+        "collect-header = Content-Type CT",
+        "response-route-if = equal:${CT};text/html http:/s",
+    ]
+    assert Server(rules).get("/a.html") == Response(None)
+    assert Server(rules).get("/a.txt").status == b"200 OK"
+
+
+def test_what_goes_wrong_in_the_response_s_rules_ends_it() -> None:
+    assert Server(["response-route-run = +:NOPE"]).get("/") == Response(None)
+
+
+def test_a_body_can_be_left_out_by_the_response_s_rules() -> None:
+    response = Server(["response-route-run = send:x", "response-route-run = break:"]).get("/a.txt")
+    assert response == Response(b"200 OK", (PLAIN, (b"X-App", b"1")), b"x")
+
+
+def test_rules_make_a_response_of_their_own() -> None:
+    rules = ["route-run = send:Hello", "route-run = break:"]
+    assert Server(rules).get("/") == Response(b"200 OK", (), b"Hello")
