@@ -22,6 +22,8 @@ class Subject:
 
     def read(self, variables: dict[bytes, bytes]) -> bytes:
         """The text; empty if none of the variables is there."""
+        if len(self.names) == 1:
+            return variables.get(self.names[0], b"")
         for name in self.names:
             if value := variables.get(name):
                 return value
@@ -50,21 +52,33 @@ class SubjectTest:
     subject: Subject
     pattern: Pattern
 
-    def check(self, scope: Scope) -> bool:
-        """Search; the groups go into the scope.
+    @property
+    def check(self) -> Check:
+        """Searches, and puts the groups into the scope.
 
-        Raises:
-            RuleError: the subject is too long for the pattern.
+        What it returns raises RuleError for a subject that is too long for the pattern.
         """
-        text = self.subject.read(scope.transaction.variables)
-        try:
-            groups = self.pattern.search(text)
-        except SubjectTooLongError as error:
-            raise RuleError(str(error), 414) from error
-        if groups is None:
-            return False
-        scope.groups = groups
-        return True
+        read, search = self.subject.read, self.pattern.search
+        short, match_short = self.pattern.short, self.pattern.match_short
+
+        def check(scope: Scope) -> bool:
+            text = read(scope.transaction.variables)
+            if len(text) <= short:  # no detours: most rules do not match
+                match = match_short(text)
+                if match is None:
+                    return False
+                scope.groups = (match[0], *match.groups(b""))
+                return True
+            try:
+                groups = search(text)
+            except SubjectTooLongError as error:
+                raise RuleError(str(error), 414) from error
+            if groups is None:
+                return False
+            scope.groups = groups
+            return True
+
+        return check
 
     @property
     def filter(self) -> Filter | None:

@@ -50,18 +50,19 @@ class Pattern:
     ``groups``: how many it has. ``prefixes``: one of them begins every subject that matches
     (None: not anchored, or not known). ``literals``: every subject that matches contains one
     of them (in small letters, if ``ignores_case``); nothing if none are known.
-    ``limit``: the longest subject, None without limit.
+    ``limit``: the longest subject, None without limit. ``match_short`` is Python's own search,
+    for subjects of up to ``short`` bytes only.
     """
 
     __slots__ = (
         "_linear",
-        "_search",
-        "_short",
         "groups",
         "ignores_case",
         "limit",
         "literals",
+        "match_short",
         "prefixes",
+        "short",
         "source",
     )
 
@@ -82,19 +83,19 @@ class Pattern:
         anchored = is_anchored(parsed.node)
         prefixes = prefixes_of(parsed.node) if anchored else (b"",)
         self.prefixes = prefixes if all(prefixes) else None
-        self._search = _python(parsed)
+        self.match_short = _python(parsed, anchored=anchored)
         cost = cost_of(parsed)
         self._linear: _Linear | None = None
         self.limit: int | None = None
         if cost.longest(MAX_TRIES) >= MAX_SUBJECT:
-            self._short = MAX_SUBJECT
+            self.short = MAX_SUBJECT
             return
         try:
             automaton = Automaton(parsed, anchored=anchored)
         except NotRenderedError as error:
-            self._short = int(min(cost.longest(MAX_TRIES), MAX_SUBJECT))
-            self.limit = self._short
-            if self._short < SHORTEST_LIMIT:
+            self.short = int(min(cost.longest(MAX_TRIES), MAX_SUBJECT))
+            self.limit = self.short
+            if self.short < SHORTEST_LIMIT:
                 raise PatternError(
                     f"may try without end, and cannot be bounded because of {error}; "
                     "make unambiguous what repeats, or leave that out",
@@ -103,10 +104,10 @@ class Pattern:
             return
         re2 = _re2(parsed, automaton) if with_re2 else None
         tries = MAX_TRIES if re2 is None else MAX_TRIES_WITH_LINEAR
-        self._short = int(min(cost.longest(tries), MAX_SUBJECT))
+        self.short = int(min(cost.longest(tries), MAX_SUBJECT))
         self._linear = re2 or automaton
         if re2 is None and automaton.longest < MAX_SUBJECT:
-            self.limit = max(self._short, automaton.longest)
+            self.limit = max(self.short, automaton.longest)
 
     def search(self, subject: bytes) -> tuple[bytes, ...] | None:
         """The text of the leftmost match and of its groups, or None.
@@ -116,8 +117,8 @@ class Pattern:
         Raises:
             SubjectTooLongError: ``limit`` is exceeded.
         """
-        if len(subject) <= self._short:
-            match = self._search(subject)
+        if len(subject) <= self.short:
+            match = self.match_short(subject)
             return None if match is None else (match[0], *match.groups(b""))
         if self._linear is not None and (self.limit is None or len(subject) <= self.limit):
             found = self._linear.search(subject)
@@ -143,14 +144,15 @@ class _PythonSearch(Protocol):
     def __call__(self, subject: bytes, /) -> re.Match[bytes] | None: ...
 
 
-def _python(parsed: Parsed) -> _PythonSearch:
+def _python(parsed: Parsed, *, anchored: bool) -> _PythonSearch:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             pattern = re.compile(render(parsed.node, PYTHON))
     except (re.error, OverflowError, RecursionError) as error:
         raise PatternError(str(error), 0) from error
-    return pattern.search
+    # An anchored pattern can only match at the start; search would try everywhere.
+    return pattern.match if anchored else pattern.search
 
 
 class _Re2Options(Protocol):

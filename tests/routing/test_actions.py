@@ -349,6 +349,26 @@ def test_a_user_who_is_known_is_not_asked_again() -> None:
     assert act("basicauth:A,eve:pw", REMOTE_USER="bob").verdict == Continue()
 
 
+@pytest.mark.parametrize(
+    "action", ["basicauth:A,/etc/users", "ldapauth:A,url=ldap://x;basedn=dc=x"]
+)
+def test_nobody_asks_about_a_user_who_is_known(action: str) -> None:
+    assert act(action, REMOTE_USER="bob").verdict == Continue()
+
+
+@pytest.mark.parametrize(
+    ("action", "header"),
+    [
+        ("basicauth:A,", basic("eve:pw")),
+        ("basicauth:A,/etc/users", ""),
+        ("basicauth:A,/etc/users", basic("nocolon")),
+        ("basicauth:A,/etc/users", basic(":pw")),
+    ],
+)
+def test_credentials_that_cannot_be_in_a_file_are_refused(action: str, header: str) -> None:
+    assert act(action, HTTP_AUTHORIZATION=header).verdict == REFUSAL
+
+
 def test_basicauth_next_goes_on_with_wrong_credentials_only() -> None:
     wrong = act("basicauth-next:A,eve:pw", HTTP_AUTHORIZATION=basic("eve:bad"))
     assert wrong.verdict == Continue()

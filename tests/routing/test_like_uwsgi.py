@@ -5,19 +5,19 @@ from __future__ import annotations
 import signal
 import socket
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
-from tests.e2e.conftest import shared_folder
+from tests.e2e.conftest import folder, shared_folder
 from tests.e2e.peers import program
 from tests.e2e.processes import Process
 
 from .examples import ALIKE, DIFFERENT, Ask, Example
 from .simulation import Response, Server
 
-__all__ = ["shared_folder"]
+__all__ = ["folder", "shared_folder"]
 
 APP = Path(__file__).with_name("mirror.py")
 PATIENCE = 20.0  # seconds
@@ -26,9 +26,8 @@ PATIENCE = 20.0  # seconds
 class Uwsgi:
     """A real uWSGI with the rules of an example."""
 
-    def __init__(self, folder: Path, number: int, rules: Example) -> None:
-        self.rules = rules
-        self.address = str(folder / f"{number}.sock")
+    def __init__(self, folder: Path, rules: Example) -> None:
+        self.address = str(folder / "http.sock")
         lines = [
             "[uwsgi]",
             f"http-socket = {self.address}",
@@ -38,9 +37,9 @@ class Uwsgi:
             *rules.extra,
             *(line.replace("%", "%%") for line in rules.lines),
         ]
-        ini = folder / f"{number}.ini"
+        ini = folder / "rules.ini"
         ini.write_text("\n".join(lines) + "\n")
-        self.process = Process([program("uwsgi"), str(ini)], folder=folder, name=f"uwsgi-{number}")
+        self.process = Process([program("uwsgi"), str(ini)], folder=folder, name="uwsgi")
 
     def ask(self, ask: Ask) -> Response:
         self.process.wait_for_log("spawned uWSGI worker 1")
@@ -66,42 +65,36 @@ def parse(data: bytes) -> Response:
     return Response(line.partition(b" ")[2], headers, body)
 
 
+@contextmanager
+def running(folder: Path, rules: Example) -> Iterator[Uwsgi]:
+    """The real uWSGI with these rules, for the length of a block."""
+    server = Uwsgi(folder, rules)
+    try:
+        yield server
+    finally:
+        server.process.stop(signal.SIGKILL)  # nothing of it is needed any more
+
+
+@pytest.mark.parametrize("rules", ALIKE, ids=lambda rules: rules.name)
+def test_an_example_gets_the_same_responses(folder: Path, rules: Example) -> None:
+    ours = Server(rules.lines)
+    with running(folder, rules) as theirs:
+        expected = [(ask, theirs.ask(ask)) for ask in rules.asks]
+    found = [(ask, ours.get(ask.target, ask.headers, ask.method)) for ask in rules.asks]
+    assert found == expected
+
+
 @pytest.fixture(scope="module")
-def servers(shared_folder: Path) -> Iterator[dict[str, Uwsgi]]:
-    """All of them, started side by side."""
-    with ExitStack() as stack:
-        started: dict[str, Uwsgi] = {}
-        for number, rules in enumerate((*ALIKE, DIFFERENT)):
-            server = started[rules.name] = Uwsgi(shared_folder, number, rules)
-            stack.callback(kill, server.process)
-        yield started
-
-
-def kill(process: Process) -> None:
-    """End it at once: nothing of it is needed any more."""
-    process.stop(signal.SIGKILL)
+def theirs(shared_folder: Path) -> Iterator[Uwsgi]:
+    """The real uWSGI with rules that mean something else to us."""
+    with running(shared_folder, DIFFERENT) as server:
+        yield server
 
 
 @pytest.fixture(scope="module")
-def ours() -> dict[str, Server]:
-    """Our rules for each example; like uWSGI's, their caches last from request to request."""
-    return {rules.name: Server(rules.lines) for rules in (*ALIKE, DIFFERENT)}
-
-
-CASES = [
-    pytest.param(rules.name, number, id=f"{rules.name}: {number} {ask.target}")
-    for rules in ALIKE
-    for number, ask in enumerate(rules.asks)
-]
-
-
-@pytest.mark.parametrize(("name", "number"), CASES)
-def test_a_request_gets_the_same_response(
-    servers: dict[str, Uwsgi], ours: dict[str, Server], name: str, number: int
-) -> None:
-    ask = servers[name].rules.asks[number]
-    expected = servers[name].ask(ask)
-    assert ours[name].get(ask.target, ask.headers, ask.method) == expected
+def ours() -> Server:
+    """Our rules for the same."""
+    return Server(DIFFERENT.lines)
 
 
 def shown(text: str) -> bytes:
@@ -123,33 +116,26 @@ OURS = {
 
 
 @pytest.mark.parametrize("target", OURS)
-def test_a_difference_is_as_meant(
-    servers: dict[str, Uwsgi], ours: dict[str, Server], target: str
-) -> None:
-    theirs = servers[DIFFERENT.name].ask(Ask(target))
-    assert OURS[target] in ours[DIFFERENT.name].get(target).body
-    assert OURS[target] not in theirs.body
+def test_a_difference_is_as_meant(theirs: Uwsgi, ours: Server, target: str) -> None:
+    assert OURS[target] in ours.get(target).body
+    assert OURS[target] not in theirs.ask(Ask(target)).body
 
 
-def test_a_body_goes_out_once_behind_flush(
-    servers: dict[str, Uwsgi], ours: dict[str, Server]
-) -> None:
+def test_a_body_goes_out_once_behind_flush(theirs: Uwsgi, ours: Server) -> None:
     ask = Ask("/pieces/flush")
-    assert servers[DIFFERENT.name].ask(ask).body == b"alpha-beta\nalpha-beta\n"
-    assert ours[DIFFERENT.name].get(ask.target).body == b"alpha-beta\n"
+    assert theirs.ask(ask).body == b"alpha-beta\nalpha-beta\n"
+    assert ours.get(ask.target).body == b"alpha-beta\n"
 
 
-def test_an_answer_with_a_line_end_in_a_header_is_not_given(
-    servers: dict[str, Uwsgi], ours: dict[str, Server]
-) -> None:
+def test_an_answer_with_a_line_end_in_a_header_is_not_given(theirs: Uwsgi, ours: Server) -> None:
     ask = Ask("/crlf%0d%0aX:%20y")
-    assert (b"X", b"y") in servers[DIFFERENT.name].ask(ask).headers
-    assert ours[DIFFERENT.name].get(ask.target) == Response(None)
+    assert (b"X", b"y") in theirs.ask(ask).headers
+    assert ours.get(ask.target) == Response(None)
 
 
 def test_a_rule_of_the_response_removes_what_the_application_set(
-    servers: dict[str, Uwsgi], ours: dict[str, Server]
+    theirs: Uwsgi, ours: Server
 ) -> None:
     header = (b"X-App", b"1")
-    assert header in servers[DIFFERENT.name].ask(Ask("/remove")).headers
-    assert header not in ours[DIFFERENT.name].get("/remove").headers
+    assert header in theirs.ask(Ask("/remove")).headers
+    assert header not in ours.get("/remove").headers

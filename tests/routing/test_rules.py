@@ -60,6 +60,7 @@ MISTAKES = [
     ("route-run", "expires:value=1", "expected either filename or unix"),
     ("route-run", "expires:unix=1,filename=a", "expected either filename or unix"),
     ("route-run", "basicauth:realm", "expected realm,user:password"),
+    ("route-run", "ldapauth:realm", "expected realm,url="),
     ("route-run", "ldapauth:realm,url=a", "the key 'basedn' is missing"),
     ("route-run", "radius:realm=a", "the key 'server' is missing"),
     ("route-run", "rpc:", "expected function"),
@@ -142,3 +143,11 @@ def test_a_mistake_does_not_show_a_password() -> None:
     with pytest.raises(ConfigError) as caught:
         compile_rules([("route-run", "radius:realm=a,secret=geheim", "x:1")])
     assert str(caught.value) == "x:1: route-run = radius:(hidden): the key 'server' is missing"
+
+
+def test_a_coding_without_its_library_says_what_to_install(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(ConfigError, match=r"pip install uwgate\[zstd\]"):
+        compile_rules([("route-run", "zstd:", "x")])

@@ -40,6 +40,19 @@ MATCHES = [
     (rb"(?:(a)|b)+", b"ab", (b"ab", b"a")),
     (rb"\B", b"", (b"",)),
     (rb"", b"x", (b"",)),
+    (rb"^(?>a+)b", b"aab", (b"aab",)),
+    (rb"^(?>a+)ab", b"aab", None),
+    (rb"^a++b$", b"aab", (b"aab",)),
+    (rb"a{2,}?", b"aaa", (b"aa",)),
+    (rb"(?<!a)b(?!c)", b"abcbd", (b"b",)),
+    (rb"[^\x00-\xff]", b"a", None),
+    (rb"[\s\S]\z", b"a\n", (b"\n",)),
+    (rb"[a-\d]+", b"a-1", (b"a-1",)),
+    (rb"[\b]", b"\x08", (b"\x08",)),
+    (rb"(?:x){1}", b"x", (b"x",)),
+    (rb"^?a", b"a", (b"a",)),
+    (rb"(?=a)+a", b"a", (b"a",)),
+    (rb"\Qa\E\E?b", b"b", (b"b",)),
 ]
 
 
@@ -78,6 +91,11 @@ REFUSED = [
     (rb"(?<=a+)b", "look-behind requires fixed-width pattern"),
     (rb"(?#", "a comment"),
     (rb"(?<9>a)", "a group that is not understood"),
+    (rb"[[.a.]]", "collating elements"),
+    (rb"[\N]", r"\N in a class"),
+    (b"\\c\xe9", r"\c wants a printable letter"),
+    (rb"(?J)a", "(?J)"),
+    (rb"[\Q]", r"\Q in a class"),
 ]
 
 
