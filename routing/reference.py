@@ -61,6 +61,8 @@ DIFFERENCES = """\
   `chunked` leaves out clients of HTTP/1.0. `gzip` and `chunked` take the application's
   Content-Length out. What stands behind `flush` reaches no client a second time.
 - A key of memcached or Redis with white space or control characters is asked of nobody.
+- `clearheaders` does not start the error chain; `send` does not keep a later status from the
+  client.
 - `ipv4in` is false for an IPv6 address, and sees the IPv4 address in a mapped one.
 """
 

@@ -2,8 +2,9 @@
 
 The tree becomes a program; its threads go through the subject side by side, in order of
 preference, at most one per instruction (after Pike). Slower than backtracking where that goes
-well, but there is nothing to go badly. Groups come out as in PCRE, but for one inside a repeat
-of what may be empty: it keeps its last text, where PCRE has that of an empty last round.
+well, but there is nothing to go badly. Whether there is a match is as in PCRE, always; which
+one it is, and its groups, too, but for repeats of what may be empty: PCRE ends those with an
+empty round.
 """
 
 from __future__ import annotations
