@@ -140,10 +140,10 @@ def decode_path(text: bytes) -> bytes:
                 kept.pop()
         elif segment != b".":
             kept.append(segment)
-    if segments and segments[-1] in (b".", b".."):
+    is_dot = first in (b".", b"..")
+    if segments[-1:] in ([b"."], [b".."]) or (is_dot and not segments):
         kept.append(b"")
-    head = b"" if first in (b".", b"..") else first
-    return b"/".join([head, *kept])
+    return b"/".join([b"" if is_dot else first, *kept])
 
 
 def _rewrites(flow: Flow) -> Callable[[Workshop, bytes], Act]:
