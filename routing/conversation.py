@@ -51,8 +51,8 @@ class Conversation:
         An Answer has its own headers only; ``head`` has those of every response besides.
         """
         verdict = yield from self._run(self.rules.request)
-        if isinstance(verdict, Break) and (made := self._made()) is not None:
-            verdict = made
+        if isinstance(verdict, Break) and verdict.reason is None:
+            verdict = self._made() or verdict
         if isinstance(verdict, Answer):
             return (yield from self._respond(verdict, ours=True))
         return verdict

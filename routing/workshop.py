@@ -110,12 +110,13 @@ class Filter:
 
 def filter_of(names: tuple[bytes, ...], pattern: Pattern) -> Filter | None:
     """What has to be true of a variable in which a pattern can be found; None: nothing known."""
-    if pattern.prefixes is not None:
-        return Filter(names, How.PREFIX, pattern.prefixes)
-    if pattern.literals:
-        return Filter(
-            names, How.FOLDED_PART if pattern.ignores_case else How.PART, pattern.literals
-        )
+    prefixes, literals = pattern.prefixes or (), pattern.literals
+    prefix, literal = (min(map(len, texts), default=0) for texts in (prefixes, literals))
+    # Looking a prefix up is cheaper, but one that every path has ("/") tells nothing.
+    if prefix > 2 or (prefix and prefix >= literal):
+        return Filter(names, How.PREFIX, prefixes)
+    if literal:
+        return Filter(names, How.FOLDED_PART if pattern.ignores_case else How.PART, literals)
     return None
 
 

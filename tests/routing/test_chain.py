@@ -167,7 +167,8 @@ def test_a_verdict_ends_the_chain() -> None:
 
 def test_a_hundred_rules_that_do_not_match_are_not_looked_at() -> None:
     rules = [("route", rf"^/section{n}/(\d+)$ last:", "x") for n in range(50)]
-    rules += [("route", rf"\.x{n}y$ last:", "x") for n in range(20)]
+    rules += [("route", rf"\.x{n}y$ last:", "x") for n in range(10)]
+    rules += [("route", rf"^/(\w+)/export{n}$ last:", "x") for n in range(10)]
     rules += [("route-host", rf"^(www\.)?host{n}\.example$ last:", "x") for n in range(10)]
     rules += [("route-user-agent", f"(?i)(bot{n}x|spider{n}x) last:", "x") for n in range(10)]
     rules += [("route-if", f"equal:${{HTTP_X}};v{n} last:", "x") for n in range(10)]

@@ -110,3 +110,7 @@ def test_a_body_can_be_left_out_by_the_response_s_rules() -> None:
 def test_rules_make_a_response_of_their_own() -> None:
     rules = ["route-run = send:Hello", "route-run = break:"]
     assert Server(rules).get("/") == Response(b"200 OK", (), b"Hello")
+
+
+def test_what_was_sent_before_something_went_wrong_is_no_response() -> None:
+    assert Server(["route-run = send:Hello", "route-run = +:NOPE"]).get("/") == Response(None)
