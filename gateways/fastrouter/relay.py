@@ -5,8 +5,8 @@ from __future__ import annotations
 import socket
 from typing import TYPE_CHECKING
 
-from uwgate.gateways.fastrouter.flow import Broken, Flow, Stock
 from uwgate.gateways.fastrouter.states import State
+from uwgate.gateways.flow import Broken, Flow, Stock
 
 if TYPE_CHECKING:
     from uwgate.gateways.fastrouter.session import Session

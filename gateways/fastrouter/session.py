@@ -24,6 +24,7 @@ from uwgate.gateways.fastrouter.body import Body
 from uwgate.gateways.fastrouter.head import Head
 from uwgate.gateways.fastrouter.relay import Relay
 from uwgate.gateways.fastrouter.states import State
+from uwgate.gateways.flow import Broken, Flow
 from uwgate.gateways.lane import ENDED, GONE
 from uwgate.gateways.pages import error_page
 from uwgate.gateways.wire.uwsgi import PacketError
@@ -96,6 +97,11 @@ class Session:
     def is_idle(self) -> bool:
         """Whether the client has said nothing yet."""
         return self.state is State.HEAD and not self._data
+
+    @property
+    def is_closed(self) -> bool:
+        """Nobody waits for the backend any more."""
+        return self.state is State.CLOSED
 
     # The client
 
