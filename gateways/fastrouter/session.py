@@ -24,7 +24,6 @@ from uwgate.gateways.fastrouter.body import Body
 from uwgate.gateways.fastrouter.head import Head
 from uwgate.gateways.fastrouter.relay import Relay
 from uwgate.gateways.fastrouter.states import State
-from uwgate.gateways.flow import Broken, Flow
 from uwgate.gateways.lane import ENDED, GONE
 from uwgate.gateways.pages import error_page
 from uwgate.gateways.wire.uwsgi import PacketError
