@@ -99,7 +99,8 @@ class Fastrouter:
     def forget(self, session: Session) -> None:
         """A session has closed its connection."""
         self._sessions.discard(session)
-        self._look_if_empty()
+        if self._draining:
+            self._look_if_empty()
 
     def drain(self, idle: float) -> None:
         """Finish what runs; who has said nothing yet has ``idle`` seconds."""
