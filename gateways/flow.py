@@ -21,6 +21,18 @@ class Stock(Protocol):
         ...
 
 
+class Stream(Protocol):
+    """What is used of a connected, non-blocking socket, or of what behaves like one."""
+
+    def fileno(self) -> int: ...
+
+    def recv_into(self, buffer: memoryview, /) -> int: ...
+
+    def send(self, data: memoryview, /) -> int: ...
+
+    def shutdown(self, how: int, /) -> None: ...
+
+
 class Broken(enum.Enum):
     """Which end of a flow has failed."""
 
@@ -52,8 +64,8 @@ class Flow:
 
     def __init__(
         self,
-        source: socket.socket,
-        sink: socket.socket | None,
+        source: Stream,
+        sink: Stream | None,
         buffer: memoryview,
         pending: bytes = b"",
         stock: Stock | None = None,
@@ -76,14 +88,18 @@ class Flow:
         self.pending = memoryview(b"")
         self.broken = None
 
+    @property
+    def is_blocked(self) -> bool:
+        """Whether the sink has to take something before the source is read."""
+        return bool(self.pending) or (self.ended and not self.is_done)
+
     def pump(self) -> bool:
         """Move what can be moved; True: there may be more, but it is the turn of others.
 
-        Afterwards, if something is ``pending``, the sink has to become writable first.
+        Afterwards, if it ``is_blocked``, the sink has to become writable first.
         """
-        sink = self._sink
         for _ in range(ROUNDS):
-            if self.pending and not self._push():
+            if not self._flush():
                 return False
             if self._stock is not None:
                 self.pending = memoryview(self._stock.read())
@@ -93,22 +109,32 @@ class Flow:
             if self.ended:
                 self._finish()
                 return False
-            try:
-                count = self._source.recv_into(self._buffer)
-            except BlockingIOError:
+            if not self._move():
                 return False
-            except OSError:
-                self.broken = Broken.SOURCE
+        return True
+
+    def _flush(self) -> bool:
+        """Give the sink what was taken before; False if some of it is left."""
+        return not self.pending or self._push()
+
+    def _move(self) -> bool:
+        """Take a piece from the source and give it to the sink; False when that cannot go on."""
+        try:
+            count = self._source.recv_into(self._buffer)
+        except BlockingIOError:
+            return False
+        except OSError:
+            self.broken = Broken.SOURCE
+            return False
+        self.came += count
+        if not count:
+            self.ended = True
+        elif self._sink is not None:
+            # Copied only if the sink does not take it at once.
+            self.pending = self._buffer[:count]
+            if not self._push():
+                self.pending = memoryview(bytes(self.pending))
                 return False
-            self.came += count
-            if not count:
-                self.ended = True
-            elif sink is not None:
-                # Copied only if the sink does not take it at once.
-                self.pending = self._buffer[:count]
-                if not self._push():
-                    self.pending = memoryview(bytes(self.pending))
-                    return False
         return True
 
     def _push(self) -> bool:
@@ -129,6 +155,8 @@ class Flow:
         if self._sink is not None and not self.is_done:
             try:
                 self._sink.shutdown(socket.SHUT_WR)
+            except BlockingIOError:  # TLS has something to say before
+                return
             except OSError:  # it has gone meanwhile
                 self.broken = Broken.SINK
                 return
