@@ -6,7 +6,6 @@ import pytest
 
 from uwgate.gateways.corerouter.pool import packed
 
-
 NOBODY = (b"", b"x", b"192.0.2", b"192.0.2.7\0", b"::\0", b"\xff", b":::")
 
 

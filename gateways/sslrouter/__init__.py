@@ -1,0 +1,1 @@
+"""The sslrouter: TLS in, bytes out (spec/gateways.md section 8)."""
