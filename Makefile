@@ -74,6 +74,7 @@ bench: venv-is-usable  ## side by side with the peers
 	$(BIN)/python -m benchmarks $(ARGS)
 	@[ -n "$(ARGS)" ] || $(BIN)/python -m benchmarks.https
 	@[ -n "$(ARGS)" ] || $(BIN)/python -m benchmarks.http2
+	@[ -n "$(ARGS)" ] || $(BIN)/python -m benchmarks.fastrouter
 
 clean:
 	rm -rf $(VENV) build dist src/*.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -28,6 +28,15 @@ KEY = re.compile(
     rb"-----BEGIN (?P<kind>(?:[A-Z]+ )?PRIVATE KEY)-----.*?-----END (?P=kind)-----", re.DOTALL
 )
 
+# What cryptography raises for certificates that are none.
+BROKEN = (
+    ValueError,
+    UnsupportedAlgorithm,
+    x509.InvalidVersion,
+    x509.DuplicateExtension,
+    x509.UnsupportedGeneralNameType,
+)
+
 PrivateKey = (
     rsa.RSAPrivateKey
     | ec.EllipticCurvePrivateKey
@@ -114,7 +123,7 @@ def _chain(text: bytes) -> tuple[x509.Certificate, ...]:
         raise ConfigError(f"{what}, expected -----BEGIN CERTIFICATE-----")
     try:
         return tuple(_certificate(block) for block in blocks)
-    except (ValueError, UnsupportedAlgorithm) as error:
+    except BROKEN as error:
         raise ConfigError(f"holds a broken certificate: {_first_line(error)}") from error
 
 

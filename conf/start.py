@@ -50,6 +50,7 @@ class Start:
     ``secret`` is known to all gateways of the instance as long as its master lives.
     ``instance`` counts processes of one kind from 1; ``generation`` counts reloads from 1.
     ``scoreboard_fd`` is the memory file of ``uwgate.workers.scoreboard``, -1 for whom has none.
+    ``is_first``: the instance never had a process in this place, so nobody knows anything yet.
     """
 
     settings: Settings
@@ -63,6 +64,7 @@ class Start:
     bound: tuple[tuple[str, str], ...] = ()
     secret: str = field(default="", repr=False)
     scoreboard_fd: int = -1
+    is_first: bool = False
 
     def to_memory_file(self) -> int:
         """Write the value to a new memory file; returns its descriptor, at offset 0."""

@@ -5,8 +5,8 @@ A session lives in the lane and is driven by function calls: ``ready`` for what 
 way (a Python function that chooses, a host name, a full accept queue) there is a task for as long
 (backend.py).
 
-The common request is one packet, sent to a backend that answers in one piece and closes: no
-flow (flow.py) is made for it.
+The common request is one packet, sent to a backend that answers in one piece and closes. What
+takes more gets a relay (relay.py).
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from typing import TYPE_CHECKING
 from uwgate.gateways.fastrouter.backend import Backend
 from uwgate.gateways.fastrouter.body import Body
 from uwgate.gateways.fastrouter.head import Head
+from uwgate.gateways.fastrouter.relay import Relay
 from uwgate.gateways.fastrouter.states import State
-from uwgate.gateways.flow import Broken, Flow
 from uwgate.gateways.lane import ENDED, GONE
 from uwgate.gateways.pages import error_page
 from uwgate.gateways.wire.uwsgi import PacketError
@@ -46,23 +46,23 @@ STATUS = slice(9, 12)
 class Session:
     """See the module.
 
-    ``deadline`` (trio's clock) is watched by the gateway, which calls ``expire``.
+    ``deadline`` (trio's clock) is watched by the gateway, which calls ``expire``. ``missing`` is
+    how many bytes of the body had not come when the relay began, None: that is not known.
     """
 
     __slots__ = (
-        "_backend",
         "_body",
         "_data",
-        "_down",
         "_end",
         "_head",
         "_is_watched",
-        "_missing",
+        "_relay",
         "_rx",
         "_tx",
-        "_up",
+        "backend",
         "deadline",
         "gateway",
+        "missing",
         "sock",
         "state",
     )
@@ -76,12 +76,11 @@ class Session:
         self._data = b""  # the packet, and what came behind it, until somebody has it
         self._end = 0  # of the packet in it
         self._head: Head | None = None
-        self._missing: int | None = 0  # bytes of the body before there is a flow; None: unknown
+        self.missing: int | None = 0
         self._body: Body | None = None
-        self._backend: Backend | None = None
-        self._up: Flow | None = None
-        self._down: Flow | None = None
-        self._rx = 0  # bytes that the backend got before there was a flow
+        self.backend: Backend | None = None
+        self._relay: Relay | None = None  # where more is needed than a packet and an answer
+        self._rx = 0  # bytes that the backend got before there was a relay
         self._tx = 0  # and that came from it
 
     @property
@@ -120,18 +119,19 @@ class Session:
         elif state is State.BODY:
             self._receive_body()
         elif state in (State.ANSWER, State.RELAY, State.LINGER):
-            down = self._down
-            if down is not None and down.pending:
-                self._carry_down(down)
-            if self.state is not State.CLOSED:
-                self._carry_up()
+            if self._relay is None:
+                assert self.backend is not None
+                self._relay = Relay(self, self.backend.sock)
+            self._relay.client_ready()
 
     def _is_gone(self, mask: int) -> bool:
         """A client that has only sent its end of file still wants the answer."""
         if mask & select.EPOLLERR:
             return True
-        down = self._down  # whose own end of file makes the rest of a hang-up
-        return self.state is not State.LINGER and not (down is not None and down.is_done)
+        if self.state is State.LINGER:
+            return False
+        # Our own end of file makes the other half of a hang-up.
+        return self._relay is None or not self._relay.is_answered
 
     def watch(self) -> None:
         """Have the lane tell what the client does; what it has done already counts."""
@@ -177,7 +177,7 @@ class Session:
         except PacketError as error:
             self.refuse(400, f"malformed packet: {error}", name="malformed-packet")
             return
-        self._missing = missing = head.missing(len(data) - end)
+        self.missing = missing = head.missing(len(data) - end)
         if not head.asked.key:
             if not gateway.options.fastrouter_fallback_on_no_key:
                 self.refuse(400, "no key", name="no-key")
@@ -197,7 +197,7 @@ class Session:
         gateway = self.gateway
         going_on = True
         moved = False
-        while going_on and self._missing:
+        while going_on and self.missing:
             try:
                 data = self.sock.recv(RECEIVE_SIZE)
             except BlockingIOError:
@@ -206,63 +206,28 @@ class Session:
                 data = b""
             if not data:
                 gateway.counters.refuse(
-                    "cut-short", "%s: closed %d bytes before the end", self.name, self._missing
+                    "cut-short", "%s: closed %d bytes before the end", self.name, self.missing
                 )
                 self.close()
                 return
             moved = True
-            self._missing = max(0, self._missing - len(data))
+            self.missing = max(0, self.missing - len(data))
             going_on = body.add(data)
         if moved:
             self.deadline = gateway.now + gateway.timeout
-        if going_on and self._missing:
+        if going_on and self.missing:
             self.watch()
             return
         body.rewind()
         assert self._head is not None
         self._choose(self._head)
 
-    def _carry_up(self) -> None:
-        """Carry what the client sends to the backend, or throw it away when nobody wants it."""
-        gateway = self.gateway
-        up = self._up
-        if up is None:
-            assert self._backend is not None
-            up = self._up = Flow(self.sock, self._backend.sock, gateway.buffer)
-        before = up.came + up.went
-        more = up.pump()
-        if up.came + up.went != before and self.state is not State.LINGER:
-            self.deadline = gateway.now + gateway.timeout
-        if up.broken is Broken.SOURCE:
-            self.close()
-        elif up.broken is Broken.SINK:
-            up.throw_away()
-            # What it has said before it stopped listening comes first.
-            assert self._backend is not None
-            gateway.lane.again(self._backend)
-            gateway.lane.again(self)
-            if self._down is not None and self._down.is_done:
-                self._linger()
-        elif up.is_done and (self.state is State.LINGER or self._is_answered):
-            self.close()
-        elif up.pending:
-            assert self._backend is not None
-            assert self._backend.sock is not None
-            gateway.lane.await_room(self._backend.sock.fileno())
-        elif more:
-            gateway.lane.again(self)
-
-    @property
-    def _is_answered(self) -> bool:
-        return self._down is not None and self._down.is_done
-
     @property
     def _expects_more(self) -> bool:
         """Whether the client may have something to send."""
-        up = self._up
-        if up is None:
-            return self._missing is None or self._missing > 0
-        return not up.ended and (self._missing is None or up.came < self._missing)
+        if self._relay is not None:
+            return self._relay.expects_more(self.missing)
+        return self.missing is None or self.missing > 0
 
     # The backend
 
@@ -271,7 +236,7 @@ class Session:
         attempts = gateway.corerouter.attempts(head.asked)
         if not head.asked.key:
             attempts.skip_to_fallbacks()
-        self._backend = backend = Backend(self, attempts, self._data)
+        self.backend = backend = Backend(self, attempts, self._data)
         backend.begin()
 
     def await_choice(self) -> None:
@@ -287,7 +252,7 @@ class Session:
 
     def unserved(self) -> None:
         """Nobody takes the request."""
-        backend = self._backend
+        backend = self.backend
         assert backend is not None
         outcome = backend.attempts.outcome
         self.refuse(
@@ -304,25 +269,22 @@ class Session:
         gateway.lane.expected += 1
         self._rx = sent
         self._data = b""
-        if sent < len(packet) or self._body is not None or self._missing != 0 or self._is_watched:
-            self._up = Flow(self.sock, sock, gateway.buffer, packet[sent:], self._body)
+        if sent < len(packet) or self._body is not None or self.missing != 0 or self._is_watched:
+            self._relay = Relay(self, sock, packet[sent:], self._body)
             self.watch()
-            self._carry_up()
+            self._relay.carry_up()
 
     def backend_ready(self, mask: int) -> None:
         """The backend has done something."""
-        up = self._up
-        if up is not None and up.pending and self.state in (State.ANSWER, State.RELAY):
-            self._carry_up()
+        if self.state in (State.ANSWER, State.RELAY) and self._relay is not None:
+            self._relay.backend_ready()
         if self.state is State.ANSWER:
             self._receive_answer(mask)
-        elif self.state is State.RELAY and self._down is not None:
-            self._carry_down(self._down)
 
     def _receive_answer(self, mask: int) -> None:
         """Its first bytes, and most often all of them."""
         gateway = self.gateway
-        backend = self._backend
+        backend = self.backend
         assert backend is not None
         assert backend.sock is not None
         buffer = gateway.buffer
@@ -355,37 +317,16 @@ class Session:
         if is_whole and sent == count and not self._expects_more:
             self.close()
             return
-        rest = bytes(data[sent:])
-        self._down = Flow(backend.sock, self.sock, buffer, rest)
+        if self._relay is None:
+            self._relay = Relay(self, backend.sock)
         self.watch()
-        self._carry_down(self._down)
-
-    def _carry_down(self, down: Flow) -> None:
-        gateway = self.gateway
-        backend = self._backend
-        assert backend is not None
-        before = down.came + down.went
-        more = down.pump()
-        if down.came + down.went != before:
-            self.deadline = gateway.now + gateway.timeout
-        if down.broken is Broken.SOURCE:
-            backend.attempts.answered(gateway.clock(), good=False)
-            self._cut_off("the backend broke off in the middle of its answer")
-        elif down.broken is Broken.SINK:
-            self.close()
-        elif down.is_done:
-            if not self._expects_more:
-                self.close()
-        elif down.pending:
-            gateway.lane.await_room(self.sock.fileno())
-        elif more:
-            gateway.lane.again(backend)
+        self._relay.answer(backend.sock, bytes(data[sent:]))
 
     # The end
 
     def _fail(self, status: int, reason: str) -> None:
         """The backend has got the request, and there is no answer."""
-        backend = self._backend
+        backend = self.backend
         assert backend is not None
         target = backend.attempts.target
         backend.attempts.answered(self.gateway.clock(), good=False)
@@ -402,18 +343,18 @@ class Session:
         elif state is State.BODY:
             self.refuse(408, f"timed out waiting for {state.value}")
         elif state is State.CONNECT:
-            assert self._backend is not None
-            self._backend.expire()
+            assert self.backend is not None
+            self.backend.expire()
         elif state is State.ANSWER:
-            up = self._up
-            if up is not None and not up.pending and self._missing and self._expects_more:
+            relay = self._relay
+            if relay is not None and not relay.up.pending and self.missing and self._expects_more:
                 self.refuse(408, f"timed out waiting for {State.BODY.value}")
             else:
                 self._fail(504, "timed out")
-        elif self._is_answered:
+        elif self._relay is not None and self._relay.is_answered:
             self.close()
         elif state is State.RELAY:
-            self._cut_off("no byte moves any more")
+            self.cut_off("no byte moves any more")
 
     def refuse(self, status: int, reason: str, *, name: str = "", retry_after: int = 1) -> None:
         """Answer in our own name; ``name`` is what is counted."""
@@ -433,9 +374,9 @@ class Session:
         if knows_all:
             self.close()
         else:
-            self._linger()
+            self.linger()
 
-    def _linger(self) -> None:
+    def linger(self) -> None:
         """Let the client send what nobody wants, until it has read what there is to read.
 
         To close would reset the connection, and what it has not read yet would be lost.
@@ -445,13 +386,13 @@ class Session:
         self.deadline = self.gateway.now + LINGER_TIME
         with contextlib.suppress(OSError):
             self.sock.shutdown(socket.SHUT_WR)
-        if self._up is None:
-            self._up = Flow(self.sock, None, self.gateway.buffer)
-        self._up.throw_away()
+        if self._relay is None:
+            self._relay = Relay(self, None)
+        self._relay.up.throw_away()
         self.watch()
         self.gateway.lane.again(self)
 
-    def _cut_off(self, reason: str) -> None:
+    def cut_off(self, reason: str) -> None:
         """End an answer that is not complete, so that the client sees that."""
         self.gateway.counters.refuse("cut-off", "%s: %s", self.name, reason)
         with contextlib.suppress(OSError):
@@ -459,15 +400,16 @@ class Session:
         self.close()
 
     def _end_backend(self) -> None:
-        backend = self._backend
+        backend = self.backend
         if self.state is State.ANSWER:
             self.gateway.lane.expected -= 1
         if backend is not None:
-            up, down = self._up, self._down
-            backend.close(
-                tx=self._tx + (down.came if down is not None else 0),
-                rx=self._rx + (up.went if up is not None else 0),
-            )
+            tx, rx = self._tx, self._rx
+            relay = self._relay
+            if relay is not None:
+                rx += relay.up.went
+                tx += relay.down.came if relay.down is not None else 0
+            backend.close(tx=tx, rx=rx)
         if self._body is not None:
             self._body.close()
             self._body = None
@@ -477,7 +419,8 @@ class Session:
         if self.state is State.CLOSED:
             return
         self._end_backend()
-        self._backend = None  # which knows us: a circle would have to be found by the collector
+        # They know us: circles would have to be found by the collector.
+        self.backend = self._relay = None
         self.state = State.CLOSED
         if self._is_watched:
             self.gateway.lane.forget(self.sock.fileno())

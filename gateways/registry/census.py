@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import count
 
 import trio
@@ -38,10 +37,10 @@ class Question:
 
 
 class Census:
-    """``ledgers`` are by kind of gateway."""
+    """``ledgers`` are by kind of gateway, of those kinds that somebody wants to see."""
 
-    def __init__(self, feed: Feed) -> None:
-        self.ledgers: defaultdict[str, Ledger] = defaultdict(Ledger)
+    def __init__(self, feed: Feed, kinds: Iterable[str]) -> None:
+        self.ledgers = {kind: Ledger() for kind in kinds}
         self._feed = feed
         self._numbers = count(1)
         self._questions: dict[str, Question] = {}  # one at a time for each kind
@@ -81,7 +80,10 @@ class Census:
         Raises:
             FrameError: the message is damaged.
         """
+        ledger = self.ledgers.get(subscriber.kind)
         question = self._questions.get(subscriber.kind)
+        if ledger is None:
+            return
         if message.get("id") == FAREWELL:
             self._farewells.setdefault(subscriber, Account())
             answers = self._farewells
@@ -93,7 +95,7 @@ class Census:
         if account is None:
             return
         if message["type"] == "counted":
-            self._names[subscriber] = self.ledgers[subscriber.kind].put(account)
+            self._names[subscriber] = ledger.put(account)
             del answers[subscriber]
             if question is not None:
                 question.look_if_done()
@@ -127,7 +129,8 @@ class Census:
             FrameError: it is damaged.
         """
         with _damage():
-            self.ledgers[str(message["kind"])].take_over(message["row"])
+            if message["kind"] in self.ledgers:
+                self.ledgers[message["kind"]].take_over(message["row"])
 
 
 @contextlib.contextmanager

@@ -58,6 +58,7 @@ TICK = 0.5  # seconds between two looks at the clock
 LATE = 2.0  # seconds; who was stopped for that long reads first what came meanwhile
 SECOND = 1.0
 CHILDHOOD = 10.0  # seconds in which gateways may tell a new registry what they know
+GRACE = 2.0  # seconds in which one that knows nothing itself waits for one that does
 LEAD_PAUSE = 0.05  # seconds until somebody who does not lead tries again
 HANDOVER_LIMIT = 5.0  # seconds for the next registry to take everything
 
@@ -79,16 +80,17 @@ class Registry:
         self._stops = False  # and nobody comes after us
         self._born = 0.0  # when it began to lead
         self._is_newborn = False  # nobody has told it anything before that
+        self._told: set[str] = set()  # kinds of gateways that have told a newborn something
+        self._waiting: set[Subscriber] = set()  # for others to do that
         self._listens_since: float | None = None  # None: somebody has listened all the time
         (listener,) = (one for one in start.listeners if one.role == "registry")
         self._listener = socket.socket(fileno=listener.fd)
         self.feed = Feed(self._listener, self, _users(settings))
         self._acknowledgements = Acknowledgements()
-        self.census = Census(self.feed)
+        shown = [kind for kind in COREROUTERS if settings.corerouter(kind).stats_server]
+        self.census = Census(self.feed, shown)
         self.reports = {
-            kind: Report(kind, start, self.census, self.books.get(kind))
-            for kind in COREROUTERS
-            if settings.corerouter(kind).stats_server
+            kind: Report(kind, start, self.census, self.books.get(kind)) for kind in shown
         }
 
     def _open_book(self, kind: str) -> None:
@@ -121,7 +123,7 @@ class Registry:
             assert self._start.registry_address is not None
             was_told |= await follow(self._start.registry_address, self.books, self.census)
             await trio.sleep(LEAD_PAUSE)
-        self._begin(newborn=not was_told)
+        self._begin(newborn=not was_told and not self._start.is_first)
         async with trio.open_nursery() as inner:
             for listener in self._start.listeners:
                 kind = listener.role.removesuffix("-subscription")
@@ -191,6 +193,7 @@ class Registry:
                 else:
                     subscriber.send_table(self._everything(kind))
             case "rows" if kind in self.books:
+                self._told.add(kind)
                 if self.books[kind].take_offer(message, now):
                     subscriber.brought_news = True
             case "end" if kind in self.books:
@@ -208,15 +211,28 @@ class Registry:
 
     def on_gone(self, subscriber: Subscriber) -> None:
         """See ``feed.Owner``."""
+        self._waiting.discard(subscriber)
         self.census.on_gone(subscriber)
 
     def _offer_ends(self, subscriber: Subscriber, book: Book) -> None:
         book.table.settle()
-        for other in self.feed.subscribers:
-            is_concerned = subscriber.brought_news and other.kind in (book.kind, "registry")
-            if other is subscriber or is_concerned:
-                other.send_table(self._everything(other.kind))
+        if subscriber.brought_news:
+            concerned = {
+                one for one in self.feed.subscribers if one.kind in (book.kind, "registry")
+            }
+        elif book.kind in self._told or time.monotonic() - self._born > GRACE:
+            concerned = {subscriber}
+        else:
+            # It was just started, perhaps. It must not believe that there are no nodes.
+            self._waiting.add(subscriber)
+            return
+        self._answer(concerned)
         subscriber.brought_news = False
+
+    def _answer(self, subscribers: set[Subscriber]) -> None:
+        self._waiting -= subscribers
+        for one in subscribers:
+            one.send_table(self._everything(one.kind))
 
     def _everything(self, kind: str) -> Iterator[bytes]:
         """What a subscriber of a kind has to know first."""
@@ -301,6 +317,8 @@ class Registry:
                 is_sure = now - before < LATE and self._hears_all(book, now)
                 self.tell(book, book.advance(now, expire=is_sure))
             before = now
+            if now - self._born > GRACE:
+                self._answer(set(self._waiting))
             if self._is_newborn and now - self._born > CHILDHOOD:
                 self._is_newborn = False
                 for book in self.books.values():

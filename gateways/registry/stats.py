@@ -13,10 +13,10 @@ from uwgate.gateways.registry.document import HTTP_HEAD
 
 log = logging.getLogger("uwgate.stats")
 
-MOST_READERS = 8  # at a time; others wait to be accepted
+MOST_READERS = 32  # at a time; others wait to be accepted
 MAX_HEAD = 4096  # bytes of an HTTP request that are read, as uWSGI does
 HEAD_LIMIT = 4.0  # seconds for that; uWSGI's socket-timeout
-STALL_LIMIT = 10.0  # seconds for which a reader may take nothing
+STALL_LIMIT = 4.0  # seconds for which a reader may take nothing
 LINGER = 1.0  # seconds that a reader has to close
 PIECE = 65536  # bytes that are sent at a time
 EXHAUSTED_PAUSE = 0.1  # seconds without accepting when descriptors or memory have run out

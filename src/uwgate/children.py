@@ -60,6 +60,7 @@ class Children:
         bound: Sequence[tuple[str, str]] = (),
         is_trusted: bool = False,
         slots: int = 0,
+        is_first: bool = False,
     ) -> Child:
         """Start a child. It is not ready yet; ``settled`` says when.
 
@@ -87,6 +88,7 @@ class Children:
                 bound=tuple(bound),
                 secret=self._secret if is_trusted else "",
                 scoreboard_fd=scoreboard_fd,
+                is_first=is_first,
             ).to_memory_file()
             passed = [theirs.fileno(), self._life_read, start_fd]
             if scoreboard is not None:

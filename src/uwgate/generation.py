@@ -235,6 +235,7 @@ class Generation:
                 instance=place.instance,
                 generation=self.number,
                 is_trusted=not is_spawner,
+                is_first=self.number == 1 and place not in self._filled,
                 slots=self.settings.workers.processes * self.settings.workers.threads
                 if is_spawner
                 else 0,

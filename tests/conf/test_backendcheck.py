@@ -14,7 +14,7 @@ from uwgate.conf.pair import Severity
 if TYPE_CHECKING:
     from tests.conf.conftest import Configure
 
-NODES = "http-subscription-server = :1\n"
+NODES = "http = :9\nhttp-subscription-server = :1\n"
 
 
 def warnings(configure: Configure, text: str) -> list[str]:

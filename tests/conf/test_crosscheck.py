@@ -23,6 +23,9 @@ if TYPE_CHECKING:
         ("http = :80\nsocket = :80\n", "app.ini:3: socket = :80: this address is taken by http"),
         ("socket = /x\nsocket = /x\n", "app.ini:3: socket = /x: this address is taken by socket"),
         ("http = 127.0.0.1:80\nsocket = 127.0.0.1:80\n", "taken by http at"),
+        ("fastrouter = :80\nsocket = :80\n", "taken by fastrouter at"),
+        ("shared-socket = :1\nfastrouter = =0\nfastrouter = =0\n", "taken by fastrouter at"),
+        ("shared-socket = :1\nfastrouter = =0\nhttp-socket = =0\n", "taken by fastrouter at"),
         (
             "http = :80\nhttp-stats = :80\n",
             "http-stats-server = :80: this address is taken by http",
@@ -67,6 +70,8 @@ def test_nodes_are_checked_in_one_of_three_ways(configure: Configure, check: str
     "text",
     [
         "shared-socket = :1\nhttp = =0\n",
+        "shared-socket = :1\nfastrouter = =0\nsocket = =0\n",
+        "shared-socket = :1\nfastrouter = =0\nuwsgi-socket = =0\n",
         "http = :0\nsocket = :0\n",
         "http = :80\nsocket = :80\nreuse-port = true\n",
         "http = :80\nhttp-to = :81\nsocket = /x\n",

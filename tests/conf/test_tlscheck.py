@@ -297,6 +297,13 @@ def test_a_damaged_certificate_is_refused_or_taken_and_nothing_else(data: st.Dat
         check(pem, GOOD.key_pem)
 
 
+def test_a_certificate_of_an_unknown_version_is_refused() -> None:
+    der = GOOD.der.replace(bytes.fromhex("a003020102"), bytes.fromhex("a003020107"), 1)
+    assert "holds a broken certificate" in reason_of(
+        ssl.DER_cert_to_PEM_cert(der).encode(), GOOD.key_pem
+    )
+
+
 @given(st.binary(max_size=400))
 def test_noise_is_no_certificate(noise: bytes) -> None:
     pem = ssl.DER_cert_to_PEM_cert(noise).encode()

@@ -239,9 +239,13 @@ def inhabitants(folder: Path) -> list[int]:
     return found
 
 
-def vacate(folder: Path) -> None:
-    """See that nobody is left who works in ``folder``; who does not go is killed."""
-    deadline = time.monotonic() + PATIENCE
+def vacate(folder: Path, *, patience: float = PATIENCE) -> None:
+    """See that nobody is left who works in ``folder``; who does not go is killed.
+
+    Raises:
+        AssertionError: somebody had to be killed.
+    """
+    deadline = time.monotonic() + patience
     while (left := inhabitants(folder)) and time.monotonic() < deadline:
         time.sleep(0.01)
     names = [f"{pid} {command(pid)}" for pid in left]

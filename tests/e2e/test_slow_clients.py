@@ -19,9 +19,8 @@ from .yardstick import allowed
 pytestmark = pytest.mark.alone
 
 CONNECTIONS = 200
-SECONDS = 10  # of each attack
-# Seconds, on a quiet machine; a held-up request would take as long as the attack.
-PATIENCE = 1.0
+SECONDS = 10  # of each attack, on a quiet machine
+LONGEST = 60  # seconds of an attack on any machine
 COLOUR = re.compile(r"\x1b\[[\d;]*[A-Za-z]")
 READING = ("-X", "-n", "1", "-w", "1", "-y", "16", "-z", "5", "-k", "5", "-u")
 ATTACKS = {
@@ -43,13 +42,13 @@ def serve(uwgate: Start, name: str, trusted: str) -> Uwgate:
     )
 
 
-def attack(server: Uwgate, name: str, folder: Path) -> Process:
-    """Begin with an attack."""
+def attack(server: Uwgate, name: str, seconds: int, folder: Path) -> Process:
+    """Begin with an attack of so many seconds."""
     host, port = server.address
     argv = [program("slowhttptest")]
     argv += [option.format(f"http://{host}:{port}") for option in ATTACKS[name]]
-    argv += ["-c", f"{CONNECTIONS}", "-r", f"{CONNECTIONS}", "-l", f"{SECONDS}"]
-    argv += ["-p", f"{SECONDS - 2}"]  # how long it waits until it says that we are down
+    argv += ["-c", f"{CONNECTIONS}", "-r", f"{CONNECTIONS}", "-l", f"{seconds}"]
+    argv += ["-p", f"{seconds - 2}"]  # how long it waits until it says that we are down
     return Process(argv, folder=folder, name=name)
 
 
@@ -77,9 +76,10 @@ def test_slow_clients_do_not_hold_up_the_others(uwgate: Start, folder: Path, tru
     servers = {name: serve(uwgate, name, trusted) for name in ATTACKS}
     for server in servers.values():
         server.wait_for_log("generation 1 serves")
+    seconds = min(round(allowed(SECONDS)), LONGEST)
     with contextlib.ExitStack() as stack:
         attackers = {
-            name: stack.enter_context(running(attack(server, name, folder), stop=2))
+            name: stack.enter_context(running(attack(server, name, seconds, folder), stop=2))
             for name, server in servers.items()
         }
         durations = durations_of(
@@ -87,9 +87,9 @@ def test_slow_clients_do_not_hold_up_the_others(uwgate: Start, folder: Path, tru
         )
         for attacker in attackers.values():
             attacker.wait()
-    limit = min(allowed(PATIENCE), SECONDS / 2)
-    assert {name: times for name, times in durations.items() if max(times) >= limit} == {}
-    assert min(map(len, durations.values())) > 20
+    # A request that is held up would take as long as the attack.
+    assert max(max(times) for times in durations.values()) < seconds / 2
+    assert min(map(len, durations.values())) > 10
     for attacker in attackers.values():
         report = COLOUR.sub("", attacker.log)
         assert set(re.findall(r"service available:\s+(\w+)", report)) == {"YES"}, report

@@ -65,7 +65,8 @@ class RunningMaster:
         found: list[re.Match[str]] = []
 
         def is_there() -> bool:
-            has_ended = self.process.poll() is not None
+            # A daemon's caller ends well, and the daemon goes on.
+            has_ended = self.process.poll() not in (None, 0)
             found[:] = list(re.finditer(pattern, self.log))
             return len(found) >= count or has_ended
 

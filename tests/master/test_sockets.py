@@ -44,6 +44,7 @@ def bind(notes: list[str]) -> Iterator[Bind]:
         systemd: tuple[int, ...] = (),
         chdir: str | None = None,
         master: dict[str, str] | None = None,
+        fastrouter: dict[str, tuple[str, ...]] | None = None,
         **fields: Any,
     ) -> Sockets:
         settings = settings_of(
@@ -53,6 +54,7 @@ def bind(notes: list[str]) -> Iterator[Bind]:
             workers={"processes": processes},
             application={"chdir": chdir},
             master=master or {},
+            fastrouter=fastrouter or {},
         )
         sockets = bind_all(settings, notes.append, systemd=systemd, previous=previous)
         opened.append(sockets)
@@ -261,6 +263,19 @@ def test_a_shared_socket_is_used_by_number(bind: Bind) -> None:
     ours = [one for one in sockets.listeners if one.role != "lease"]
     assert [one.role for one in ours] == ["http", "uwsgi"]
     assert ours[0].name != ours[1].name
+
+
+def test_a_fastrouter_and_workers_may_accept_on_one_shared_socket(bind: Bind) -> None:
+    sockets = bind(
+        shared_socket=("127.0.0.1:0",), fastrouter={"fastrouter": ("=0",)}, socket=("=0",)
+    )
+    (router,), (worker,) = sockets.fastrouter_listeners, sockets.of("uwsgi")
+    assert (router.fd, router.name) == (worker.fd, worker.name)
+
+
+def test_a_fastrouter_without_a_way_to_backends_is_noted(bind: Bind, notes: list[str]) -> None:
+    bind(fastrouter={"fastrouter": ("127.0.0.1:0",)})
+    assert any("fastrouter without fastrouter-to" in note for note in notes)
 
 
 def test_a_shared_socket_that_does_not_exist_is_an_error(bind: Bind) -> None:

@@ -115,7 +115,7 @@ async def running(*, path: str | None = None, **options: Any) -> AsyncIterator[I
                 client.close()
             for session in gateway._sessions:  # of a failed test: else the next ones fail as well
                 session.sock.close()
-                backend = session._backend
+                backend = session.backend
                 if backend is not None and backend.sock is not None:
                     backend.sock.close()
 

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 import trio
 
-from tests.gateways.fastrouter.instance import packet, routing, running
+from tests.gateways.fastrouter.instance import Instance, packet, routing, running
+from tests.gateways.fastrouter.test_names import Resolver
 from tests.gateways.peers import Client, Uwsgi
 from uwgate.gateways.wire.uwsgi import encode_block
 
@@ -22,6 +23,14 @@ async def status_of(client: Client) -> int:
     assert response.fields[b"connection"] == b"close"
     assert await client.rest() == b""
     return response.status
+
+
+def held(gateway: Instance) -> int:
+    """Bytes that the fastrouter keeps of its one session, whatever the kernel keeps."""
+    (session,) = gateway.gateway._sessions
+    relay = session._relay
+    assert relay is not None
+    return len(relay.up.pending) + (len(relay.down.pending) if relay.down is not None else 0)
 
 
 async def test_a_packet_and_its_answer_pass_unchanged() -> None:
@@ -143,7 +152,7 @@ async def test_a_slow_client_holds_the_backend_back() -> None:
         async with await backend.accept() as worker:
             await worker.packet()
             sent = await worker.send_until_blocked(os.urandom(1 << 16))
-            assert sent < 1 << 24
+            assert 0 < held(gateway) <= 4096
             worker.half_close()
             total = 0
             while data := await client.receive():
@@ -157,7 +166,7 @@ async def test_a_slow_backend_holds_the_client_back() -> None:
         async with await backend.accept() as worker:
             await worker.packet()
             sent = await client.send_until_blocked(b"x" * (1 << 16))
-            assert sent < 1 << 24
+            assert 0 < held(gateway) <= 4096
             client.half_close()
             total = 0
             while data := await worker.receive():
@@ -398,10 +407,11 @@ async def test_a_full_accept_queue_is_not_waited_for_for_ever(
         backend.close()  # and with it the connection that waits there
 
 
-async def test_a_backend_may_have_a_host_name() -> None:
+async def test_a_backend_may_have_a_host_name_with_several_addresses() -> None:
     backend = Uwsgi.on_tcp()
     port = backend.address.rpartition(":")[2]
-    async with running(to=(f"localhost:{port}",)) as gateway:
+    trio.socket.set_custom_hostname_resolver(Resolver("127.0.0.9", "127.0.0.1"))
+    async with running(to=(f"here:{port}",)) as gateway:
         for _ in range(2):
             client = await gateway.ask(packet())
             async with await backend.accept() as worker:
@@ -412,7 +422,8 @@ async def test_a_backend_may_have_a_host_name() -> None:
 
 
 async def test_a_host_name_that_nobody_has_is_a_backend_that_fails() -> None:
-    async with running(to=("no-such-host.invalid:3031",)) as gateway:
+    trio.socket.set_custom_hostname_resolver(Resolver())
+    async with running(to=("nowhere:3031",)) as gateway:
         client = await gateway.ask(packet())
         assert await status_of(client) == 503
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import os
 import signal
 import socket
@@ -64,8 +65,9 @@ class World:
             registry_address=bound.name[1:],
         )
 
-    async def run_registry(self) -> Registry:
-        registry = self.stack.enter_context(contextlib.closing(Registry(self.start)))
+    async def run_registry(self, *, is_first: bool = True) -> Registry:
+        start = dataclasses.replace(self.start, is_first=is_first)
+        registry = self.stack.enter_context(contextlib.closing(Registry(start)))
         self._nursery.start_soon(registry.serve, self._nursery)
         await wait_for(lambda: registry.leads)
         return registry
@@ -172,10 +174,34 @@ async def test_a_registry_that_was_just_born_is_told_by_gateways(world: World) -
             replicas.append(Replica("http", world.start, table, lambda changes: None))
         for replica in replicas:
             nursery.start_soon(replica.run)
-        registry = await world.run_registry()
+        registry = await world.run_registry(is_first=False)
         tables = [registry.books["http"].table, *(one.mirror.table for one in replicas)]
         await wait_for(lambda: all(table.node_count == 2 for table in tables))
         nursery.cancel_scope.cancel()
+
+
+async def test_a_gateway_that_knows_nothing_waits_for_one_that_does(world: World) -> None:
+    await world.run_registry(is_first=False)
+    fresh = Replica("http", world.start, Table(TOLD), lambda changes: None)
+    async with trio.open_nursery() as nursery:
+
+        async def tell_later() -> None:
+            await trio.sleep(0.2)  # it takes a while to see that the old registry is gone
+            table = Table(TOLD)
+            table.follow(A, time.monotonic())
+            world._nursery.start_soon(Replica("http", world.start, table, lambda changes: None).run)
+
+        nursery.start_soon(tell_later)
+        await world._nursery.start(fresh.run)
+    assert fresh.mirror.table.node(A.key, A.address) is not None
+
+
+async def test_a_gateway_waits_in_vain_for_a_short_time_only(world: World) -> None:
+    await world.run_registry(is_first=False)
+    fresh = Replica("http", world.start, Table(TOLD), lambda changes: None)
+    await world._nursery.start(fresh.run)
+    assert fresh.mirror.is_complete
+    assert fresh.mirror.table.is_empty
 
 
 async def test_certificates_and_changes_reach_the_owner_of_a_replica(world: World) -> None:
@@ -206,7 +232,7 @@ async def test_who_takes_nothing_is_disconnected(
         await wait_for(lambda: table.node_count == number)
 
 
-@pytest.mark.parametrize("nonsense", [b"\xff" * 8, b"\2\0\0\0[]", encode("rows", kind="http")])
+@pytest.mark.parametrize("nonsense", [b"\xff" * 8, b"\2\0\0\0[]", encode("out", kind="http")])
 async def test_who_talks_nonsense_is_disconnected(world: World, nonsense: bytes) -> None:
     await world.run_registry()
     with socket.socket(socket.AF_UNIX) as talker:
