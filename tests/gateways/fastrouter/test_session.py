@@ -10,7 +10,7 @@ import pytest
 import trio
 
 from tests.gateways.fastrouter.instance import Instance, packet, routing, running
-from tests.gateways.fastrouter.test_names import Resolver
+from tests.gateways.test_names import Resolver
 from tests.gateways.peers import Client, Uwsgi
 from uwgate.gateways.wire.uwsgi import encode_block
 
