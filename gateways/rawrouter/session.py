@@ -11,12 +11,16 @@ takes a part for the whole.
 
 from __future__ import annotations
 
+import array
 import contextlib
+import errno
+import fcntl
 import logging
 import math
 import select
 import socket
 import struct
+import termios
 from typing import TYPE_CHECKING, Protocol
 
 from uwgate.gateways.corerouter.outcome import Outcome
@@ -34,9 +38,9 @@ if TYPE_CHECKING:
 
 RESET = struct.pack("ii", 1, 0)  # SO_LINGER: closing tells the peer that something is missing
 RECEIVE_SIZE = 4096  # bytes asked for while a greeting is awaited
-# Seconds in which a peer may read what came for it, before it is told that what it
-# sends is lost. It has been delivered already: this is only for systems that forget it then.
+# Seconds in which a peer may get what was sent to it, before a reset makes the kernel forget that.
 LINGER_TIME = 1.0
+_queued = array.array("i", [0])  # what TIOCOUTQ answers (tcp(7))
 
 
 class Client(Stream, Protocol):
@@ -314,6 +318,8 @@ class Session:
         self._look()
 
     def _goes_on(self, flow: Flow) -> bool:
+        if self.state is State.LINGER:
+            return False
         return self._cut is None or flow is self._cut
 
     def _again(self, flow: Flow) -> None:
@@ -347,11 +353,8 @@ class Session:
                 self._answered(good=True)
         cut = self._cut
         if cut is not None:
-            if cut.broken is not None:
-                self.reset()
-            elif cut.is_done and self.state is State.RELAY:
-                self.state = State.LINGER
-                self.deadline = self.gateway.now + LINGER_TIME
+            if cut.broken is not None or cut.is_done:
+                self._linger(cut)
         elif up.broken is not None or down.broken is not None:
             self._mourn(up, down)
         elif up.is_done and down.is_done:
@@ -373,12 +376,28 @@ class Session:
             self._answered(good=False)
         broken, other = (up, down) if up.broken is not None else (down, up)
         if broken.broken is Broken.SOURCE or other.broken is not None:
-            self.reset()
+            self._linger(broken)
             return
+        # EPIPE: it had sent its end of file before it broke off. ECONNRESET: it had not (tcp(7)).
+        other.ends_badly = broken.code != errno.EPIPE
         self._cut = other
         if isinstance(broken, SplicedFlow):
             broken.close()
         self._again(other)
+
+    def _linger(self, flow: Flow) -> None:
+        """Nothing goes on: reset, as soon as what went to the sink of ``flow`` has arrived."""
+        if self.state is State.LINGER:
+            return
+        backend = self._backend
+        assert backend is not None
+        sock = backend.sock if flow is self._up else self._socket
+        if sock is None or not _unacknowledged(sock):
+            self.reset()
+            return
+        self.state = State.LINGER
+        self._cut = flow
+        self.deadline = self.gateway.now + LINGER_TIME
 
     def _break_off(self, name: str, reason: str) -> None:
         """The backend does not do what was expected of it."""
@@ -443,3 +462,12 @@ class Session:
                 tx=down.came if down is not None else 0, rx=up.went if up is not None else 0
             )
         self._backend = self._up = self._down = self._cut = None  # circles
+
+
+def _unacknowledged(sock: socket.socket) -> int:
+    """How many bytes the peer's kernel has not got yet."""
+    try:
+        fcntl.ioctl(sock.fileno(), termios.TIOCOUTQ, _queued)
+    except OSError:
+        return 0
+    return _queued[0]

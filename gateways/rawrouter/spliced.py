@@ -78,7 +78,7 @@ class SplicedFlow(Flow):
         except BlockingIOError:
             return False
         except OSError as error:
-            return self._fails(error, Broken.SOURCE)
+            return self._give_up(error, Broken.SOURCE)
         self.came += count
         if not count:
             self.ended = True
@@ -98,14 +98,15 @@ class SplicedFlow(Flow):
             except BlockingIOError:
                 return False
             except OSError as error:
-                return self._fails(error, Broken.SINK)
+                return self._give_up(error, Broken.SINK)
             self.went += count
             self._held -= count
         return True
 
-    def _fails(self, error: OSError, end: Broken) -> bool:
+    def _give_up(self, error: OSError, end: Broken) -> bool:
+        """Splicing has failed: so has that end, or only splicing; True if there is more to do."""
         if error.errno not in UNABLE:
-            self.broken = end
+            self._fail(end, error)
             return False
         self._can_splice = self._is_bulk = False
         if self._held:  # copied from now on, and first what is in the pipe
