@@ -20,14 +20,16 @@ class Listener:
     """A listening socket that a child inherits.
 
     ``role`` says who serves it: ``http``, ``https`` and ``http-to-https`` (the gateway),
-    ``fastrouter`` (the process of this name),
+    ``fastrouter``, ``rawrouter`` (the processes of these names), ``sslrouter`` and
+    ``sslrouter-passthrough`` (the sslrouter),
     ``lease`` (workers, for our own gateways), ``uwsgi``, ``http-socket``, ``http11-socket``
     (workers, for others), ``registry`` (the registry, for our own gateways) and
-    ``http-subscription``, ``fastrouter-subscription`` (the registry; datagrams) and ``http-stats``,
-    ``fastrouter-stats`` (the registry), ``legion`` (the process of this name; datagrams).
+    ``http-subscription``, ``fastrouter-subscription`` ... (the registry; datagrams),
+    ``http-stats``, ``fastrouter-stats`` ... (the registry), ``legion`` (the process of this
+    name; datagrams).
     ``name`` is the bound address as text (``127.0.0.1:8080``, ``/run/app.sock``).
-    ``endpoint`` is for https the address as its option has it, which finds its certificates,
-    and for http-to-https the port to redirect to, empty for 443.
+    ``endpoint`` is for https and sslrouter the address as its option has it, which finds its
+    certificates, and for http-to-https the port to redirect to, empty for 443.
     """
 
     fd: int

@@ -31,13 +31,13 @@ EXHAUSTED = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM))
 Receive = Callable[[socket.socket, object], None]
 
 
-def connection_limit(wanted: int, descriptors: int) -> int:
+def connection_limit(wanted: int, descriptors: int, *, reserved: int = 0) -> int:
     """How many clients a process may have: ``wanted`` (0: any number), but no more than possible.
 
-    ``descriptors`` is what each of them may take.
+    ``descriptors`` is what each of them may take, ``reserved`` what all may take together.
     """
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    possible = (soft - RESERVED_DESCRIPTORS) // descriptors
+    possible = max(1, (soft - RESERVED_DESCRIPTORS - reserved) // descriptors)
     return min(wanted or possible, possible)
 
 

@@ -46,7 +46,8 @@ class Flow:
     ``buffer`` is what pieces are read into; flows that are not pumped at the same time may
     share it. ``pending`` is what the sink is still to take. ``came`` and ``went`` count bytes.
     ``ended``: the source sends no more; ``is_done``: the sink knows that. ``broken`` tells which
-    end has failed, None while both work.
+    end has failed, None while both work, and ``code`` how (errno). ``ends_badly``: the source has
+    broken off, though what it said before can still be read; its end of file is none.
     """
 
     __slots__ = (
@@ -56,7 +57,9 @@ class Flow:
         "_stock",
         "broken",
         "came",
+        "code",
         "ended",
+        "ends_badly",
         "is_done",
         "pending",
         "went",
@@ -80,6 +83,8 @@ class Flow:
         self.ended = False
         self.is_done = False
         self.broken: Broken | None = None
+        self.code = 0
+        self.ends_badly = False
 
     def throw_away(self) -> None:
         """The sink takes no more: what comes from now on is read for politeness only."""
@@ -123,8 +128,8 @@ class Flow:
             count = self._source.recv_into(self._buffer)
         except BlockingIOError:
             return False
-        except OSError:
-            self.broken = Broken.SOURCE
+        except OSError as error:
+            self._fail(Broken.SOURCE, error)
             return False
         self.came += count
         if not count:
@@ -144,20 +149,27 @@ class Flow:
             sent = self._sink.send(self.pending)
         except BlockingIOError:
             return False
-        except OSError:
-            self.broken = Broken.SINK
+        except OSError as error:
+            self._fail(Broken.SINK, error)
             return False
         self.went += sent
         self.pending = self.pending[sent:]
         return not self.pending
 
+    def _fail(self, end: Broken, error: OSError) -> None:
+        self.broken = end
+        self.code = error.errno or 0
+
     def _finish(self) -> None:
+        if self.ends_badly:
+            self.broken = Broken.SOURCE
+            return
         if self._sink is not None and not self.is_done:
             try:
                 self._sink.shutdown(socket.SHUT_WR)
             except BlockingIOError:  # TLS has something to say before
                 return
-            except OSError:  # it has gone meanwhile
-                self.broken = Broken.SINK
+            except OSError as error:  # it has gone meanwhile
+                self._fail(Broken.SINK, error)
                 return
         self.is_done = True

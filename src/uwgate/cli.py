@@ -18,7 +18,13 @@ from uwgate.conf.loading import ENVIRONMENT_PREFIXES, Loaded, load
 from uwgate.conf.logs import wants_colour
 from uwgate.conf.pair import Command, Severity
 from uwgate.conf.settings import Settings
-from uwgate.gateways.command import fastrouter_command, gateway_command, registry_command
+from uwgate.gateways.command import (
+    fastrouter_command,
+    gateway_command,
+    rawrouter_command,
+    registry_command,
+    sslrouter_command,
+)
 from uwgate.generation import Commands
 from uwgate.legion.check import check as check_legions
 from uwgate.readout import print_socket
@@ -39,6 +45,8 @@ COMMANDS = Commands(
     gateway=gateway_command,
     fastrouter=fastrouter_command,
     registry=registry_command,
+    rawrouter=rawrouter_command,
+    sslrouter=sslrouter_command,
     spawner=spawner_command,
 )
 LEVELS = {
