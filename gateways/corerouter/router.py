@@ -144,6 +144,7 @@ class Corerouter:
 
     def attempts(self, asked: Asked) -> Attempts:
         """Begin with a request."""
+        self.budget.request()
         return Attempts(self, asked)
 
     @property

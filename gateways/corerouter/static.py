@@ -54,7 +54,7 @@ class Static(Mapper):
             await self._room.wait(None, attempts, limit)
 
     def choose(self, attempts: Attempts, now: float) -> Target | Outcome:
-        if self._room.has_queue(None):  # others were here before
+        if self.may_wait and self._room.has_queue(None):  # others were here before
             return Outcome.FULL
         return self._choose(None, attempts, now)
 
@@ -98,7 +98,8 @@ class Static(Mapper):
 
     def release(self, target: Target, now: float, tx: int, rx: int) -> None:
         self._by_target[target].reference -= 1
-        self._room.serve(None, now)
+        if self.may_wait:
+            self._room.serve(None, now)
 
     def returns_at(self, asked: Asked, now: float) -> float | None:
         return now  # somebody is tried in any case
