@@ -82,11 +82,11 @@ class Answerer:
             if request.method not in (b"GET", b"HEAD"):
                 found.file.close()
                 return Plan(405, (_ALLOW, (b"Content-Length", b"0")))
-            naming = self._rules.naming
-            if naming and replaced is None and not _CONTROL.search(found.file.path):
-                return self._named(found, naming)
             body = self._body(found, request, now, replaced or Replaced())
         with closing_on_error(body.file):
+            naming = self._rules.naming if replaced is None else None
+            if naming is not None and not _CONTROL.search(body.file.path):
+                return _named(body, naming)
             return self._plan(body, request, now)
 
     def _plan(self, body: _Body, request: Request, now: float) -> Plan:
@@ -153,12 +153,12 @@ class Answerer:
         validators = _given(_validators(file, coding, now), replaced, coding, now)
         return _Body(file, keeping + described, vary, keeping, validators)
 
-    def _named(self, found: Found, naming: bytes) -> Plan:
-        """Nothing but the name, for a front server that sends the file."""
-        file = found.file
-        file.close()
-        changed = format_date(file.changed_ns // 1_000_000_000)
-        return Plan(200, ((naming, file.path), (b"Last-Modified", changed)))
+
+def _named(body: _Body, naming: bytes) -> Plan:
+    """The name of the file, for a front server that sends it and looks at conditions itself."""
+    body.file.close()
+    name = (naming, body.file.path)
+    return Plan(200, (*body.described, name, *_of(replace(body.validators, etag=None)), *body.vary))
 
 
 def _validators(file: OpenFile, coding: bytes, now: float) -> Validators:

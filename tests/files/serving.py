@@ -17,6 +17,7 @@ from uwgate.files.rules import read_rules
 
 NOW = 1_800_000_000.25
 CHANGED = 1_700_000_000
+DISK = RealDisk()
 
 
 class Site:
@@ -25,7 +26,7 @@ class Site:
     now = NOW
 
     def __init__(self, disk: Disk | None = None, **options: Any) -> None:
-        disk = disk or RealDisk()
+        disk = disk or DISK
         rules = read_rules(StaticOptions(**options), disk)
         self.finder = Finder(rules, disk)
         self.answerer = Answerer(rules, disk)

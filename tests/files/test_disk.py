@@ -152,7 +152,7 @@ def test_the_name_of_a_deleted_file_is_the_one_it_had(
         (site / "www/a.txt").unlink(missing_ok=True)
         return real(descriptor)
 
-    monkeypatch.setattr(module.os, "fstat", delete_first)
+    monkeypatch.setattr(os, "fstat", delete_first)
     with opened(disk.open(www(site), b"a.txt")) as file:
         assert file.path == www(site) + b"/a.txt"
 

@@ -72,9 +72,9 @@ def test_a_longer_prefix_does_not_go_before_an_earlier_one(site: Path) -> None:
 
 def test_the_document_root_comes_last_and_only_if_wanted(site: Path) -> None:
     root = os.fsencode(site / "www")
-    options = {"check_static_docroot": True}
-    assert Site(**options).name(b"/a.txt", document_root=root) == "a.txt"
-    assert Site(**options).name(b"/a.txt") is None
+    wanted = Site(check_static_docroot=True)
+    assert wanted.name(b"/a.txt", document_root=root) == "a.txt"
+    assert wanted.name(b"/a.txt") is None
     assert Site().name(b"/a.txt", document_root=root) is None
 
 
