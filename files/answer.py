@@ -177,6 +177,8 @@ def _validators(file: OpenFile, coding: bytes, now: float) -> Validators:
 
 def _given(ours: Validators, replaced: Replaced, coding: bytes, now: float) -> Validators:
     """The application's where it gave some."""
+    if replaced.etag is None and replaced.modified is None:
+        return ours
     etag = replaced.etag
     if etag is not None and coding and not etag.startswith(b"W/"):
         etag = b"W/" + etag  # the twin's bytes are others

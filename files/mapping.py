@@ -9,8 +9,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-MAX_SEGMENT = 255  # bytes: NAME_MAX; longer ones are the name of nothing
-
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
@@ -58,9 +56,6 @@ def problem_of(path: bytes) -> str | None:
     """Why a path is no file's, whatever is on the disk; None: it may be."""
     if b"\0" in path:
         return "a NUL byte in the path"
-    segments = path.split(b"/")
-    if b".." in segments:
+    if b".." in path.split(b"/"):
         return "a path that leads up"
-    if len(max(segments, key=len)) > MAX_SEGMENT:
-        return "a name that is too long"
     return None

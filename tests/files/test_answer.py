@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -166,17 +165,25 @@ NUMBER = st.one_of(st.just(b""), st.integers(0, 2500).map(lambda number: b"%d" %
 PART = re.compile(rb"--\S+\r\nContent-Range: bytes (\d+)-(\d+)/\d+\r\n\r\n")
 
 
+@pytest.fixture(scope="module")
+def sliced(tmp_path_factory: pytest.TempPathFactory) -> tuple[Site, Path]:
+    """A site and its file, to be written."""
+    folder = tmp_path_factory.mktemp("sliced")
+    return Site(check_static=(str(folder),)), folder / "a"
+
+
 @settings(deadline=None)
 @given(
     specs=st.lists(st.tuples(NUMBER, NUMBER).map(b"-".join), min_size=1, max_size=6),
     size=st.integers(0, len(DATA)),
 )
-def test_what_is_sent_is_what_slicing_gives(specs: list[bytes], size: int) -> None:
+def test_what_is_sent_is_what_slicing_gives(
+    sliced: tuple[Site, Path], specs: list[bytes], size: int
+) -> None:
+    site, file = sliced
     data = DATA[:size]
-    with tempfile.TemporaryDirectory() as folder:
-        write(Path(folder) / "a", data)
-        site = Site(check_static=(folder,))
-        plan, body = site.get(b"/a", {b"range": b"bytes=" + b",".join(specs)})
+    write(file, data)
+    plan, body = site.get(b"/a", {b"range": b"bytes=" + b",".join(specs)})
     assert plan.field(b"Content-Length") == b"%d" % len(body)
     where = plan.field(b"Content-Range")
     if plan.status == 200:

@@ -230,7 +230,7 @@ LINKS = st.tuples(st.lists(NAMES, min_size=1, max_size=3), TARGETS, st.booleans(
 STEPS = st.sampled_from([b"a", b"b", b"c", b".", b"", b"..", b"root", b"\xff"])
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(
     links=st.lists(LINKS, max_size=6),
     files=st.lists(st.lists(NAMES, min_size=1, max_size=3), max_size=4),
