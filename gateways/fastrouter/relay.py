@@ -102,8 +102,7 @@ class Relay:
         if down.came + down.went != before:
             session.deadline = gateway.now + gateway.timeout
         if down.broken is Broken.SOURCE:
-            backend.attempts.answered(gateway.clock(), good=False)
-            session.cut_off("the backend broke off in the middle of its answer")
+            session.break_off()
         elif down.broken is Broken.SINK:
             session.close()
         elif down.is_done:
