@@ -9,7 +9,7 @@ from uwgate.gateways.corerouter.target import Asked
 from uwgate.gateways.wire.uwsgi_scan import Scanner
 
 MAX_KEY = 255  # bytes (spec/subscriptions.md section 2.2)
-MAX_DIGITS = 19  # of a Content-Length
+MAX_DIGITS = 18  # of a Content-Length; our workers read no more than those
 # In this order (spec/gateways.md section 6).
 KEY_NAMES = (b"UWSGI_FASTROUTER_KEY", b"HTTP_HOST", b"SERVER_NAME")
 # With these the connection may bring bytes of which no Content-Length tells.

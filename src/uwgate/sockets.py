@@ -128,10 +128,10 @@ def bind_all(
     except ConfigError:
         sockets.close_unless_in(previous, remove_files=True)
         raise
-    core = settings.fastrouter_corerouter
-    if settings.fastrouter.fastrouter and not core.names_backends and not core.fallback:
-        note("fastrouter without fastrouter-to or another way to backends: requests get 503")
     if settings.workers.processes == 0:
+        core = settings.fastrouter_corerouter
+        if settings.fastrouter.fastrouter and not core.names_backends and not core.fallback:
+            note("fastrouter without fastrouter-to and with processes = 0: requests get 503")
         if settings.http.http and not settings.http_corerouter.names_backends:
             note("http without http-to and with processes = 0: every request gets 503")
         for one in sockets.worker_listeners:
@@ -268,9 +268,10 @@ class _Binder:
         return bound.name[1:]
 
     def _needs_lease(self) -> bool:
-        has_gateways = bool(self.sockets.gateway_listeners)
-        has_workers = self.settings.workers.processes > 0
-        return has_gateways and not self.settings.http_corerouter.names_backends and has_workers
+        settings = self.settings
+        for_http = self.sockets.gateway_listeners and not settings.http_corerouter.names_backends
+        for_fastrouter = self.sockets.fastrouter_listeners and settings.fastrouter_may_lease
+        return settings.workers.processes > 0 and bool(for_http or for_fastrouter)
 
     def _parse(self, option: str, text: str) -> Address:
         try:
