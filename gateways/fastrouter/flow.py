@@ -21,6 +21,18 @@ class Stock(Protocol):
         ...
 
 
+class Socket(Protocol):
+    """What is used of a connected, non-blocking socket, or of what behaves like one."""
+
+    def fileno(self) -> int: ...
+
+    def recv_into(self, buffer: memoryview, /) -> int: ...
+
+    def send(self, data: memoryview, /) -> int: ...
+
+    def shutdown(self, how: int, /) -> None: ...
+
+
 class Broken(enum.Enum):
     """Which end of a flow has failed."""
 
@@ -52,8 +64,8 @@ class Flow:
 
     def __init__(
         self,
-        source: socket.socket,
-        sink: socket.socket | None,
+        source: Socket,
+        sink: Socket | None,
         buffer: memoryview,
         pending: bytes = b"",
         stock: Stock | None = None,

@@ -21,7 +21,9 @@ from typing import TYPE_CHECKING
 
 from uwgate.gateways.fastrouter.backend import Backend
 from uwgate.gateways.fastrouter.body import Body
+from uwgate.gateways.fastrouter.flow import Socket
 from uwgate.gateways.fastrouter.head import Head
+from uwgate.gateways.fastrouter.leased import Leased
 from uwgate.gateways.fastrouter.relay import Relay
 from uwgate.gateways.fastrouter.states import State
 from uwgate.gateways.lane import ENDED, GONE
@@ -78,7 +80,7 @@ class Session:
         self._head: Head | None = None
         self.missing: int | None = 0
         self._body: Body | None = None
-        self.backend: Backend | None = None
+        self.backend: Backend | Leased | None = None
         self._relay: Relay | None = None  # where more is needed than a packet and an answer
         self._rx = 0  # bytes that the backend got before there was a relay
         self._tx = 0  # and that came from it
@@ -173,7 +175,7 @@ class Session:
             self.refuse(400, f"malformed packet: {error}", name="malformed-packet")
             return
         self.missing = missing = head.missing(len(data) - end)
-        if not head.asked.key:
+        if not head.asked.key and gateway.leases is None:
             if not gateway.options.fastrouter_fallback_on_no_key:
                 self.refuse(400, "no key", name="no-key")
                 return
@@ -228,6 +230,11 @@ class Session:
 
     def _choose(self, head: Head) -> None:
         gateway = self.gateway
+        if gateway.leases is not None:
+            leased = Leased(self, gateway.leases, self._data, self._end, head.length)
+            self.backend = leased
+            leased.begin(whole=self.missing == 0 and self._body is None)
+            return
         attempts = gateway.corerouter.attempts(head.asked)
         if not head.asked.key:
             attempts.skip_to_fallbacks()
@@ -245,6 +252,11 @@ class Session:
         gateway = self.gateway
         self.deadline = gateway.now + gateway.corerouter.options.connect_timeout
 
+    def await_worker(self) -> None:
+        """One of our own workers shall take the request, however long all of them are busy."""
+        self.state = State.CONNECT
+        self.deadline = self.gateway.now + self.gateway.timeout
+
     def unserved(self) -> None:
         """Nobody takes the request."""
         backend = self.backend
@@ -256,7 +268,7 @@ class Session:
             retry_after=backend.attempts.retry_after(self.gateway.clock()),
         )
 
-    def connected(self, sock: socket.socket, packet: bytes, sent: int) -> None:
+    def connected(self, sock: Socket, packet: bytes, sent: int) -> None:
         """The backend has got the first ``sent`` bytes of ``packet``."""
         gateway = self.gateway
         self.state = State.ANSWER
