@@ -18,7 +18,6 @@ import uwgate
 from uwgate.conf.errors import ConfigError
 from uwgate.conf.privileges import find_user
 from uwgate.conf.procname import process_title, set_title
-from uwgate.conf.settings import COREROUTERS
 from uwgate.workers.access_log import AccessLog, memory_usage
 from uwgate.workers.application import DynamicApplications, change_directory
 from uwgate.workers.environ import Environ, constants
@@ -239,8 +238,8 @@ def _say_statistics(worker: Worker) -> None:
 def _trusted_users(settings: Settings) -> frozenset[int]:
     """Who may open leases: root, ourselves and the gateways."""
     users = {0, os.getuid()}
-    gateways = (settings.corerouter(kind).uid for kind in COREROUTERS)
-    for name in (*gateways, settings.master.uid):
+    with_leases = (settings.http_corerouter, settings.fastrouter_corerouter)
+    for name in (*(one.uid for one in with_leases), settings.master.uid):
         if name is not None:
             try:
                 users.add(find_user(name))

@@ -60,12 +60,13 @@ class Static(Mapper):
 
     def _choose(self, place: None, attempts: Attempts, now: float) -> Target | Outcome:
         nodes = self.nodes
+        tried = attempts.tried
         count = len(nodes)
         is_full = False
         for step in range(count):
             at = (self._next + step) % count
             node = nodes[at]
-            if self._is_out(node, now) or node.target in attempts.tried:
+            if (node.failed_at is not None and self._is_out(node, now)) or node.target in tried:
                 continue
             if not self._circuit.has_room(node.reference):
                 is_full = True
@@ -74,7 +75,7 @@ class Static(Mapper):
             return self._take(node)
         if is_full:
             return Outcome.FULL
-        if attempts.tried:
+        if tried:
             return Outcome.EXHAUSTED
         first = min(nodes, key=lambda node: node.failed_at or 0.0)
         return self._take(first) if self._circuit.has_room(first.reference) else Outcome.FULL

@@ -101,11 +101,8 @@ class LeaseStream:
         """The next bytes of the answer; 0 at its end."""
         if not self._framed:
             return self._receive_plain(buffer)
-        while not self._piece:
-            if self._last:
-                self._end()
-                return 0
-            self._next_frame()
+        if not self._has_piece():
+            return 0
         if not self._buffer:
             assert self._lease is not None
             count = self._lease.sock.recv_into(buffer, min(self._piece, len(buffer)))
@@ -120,6 +117,26 @@ class LeaseStream:
         if not self._piece and self._last:
             self._end()
         return count
+
+    def recv(self, size: int, /) -> bytes:
+        """The same as new bytes, at most ``size``."""
+        if self._piece == len(self._buffer) <= size and self._last and self._piece:
+            data, self._buffer = self._buffer, b""
+            self._piece = 0
+            self._end()
+            return data
+        buffer = bytearray(size)
+        count = self.recv_into(memoryview(buffer))
+        return bytes(buffer[:count])
+
+    def _has_piece(self) -> bool:
+        """Begin with the next frame when one has been read; False at the end of all."""
+        while not self._piece:
+            if self._last:
+                self._end()
+                return False
+            self._next_frame()
+        return True
 
     def _receive_plain(self, buffer: memoryview) -> int:
         if self._buffer:

@@ -18,7 +18,7 @@ from uwgate.gateways.corerouter.outcome import Outcome
 from uwgate.gateways.corerouter.router import WORKER_ROLES
 from uwgate.gateways.corerouter.target import Target
 from uwgate.gateways.fastrouter.lease_stream import LeaseStream
-from uwgate.gateways.fastrouter.states import State
+from uwgate.gateways.fastrouter.states import CLOSED, CONNECT
 from uwgate.gateways.lane import ENDED
 from uwgate.gateways.leases import NOBODY
 from uwgate.gateways.wire.lease import (
@@ -31,7 +31,7 @@ from uwgate.gateways.wire.lease import (
     encode_foreign,
     mark,
 )
-from uwgate.gateways.wire.uwsgi import PONG
+from uwgate.gateways.wire.uwsgi import HEADER, PONG
 
 if TYPE_CHECKING:
     from uwgate.gateways.fastrouter.session import Session
@@ -71,8 +71,8 @@ def leads_to_workers(start: Start) -> bool:
 class Leased:
     """One request; the session's backend, and an applicant for a lease.
 
-    ``data`` is a packet and what came behind it, ``end`` where the packet ends, ``length`` that of
-    the body in bytes, None if it is not known. ``sock`` is where the answer comes from.
+    ``data`` is a packet and what came behind it, ``length`` the size of its body in bytes, None
+    if that is not known. ``sock`` is where the answer comes from.
     """
 
     __slots__ = (
@@ -91,19 +91,23 @@ class Leased:
     attempts = OWN_WORKERS
 
     def __init__(
-        self, session: Session, leases: LeasePool, data: bytes, end: int, length: int | None
+        self, session: Session, leases: LeasePool, data: bytes, length: int | None
     ) -> None:
         self._session = session
         self._leases = leases
-        # Behind the body nothing may follow: on a kept lease it would be the next request.
-        self._data = data if length is None else data[: end + length]
+        left = math.inf
+        if length is not None:
+            # Behind the body nothing may follow: on a kept lease it would be the next request.
+            end = HEADER.size + data[1] + (data[2] << 8) + length
+            data = data[:end]
+            left = end - len(data)
+        self._data = data
         self._packet = b""  # the same with flags, until the worker has taken it
         self.packet = b""  # the same again, if it may go into the queue
         self._whole = False
         self._waits = False  # for a worker
         self._lease: Lease | None = None
         self._is_taken = False  # a worker runs the request, and more than one frame comes
-        left = math.inf if length is None else end + length - len(self._data)
         self.sock = LeaseStream(leases, left, self._let_go)
 
     def begin(self, *, whole: bool) -> None:
@@ -122,7 +126,7 @@ class Leased:
             self._whole = True
             self._packet, self.packet = encode_foreign(data)
             session.connected(self.sock, data, len(data))
-            if session.state is not State.CLOSED:  # its client may have gone at that moment
+            if session.state is not CLOSED:  # its client may have gone at that moment
                 self._apply()
         else:
             is_bounded = self.sock.left != math.inf
@@ -163,7 +167,7 @@ class Leased:
     def ready(self, mask: int) -> None:
         """The worker has sent something, or takes something; see ``lane.Member``."""
         session = self._session
-        if session.state is State.CLOSED:
+        if session.state is CLOSED:
             return
         if self._is_taken:
             # Whether there is more is for the frames to say.
@@ -188,7 +192,7 @@ class Leased:
         session = self._session
         self._packet = self.packet = b""
         data, self._data = self._data, b""
-        if session.state is State.CONNECT:
+        if session.state is CONNECT:
             session.connected(self.sock, data, len(data))
         session.backend_ready(mask)
 
