@@ -27,7 +27,6 @@ class Attempts:
 
     __slots__ = (
         "_answered",
-        "_asked",
         "_bad",
         "_ended",
         "_fallback",
@@ -53,8 +52,7 @@ class Attempts:
         self._router = router
         self._mapper: Mapper = router.mapper
         self._fallback = 0  # how many of them were tried
-        self._only_fallbacks = False
-        self._asked = False  # ``next`` was called
+        self._only_fallbacks = False  # nobody else may be tried any more
         self._started = 0.0
         self._answered = False
         self._bad = False
@@ -83,19 +81,16 @@ class Attempts:
         """
         if self.target is not None:
             raise ValueError(f"{self.target.name} has not failed")
-        router = self._router
-        if not self._asked:
-            self._asked = True
-            router.budget.request()
         target = self._from_mapper(now) if self._may_retry else None
         if target is None:
             if self.outcome is None:
                 self.outcome = Outcome.EXHAUSTED
-            fallbacks = router.fallbacks
+            fallbacks = self._router.fallbacks
             if self._fallback < len(fallbacks):
                 target = fallbacks[self._fallback]
                 self._fallback += 1
-                self._mapper = router.nothing
+                self._only_fallbacks = True
+                self._mapper = self._router.nothing
         if target is not None:
             self.tried += (target,)
         self.target = target
@@ -104,9 +99,7 @@ class Attempts:
 
     @property
     def _may_retry(self) -> bool:
-        if self._only_fallbacks or self._fallback:
-            return False
-        return len(self.tried) <= self._router.options.max_retries
+        return not self._only_fallbacks and len(self.tried) <= self._router.options.max_retries
 
     def _from_mapper(self, now: float) -> Target | None:
         router = self._router

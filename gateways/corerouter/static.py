@@ -54,7 +54,7 @@ class Static(Mapper):
             await self._room.wait(None, attempts, limit)
 
     def choose(self, attempts: Attempts, now: float) -> Target | Outcome:
-        if self._room.has_queue(None):  # others were here before
+        if self.may_wait and self._room.has_queue(None):  # others were here before
             return Outcome.FULL
         return self._choose(None, attempts, now)
 
@@ -72,13 +72,17 @@ class Static(Mapper):
                 is_full = True
                 continue
             self._next = (at + 1) % count
-            return self._take(node)
+            node.reference += 1
+            return node.target
         if is_full:
             return Outcome.FULL
         if tried:
             return Outcome.EXHAUSTED
         first = min(nodes, key=lambda node: node.failed_at or 0.0)
-        return self._take(first) if self._circuit.has_room(first.reference) else Outcome.FULL
+        if not self._circuit.has_room(first.reference):
+            return Outcome.FULL
+        first.reference += 1
+        return first.target
 
     def has_other(self, attempts: Attempts, now: float) -> bool:
         return any(
@@ -98,14 +102,11 @@ class Static(Mapper):
 
     def release(self, target: Target, now: float, tx: int, rx: int) -> None:
         self._by_target[target].reference -= 1
-        self._room.serve(None, now)
+        if self.may_wait:
+            self._room.serve(None, now)
 
     def returns_at(self, asked: Asked, now: float) -> float | None:
         return now  # somebody is tried in any case
-
-    def _take(self, node: StaticNode) -> Target:
-        node.reference += 1
-        return node.target
 
     def _is_out(self, node: StaticNode, now: float) -> bool:
         return node.failed_at is not None and now < node.failed_at + self._grace

@@ -70,8 +70,7 @@ class WaitingRoom(Generic[Place]):
 
     def serve(self, place: Place, now: float) -> None:
         """There may be room: give it to who waits, or send everybody away if nobody is left."""
-        # Choosing may change something and call this again; whoever serves goes on anyway.
-        if not self._queues or self._is_serving:
+        if self._is_serving:  # choosing has changed something; whoever serves goes on anyway
             return
         self._is_serving = True
         queue = self._queues.get(place)

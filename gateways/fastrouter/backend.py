@@ -39,15 +39,6 @@ class Backend(Search):
         return ""
 
     def _hand_over(self, sock: socket.socket) -> None:
-        self._packet = self._stamped()
-        self._sent = sock.send(self._packet)
-
-    def _found_it(self, sock: socket.socket) -> None:
-        packet, self._packet, self._data = self._packet, b"", b""
-        self._client.connected(sock, packet, self._sent)
-
-    def _stamped(self) -> bytes:
-        """The packet with the modifiers that the target wants."""
         data = self._data
         target = self.attempts.target
         assert target is not None
@@ -56,6 +47,12 @@ class Backend(Search):
             modifier1 = data[0]
         if modifier2 is None:
             modifier2 = data[3]
-        if modifier1 == data[0] and modifier2 == data[3]:
-            return data
-        return HEADER.pack(modifier1, data[1] + (data[2] << 8), modifier2) + data[4:]
+        if modifier1 != data[0] or modifier2 != data[3]:
+            data = HEADER.pack(modifier1, data[1] + (data[2] << 8), modifier2) + data[4:]
+        self._packet = data
+        self._sent = sock.send(data)
+
+    def _found_it(self, sock: socket.socket) -> None:
+        packet = self._packet
+        self._packet = self._data = b""
+        self._client.connected(sock, packet, self._sent)
