@@ -78,6 +78,12 @@ class Settings:
         """Whether any address of the HTTP gateway does."""
         return bool(self.https.https or self.https.https2)
 
+    @property
+    def fastrouter_may_lease(self) -> bool:
+        """Whether the fastrouter's requests go to our own workers: nobody else is named."""
+        core = self.fastrouter_corerouter
+        return not core.fallback and (core.uses_own_socket or not core.names_backends)
+
     def corerouter(self, kind: str) -> CorerouterOptions:
         """Where the gateways of a kind (``http``, ``fastrouter``) find their backends."""
         options: CorerouterOptions = getattr(self, f"{kind}_corerouter")

@@ -38,6 +38,12 @@ class CorerouterOptions:
             or self.to
         )
 
+    @property
+    def uses_own_socket(self) -> bool:
+        """Whether ``use_socket`` decides."""
+        others = (self.use_pattern, self.subscription_server, self.use_base, self.use_code_string)
+        return self.use_socket is not None and not any(others)
+
     processes: int = option(
         1, kind=Kind.INT, aliases=("workers",), minimum=1, help="Gateway processes."
     )

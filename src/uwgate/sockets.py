@@ -135,7 +135,9 @@ def bind_all(
         raise
     for kind in ROUTER_ROLES:
         core = settings.corerouter(kind)
-        if settings.has_gateway(kind) and not core.names_backends and not core.fallback:
+        leases = kind == FASTROUTER and settings.workers.processes > 0
+        has_backends = core.names_backends or bool(core.fallback) or leases
+        if settings.has_gateway(kind) and not has_backends:
             what = "requests get 503" if kind == FASTROUTER else "connections are closed"
             note(f"{kind} without {kind}-to or another way to backends: {what}")
     if settings.workers.processes == 0:
@@ -287,9 +289,10 @@ class _Binder:
         return bound.name[1:]
 
     def _needs_lease(self) -> bool:
-        has_gateways = bool(self.sockets.gateway_listeners)
-        has_workers = self.settings.workers.processes > 0
-        return has_gateways and not self.settings.http_corerouter.names_backends and has_workers
+        settings = self.settings
+        for_http = self.sockets.gateway_listeners and not settings.http_corerouter.names_backends
+        for_fastrouter = self.sockets.of(FASTROUTER) and settings.fastrouter_may_lease
+        return settings.workers.processes > 0 and bool(for_http or for_fastrouter)
 
     def _parse(self, option: str, text: str) -> Address:
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import resource
 import socket
@@ -60,11 +61,12 @@ def test_without_descriptors_there_is_none() -> None:
     limits = resource.getrlimit(resource.RLIMIT_NOFILE)
     used = max(map(int, os.listdir("/proc/self/fd"))) + 1
     resource.setrlimit(resource.RLIMIT_NOFILE, (used, limits[1]))
-    held = []
+    held: list[int] = []
     try:
-        with pytest.raises(OSError, match="Too many"):
-            while True:
+        with contextlib.suppress(OSError):
+            while len(held) <= used:
                 held.append(os.dup(0))
+        assert len(held) < used
         assert Pipes(1).take() is None
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, limits)
