@@ -132,7 +132,7 @@ NOT_OFFERED: tuple[tuple[re.Pattern[str], str], ...] = tuple(
         (r"forkpty.*|tuntap.*|pty-.*", NO_SUBSTITUTE),
         (r"(http|fastrouter)-use-cache", "use use-code-string, or subscriptions"),
         (r"legion.*|.*-legion.*|.*multicast.*", "use keepalived for a service address"),
-        (r"zerg.*|.*-zerg|.*zerg-?pool", "send SIGHUP: a reload starts the new workers first"),
+        (r".*-zerg", "use zerg, http-zerg or fastrouter-zerg"),
         (
             r"cheap|cheaper.*|idle|die-on-idle",
             "processes states how many workers run; they start at once",

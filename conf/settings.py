@@ -24,6 +24,7 @@ from uwgate.conf.groups.stats import StatsOptions
 from uwgate.conf.groups.subscribe import SubscribeOptions
 from uwgate.conf.groups.subscriptions import SubscriptionOptions
 from uwgate.conf.groups.workers import WorkerOptions
+from uwgate.conf.groups.zerg import ZergOptions
 
 COREROUTERS = ("http", "fastrouter")  # the kinds of gateways that choose among backends
 
@@ -49,6 +50,7 @@ class Settings:
     )
     subscriptions: SubscriptionOptions = field(default_factory=SubscriptionOptions)
     subscribe: SubscribeOptions = field(default_factory=SubscribeOptions)
+    zerg: ZergOptions = field(default_factory=ZergOptions)
     stats: StatsOptions = field(default_factory=StatsOptions)
     master: MasterOptions = field(default_factory=MasterOptions)
     log: LogOptions = field(default_factory=LogOptions)
@@ -66,9 +68,21 @@ class Settings:
 
     def has_gateway(self, kind: str) -> bool:
         """Whether gateways of a kind listen anywhere."""
+        if self.corerouter(kind).zerg:
+            return True
         if kind == "http":
             return bool(self.http.http) or self.speaks_tls
         return bool(self.fastrouter.fastrouter)
+
+    @property
+    def zergs(self) -> tuple[tuple[str, str], ...]:
+        """Option and zerg server of everything that sockets are had from."""
+        gateways = ((f"{one}-zerg", self.corerouter(one).zerg) for one in COREROUTERS)
+        return tuple(
+            (option, path)
+            for option, paths in (("zerg", self.zerg.zerg), *gateways)
+            for path in paths
+        )
 
     @property
     def subscription_servers(self) -> tuple[tuple[str, str], ...]:
@@ -112,6 +126,7 @@ GROUPS: dict[str, Any] = {
     "fastrouter_corerouter": FastrouterCorerouterOptions,
     "subscriptions": SubscriptionOptions,
     "subscribe": SubscribeOptions,
+    "zerg": ZergOptions,
     "stats": StatsOptions,
     "master": MasterOptions,
     "log": LogOptions,

@@ -23,6 +23,9 @@ SERVED_BY = {
     "http11-socket": "workers, HTTP/1.1 with keep-alive",
     "http-subscription": "announcements for the HTTP gateway",
     "fastrouter-subscription": "announcements for the fastrouter",
+    "zerg-server": "gives the workers' sockets to zergs",
+    "zergpool": "gives sockets to zergs",
+    "zerg-socket": "for zergs",
 }
 
 

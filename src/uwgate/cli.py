@@ -18,7 +18,12 @@ from uwgate.conf.loading import ENVIRONMENT_PREFIXES, Loaded, load
 from uwgate.conf.logs import wants_colour
 from uwgate.conf.pair import Command, Severity
 from uwgate.conf.settings import Settings
-from uwgate.gateways.command import fastrouter_command, gateway_command, registry_command
+from uwgate.gateways.command import (
+    fastrouter_command,
+    gateway_command,
+    registry_command,
+    zergpool_command,
+)
 from uwgate.generation import Commands
 from uwgate.readout import print_socket
 from uwgate.workers.command import spawner_command
@@ -39,6 +44,7 @@ COMMANDS = Commands(
     fastrouter=fastrouter_command,
     registry=registry_command,
     spawner=spawner_command,
+    zergpool=zergpool_command,
 )
 LEVELS = {
     Severity.NOTE: logging.DEBUG,  # told at the start already

@@ -30,7 +30,7 @@ PROGRESS_INTERVAL = 10.0  # seconds between log lines while a start takes long
 REGISTRY_DRAIN_LIMIT = 10.0  # seconds; new gateways wait for the next one meanwhile
 STOP_LIMIT = 3.0  # seconds a child has to obey SIGTERM
 # There is one of them.
-SINGLE = ("spawner", "keeper", "registry")
+SINGLE = ("spawner", "keeper", "registry", "zergpool")
 SPARE = 2.0  # seconds on top of a mercy that the child itself keeps as well
 
 
@@ -58,6 +58,7 @@ class Commands:
     spawner: Command
     fastrouter: Command
     registry: Command
+    zergpool: Command
 
     def of(self, kind: str) -> Command:
         """For a kind of child; ``http`` and ``keeper`` have the same."""
@@ -65,6 +66,7 @@ class Commands:
             "spawner": self.spawner,
             "fastrouter": self.fastrouter,
             "registry": self.registry,
+            "zergpool": self.zergpool,
         }
         return own.get(kind, self.gateway)
 
@@ -128,6 +130,8 @@ class Generation:
             places += self._places("http")
         if self.sockets.fastrouter_listeners:
             places += self._places("fastrouter")
+        if self.settings.zerg.servers:
+            places.append(Place("zergpool", 1))
         return places
 
     def _places(self, kind: str) -> list[Place]:
@@ -210,6 +214,7 @@ class Generation:
             "spawner": sockets.worker_listeners,
             "fastrouter": sockets.fastrouter_listeners,
             "registry": sockets.registry_listeners,
+            "zergpool": sockets.zergpool_listeners,
         }
         try:
             child = self._children.start(

@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 
 import trio
 
-from uwgate import exits, identity, log_file, pid_file
+from uwgate import attaching, exits, identity, log_file, pid_file
 from uwgate.announcing.acknowledgements import Acknowledgements
 from uwgate.announcing.plan import make_plan
 from uwgate.conf import logs
@@ -130,15 +130,23 @@ def _pid_paths(settings: Settings) -> list[str]:
 
 
 def _bind(settings: Settings, systemd: range) -> Sockets:
+    gifts = attaching.attach(settings)
+    try:
+        return _bind_ours(settings, systemd, gifts)
+    finally:
+        attaching.dispose(gifts)
+
+
+def _bind_ours(settings: Settings, systemd: range, gifts: attaching.Gifts) -> Sockets:
     # uWSGI's daemonize leaves the umask at 0, and set-ups rely on everybody being able to
     # connect to its UNIX sockets; files that the application writes are not opened up.
     if settings.master.daemonize is not None and settings.sockets.umask is None:
         previous = os.umask(0)
         try:
-            return bind_all(settings, log.warning, systemd=systemd)
+            return bind_all(settings, log.warning, systemd=systemd, gifts=gifts)
         finally:
             os.umask(previous)
-    return bind_all(settings, log.warning, systemd=systemd)
+    return bind_all(settings, log.warning, systemd=systemd, gifts=gifts)
 
 
 def _raise_descriptor_limit(wanted: int) -> None:

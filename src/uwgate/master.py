@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Callable
 
 import trio
 
-from uwgate import banner, exits, identity
+from uwgate import attaching, banner, exits, identity
 from uwgate.announcing.acknowledgements import Acknowledgements
 from uwgate.announcing.announcer import Announcer
 from uwgate.announcing.plan import Plan, make_plan
@@ -214,7 +214,18 @@ class Master:
         try:
             settings = self._load()
             identity.check(settings)
-            sockets = bind_all(settings, log.warning, systemd=self._systemd, previous=self.sockets)
+            # In a thread: a zerg server may take its time. It blocks no longer than zerg-timeout.
+            gifts = await trio.to_thread.run_sync(attaching.attach, settings)
+            try:
+                sockets = bind_all(
+                    settings,
+                    log.warning,
+                    systemd=self._systemd,
+                    previous=self.sockets,
+                    gifts=gifts,
+                )
+            finally:
+                attaching.dispose(gifts)
             try:
                 plan = make_plan(settings, sockets, log.warning)
                 self.acknowledgements.open(settings)

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import NamedTuple
 
-from uwgate import identity
+from uwgate import attaching, identity
 from uwgate.binding import Bound, adopt, bind, bind_unnamed, relisten, set_permissions
 from uwgate.conf.address import Address, AddressKind, parse_listen
 from uwgate.conf.errors import ConfigError
@@ -21,7 +21,9 @@ from uwgate.conf.groups.sockets import SocketOptions
 from uwgate.conf.settings import COREROUTERS, Settings
 from uwgate.conf.start import Listener
 from uwgate.conf.tls import parse_https, parse_https2, parse_redirect
+from uwgate.conf.zergs import parse_pool
 from uwgate.datagrams import asks_who, bind_datagrams, tune
+from uwgate.gateways.wire.zerg import MAX_SOCKETS
 
 SOMAXCONN = Path("/proc/sys/net/core/somaxconn")
 FIRST_SYSTEMD_FD = 3  # sd_listen_fds(3)
@@ -30,6 +32,10 @@ REGISTRY = "registry"  # the same for the socket of the registry
 ROLE_OF_PROTOCOL = {"uwsgi": "uwsgi", "http": "http-socket", "http11": "http11-socket"}
 GATEWAY_ROLES = ("http", "https", "http-to-https")
 FASTROUTER = "fastrouter"
+ZERG_SERVER = "zerg-server"
+ZERGPOOL = "zergpool"
+ZERG_SOCKET = "zerg-socket"
+GIVEN = "zerg "  # how the keys of sockets from zerg servers begin
 ANY_IPV4 = ("", "0.0.0.0")
 
 
@@ -86,6 +92,17 @@ class Sockets:
         return self.of(*ROLE_OF_PROTOCOL.values())
 
     @property
+    def zergpool_listeners(self) -> tuple[Listener, ...]:
+        """Where sockets are given to zergs, and those that are."""
+        servers = self.of(ZERG_SERVER)
+        given = [
+            replace(one, role=ZERG_SOCKET, endpoint=server.name)
+            for server in servers
+            for one in {one.fd: one for one in self.worker_sockets}.values()
+        ]
+        return (*self.of(ZERGPOOL, ZERG_SOCKET), *servers, *given)
+
+    @property
     def worker_queues(self) -> list[socket.socket]:
         """The sockets in whose accept queues those others wait."""
         fds = {one.fd for one in self.worker_sockets}
@@ -111,11 +128,12 @@ def bind_all(
     *,
     systemd: Sequence[int] = (),
     previous: Sockets | None = None,
+    gifts: attaching.Gifts = attaching.NONE,
 ) -> Sockets:
     """Bind what the settings name; ``note`` gets remarks for the operator.
 
     ``systemd`` are the descriptors of ``systemd_descriptors``; they join with the protocol
-    of the option ``protocol``. Sockets of ``previous`` are used again where the address is
+    of the option ``protocol``; so do ``gifts``, the sockets that zerg servers gave. Sockets of ``previous`` are used again where the address is
     the same.
 
     Raises:
@@ -124,7 +142,7 @@ def bind_all(
     sockets = Sockets()
     options = _with_possible_backlog(settings.sockets, note)
     try:
-        _Binder(settings, options, sockets, previous).bind_everything(systemd)
+        _Binder(settings, options, sockets, previous, gifts).bind_everything(systemd)
     except ConfigError:
         sockets.close_unless_in(previous, remove_files=True)
         raise
@@ -134,7 +152,8 @@ def bind_all(
     if settings.workers.processes == 0:
         if settings.http.http and not settings.http_corerouter.names_backends:
             note("http without http-to and with processes = 0: every request gets 503")
-        for one in sockets.worker_listeners:
+        alone = () if settings.zerg.zerg_server is not None else sockets.worker_listeners
+        for one in alone:
             note(f"{one.name}: nobody accepts connections here, because processes = 0")
     return sockets
 
@@ -194,6 +213,12 @@ def wanted(settings: Settings) -> Iterator[Wanted]:
         yield Wanted("http11-socket", text, "http11-socket")
     for text in options.socket:
         yield Wanted("socket", text, ROLE_OF_PROTOCOL[options.protocol])
+    if settings.zerg.zerg_server is not None:
+        yield Wanted("zerg-server", settings.zerg.zerg_server, ZERG_SERVER)
+    for pool in map(parse_pool, settings.zerg.zergpool):
+        yield Wanted("zergpool", pool.path, ZERGPOOL)
+        for text in pool.addresses:
+            yield Wanted("zergpool", text, ZERG_SOCKET, pool.path)
     for kind, text in settings.subscription_servers:
         option = f"{kind}-subscription-server"
         yield Wanted(option, text, f"{kind}-subscription", takes_datagrams=True)
@@ -210,11 +235,14 @@ class _Binder:
         options: SocketOptions,
         sockets: Sockets,
         previous: Sockets | None,
+        gifts: attaching.Gifts,
     ) -> None:
         self.settings = settings
         self.options = options
         self.sockets = sockets
         self.previous = previous.bound if previous else {}
+        self.gifts = gifts
+        self.given: dict[str, str] = {}  # the keys of sockets from zerg servers, by role
         self.owner = identity.socket_owner(settings)
         self.shared = [self._parse("shared-socket", one) for one in options.shared_socket]
         addresses = [
@@ -230,6 +258,7 @@ class _Binder:
 
     def bind_everything(self, systemd: Sequence[int]) -> None:
         self._take_inherited(systemd)
+        self._take_gifts()
         given_by: dict[str, str] = {}
         shared_keys: list[str] = []
         for position, address in enumerate(self.shared):
@@ -243,13 +272,20 @@ class _Binder:
             if one.takes_datagrams:
                 self._bind_datagrams(one, address)
                 continue
-            key = shared_keys[int(text[1:])] if text.startswith("=") else self._key(address)
+            key = self._given_key(address) or (
+                shared_keys[int(text[1:])] if text.startswith("=") else self._key(address)
+            )
             if key in self.sockets.bound and not self._may_repeat(key, text):
                 raise ConfigError(f"{option} = {text}: {given_by[key]} has this address already")
             given_by[key] = option
             self._bind(key, address, option)
-            self.sockets.named.append(Named(option, text, self._add(key, one.role, one.endpoint)))
+            endpoint = one.endpoint
+            if one.role == ZERG_SOCKET:
+                endpoint = self.sockets.bound[self._key(self._parse(option, endpoint))].name
+            self.sockets.named.append(Named(option, text, self._add(key, one.role, endpoint)))
         self._serve_systemd(systemd)
+        self._serve_gifts()
+        self._check_zerg_server()
         if not self.sockets.listeners:
             raise ConfigError(
                 "nothing to listen on: give http = :8080 (the HTTP gateway), fastrouter, "
@@ -303,7 +339,7 @@ class _Binder:
         return f"{what}{address}"
 
     def _may_repeat(self, key: str, text: str) -> bool:
-        return text.startswith("=") or key.startswith("fd://")
+        return text.startswith("=") or key.startswith(("fd://", GIVEN))
 
     def _bind_datagrams(self, one: Wanted, address: Address) -> None:
         key = self._key(address, "datagrams ")
@@ -338,6 +374,8 @@ class _Binder:
         bound = self.sockets.bound[key]
         fd = bound.socket.fileno()
         roles = {one.role: one for one in self.sockets.listeners if one.fd == fd}
+        if role == ZERG_SOCKET:  # given away; that it may be served here as well is no matter
+            roles = {}
         # The first mention decides what is spoken there. A fastrouter and workers speak the same.
         if roles and (roles.keys() | {role} != {FASTROUTER, "uwsgi"} or role in roles):
             return roles.get(role) or next(iter(roles.values()))
@@ -363,6 +401,57 @@ class _Binder:
         for fd in descriptors:
             listener = self._add(f"fd://{fd}", ROLE_OF_PROTOCOL[self.options.protocol])
             self.sockets.named.append(Named("", f"fd://{fd}", listener))
+
+    def _take_gifts(self) -> None:
+        """Take what zerg servers gave; a socket that two of them gave is one socket."""
+        inodes: set[int] = set()
+        for option, path in self.settings.zergs:
+            taken = attaching.take_up(
+                option,
+                path,
+                self.gifts,
+                self.options,
+                self.previous,
+                may_fail=self.settings.zerg.zerg_fallback,
+            )
+            role = option.removesuffix("-zerg")
+            if role == "zerg":
+                role = ROLE_OF_PROTOCOL[self.options.protocol]
+            for key, bound in taken.items():
+                inode = attaching.inode(bound)
+                if inode not in inodes:
+                    inodes.add(inode)
+                    self.sockets.bound[key] = bound
+                    self.given[key] = role
+                elif key not in self.sockets.bound and bound is not self.previous.get(key):
+                    bound.socket.close()
+
+    def _given_key(self, address: Address) -> str | None:
+        """The key of a socket from a zerg server that has this address."""
+        names = (key for key in self.given if attaching.is_at(self.sockets.bound[key], address))
+        return next(names, None)
+
+    def _serve_gifts(self) -> None:
+        for key, role in self.given.items():
+            self.sockets.named.append(Named("", key, self._add(key, role)))
+
+    def _check_zerg_server(self) -> None:
+        given = len(self.sockets.worker_sockets)
+        for path, count in self._given_away(given):
+            if count > MAX_SOCKETS:
+                raise ConfigError(f"{path}: {count} sockets, at most {MAX_SOCKETS} can be given")
+        if self.settings.zerg.zerg_server is not None and not given:
+            raise ConfigError(
+                f"zerg-server = {self.settings.zerg.zerg_server}: there is nothing to give: "
+                "workers have no socket of their own (socket, uwsgi-socket, http-socket)"
+            )
+
+    def _given_away(self, worker_sockets: int) -> Iterator[tuple[str, int]]:
+        for text in self.settings.zerg.zergpool:
+            pool = parse_pool(text)
+            yield f"zergpool = {pool.path}", len(pool.addresses)
+        if self.settings.zerg.zerg_server is not None:
+            yield f"zerg-server = {self.settings.zerg.zerg_server}", worker_sockets
 
 
 def _with_possible_backlog(options: SocketOptions, note: Callable[[str], None]) -> SocketOptions:
