@@ -7,6 +7,8 @@ from typing import NamedTuple
 from uwgate.conf.address import Address, AddressKind, parse_listen
 from uwgate.conf.errors import ConfigError
 
+MAX_ADDRESSES = 253  # SCM_MAX_FD, the most that the kernel passes at once (unix(7))
+
 
 class Pool(NamedTuple):
     """Where a pool gives its sockets away, and the addresses that these are bound to."""
@@ -37,6 +39,8 @@ def parse_pool(text: str) -> Pool:
     addresses = tuple(one.strip() for one in rest.split(","))
     if not colon or not all(addresses):
         raise ConfigError(f"{text!r}: expected PATH:ADDRESS[,ADDRESS...]")
+    if len(addresses) > MAX_ADDRESSES:
+        raise ConfigError(f"{len(addresses)} addresses, at most {MAX_ADDRESSES} can be given away")
     parse_server(path)
     for address in addresses:
         parse_listen(address)

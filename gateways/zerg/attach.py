@@ -39,7 +39,7 @@ def ask(path: str, deadline: float) -> list[int]:
     name = f"\0{address.path}" if address.kind is AddressKind.ABSTRACT else address.path
     received: list[int] = []
     with contextlib.ExitStack() as undo:
-        undo.callback(lambda: [os.close(fd) for fd in received])
+        undo.callback(_close, received)
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:
             try:
                 sock.settimeout(_left(deadline))
@@ -55,6 +55,11 @@ def ask(path: str, deadline: float) -> list[int]:
                 raise ConfigError(f"socket {number} that it gives is {problem}")
         undo.pop_all()
     return received
+
+
+def _close(descriptors: Sequence[int]) -> None:
+    for fd in descriptors:
+        os.close(fd)
 
 
 def _left(deadline: float) -> float:
@@ -117,8 +122,7 @@ def main(fd: int, seconds: float, paths: Sequence[str]) -> None:
                 socket.send_fds(link, [packet], sockets)
             else:
                 link.send(packet)
-            for one in sockets:
-                os.close(one)
+            _close(sockets)
 
 
 if __name__ == "__main__":

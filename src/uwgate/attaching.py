@@ -39,6 +39,7 @@ class Gift:
 
 Gifts = Mapping[str, Gift]  # by the path of the server
 NONE: Gifts = {}
+STEM = "zerg "  # how the keys of such sockets begin
 
 
 def attach(settings: Settings) -> Gifts:
@@ -96,7 +97,7 @@ def _answers(link: socket.socket, count: int) -> Iterator[Gift]:
             yield Gift(tuple(descriptors), json.loads(packet).get("error", ""))
 
 
-def take_up(
+def _take_up(
     option: str,
     path: str,
     gifts: Gifts,
@@ -113,7 +114,7 @@ def take_up(
     Raises:
         ConfigError: it has given nothing that could be used, and never did.
     """
-    stem = f"zerg {path} "
+    stem = f"{STEM}{path} "
     gift = gifts.get(path) or Gift(error="it was not asked")
     known = {key: bound for key, bound in previous.items() if key.startswith(stem)}
     if gift.error:
@@ -125,7 +126,7 @@ def take_up(
         else:
             raise ConfigError(reason)
         return known
-    by_inode = {inode(bound): bound for bound in known.values()}
+    by_inode = {_inode(bound): bound for bound in known.values()}
     taken: dict[str, Bound] = {}
     for fd in gift.descriptors:
         number = os.fstat(fd).st_ino
@@ -133,12 +134,12 @@ def take_up(
     return taken
 
 
-def inode(bound: Bound) -> int:
+def _inode(bound: Bound) -> int:
     """What tells a socket from all others, whichever descriptors it has."""
     return os.fstat(bound.socket.fileno()).st_ino
 
 
-def is_at(bound: Bound, address: Address) -> bool:
+def _is_at(bound: Bound, address: Address) -> bool:
     """Whether a socket is bound to an address that an option names."""
     match address.kind:
         case AddressKind.TCP:
@@ -152,3 +153,56 @@ def is_at(bound: Bound, address: Address) -> bool:
             return bound.name == f"@{address.path}"
         case AddressKind.FD | AddressKind.SHARED:
             return False
+
+
+class Given:
+    """What one reading of the configuration has from zerg servers. ``roles`` are by key.
+
+    ``worker_role`` is the role of those that workers serve.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        options: SocketOptions,
+        gifts: Gifts,
+        previous: Mapping[str, Bound],
+        worker_role: str,
+    ) -> None:
+        self.roles: dict[str, str] = {}
+        self._settings = settings
+        self._options = options
+        self._gifts = gifts
+        self._previous = previous
+        self._worker_role = worker_role
+        self._bound: dict[str, Bound] = {}
+
+    def take(self, bound: dict[str, Bound]) -> None:
+        """Put the sockets into ``bound``; one that two servers gave is one socket.
+
+        Raises:
+            ConfigError: a server gave nothing.
+        """
+        inodes: set[int] = set()
+        for option, path in self._settings.zergs:
+            taken = _take_up(
+                option,
+                path,
+                self._gifts,
+                self._options,
+                self._previous,
+                may_fail=self._settings.zerg.zerg_fallback,
+            )
+            role = self._worker_role if option == "zerg" else option.removesuffix("-zerg")
+            for key, one in taken.items():
+                inode = _inode(one)
+                if inode not in inodes:
+                    inodes.add(inode)
+                    bound[key] = self._bound[key] = one
+                    self.roles[key] = role
+                elif one is not self._previous.get(key) and key not in bound:
+                    one.socket.close()
+
+    def key_of(self, address: Address) -> str | None:
+        """The key of a socket with this address, None if there is none."""
+        return next((key for key, one in self._bound.items() if _is_at(one, address)), None)

@@ -10,11 +10,18 @@ import os
 import socket
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import NamedTuple
 
 from uwgate import attaching, identity
-from uwgate.binding import Bound, adopt, bind, bind_unnamed, relisten, set_permissions
+from uwgate.binding import (
+    Bound,
+    adopt,
+    bind,
+    bind_unnamed,
+    relisten,
+    set_permissions,
+    with_possible_backlog,
+)
 from uwgate.conf.address import Address, AddressKind, parse_listen
 from uwgate.conf.errors import ConfigError
 from uwgate.conf.groups.sockets import SocketOptions
@@ -25,7 +32,6 @@ from uwgate.conf.zergs import parse_pool
 from uwgate.datagrams import asks_who, bind_datagrams, tune
 from uwgate.gateways.wire.zerg import MAX_SOCKETS
 
-SOMAXCONN = Path("/proc/sys/net/core/somaxconn")
 FIRST_SYSTEMD_FD = 3  # sd_listen_fds(3)
 LEASE = "lease"  # the key of the lease socket, which has no address of its own
 REGISTRY = "registry"  # the same for the socket of the registry
@@ -35,7 +41,6 @@ FASTROUTER = "fastrouter"
 ZERG_SERVER = "zerg-server"
 ZERGPOOL = "zergpool"
 ZERG_SOCKET = "zerg-socket"
-GIVEN = "zerg "  # how the keys of sockets from zerg servers begin
 ANY_IPV4 = ("", "0.0.0.0")
 
 
@@ -133,14 +138,14 @@ def bind_all(
     """Bind what the settings name; ``note`` gets remarks for the operator.
 
     ``systemd`` are the descriptors of ``systemd_descriptors``; they join with the protocol
-    of the option ``protocol``; so do ``gifts``, the sockets that zerg servers gave. Sockets of ``previous`` are used again where the address is
-    the same.
+    of the option ``protocol``. Sockets of ``previous`` are used again where the address is
+    the same. ``gifts`` is what zerg servers gave.
 
     Raises:
         ConfigError: something cannot be bound. Nothing of this call stays open then.
     """
     sockets = Sockets()
-    options = _with_possible_backlog(settings.sockets, note)
+    options = with_possible_backlog(settings.sockets, note)
     try:
         _Binder(settings, options, sockets, previous, gifts).bind_everything(systemd)
     except ConfigError:
@@ -241,8 +246,9 @@ class _Binder:
         self.options = options
         self.sockets = sockets
         self.previous = previous.bound if previous else {}
-        self.gifts = gifts
-        self.given: dict[str, str] = {}  # the keys of sockets from zerg servers, by role
+        self.given = attaching.Given(
+            settings, options, gifts, self.previous, ROLE_OF_PROTOCOL[options.protocol]
+        )
         self.owner = identity.socket_owner(settings)
         self.shared = [self._parse("shared-socket", one) for one in options.shared_socket]
         addresses = [
@@ -258,7 +264,7 @@ class _Binder:
 
     def bind_everything(self, systemd: Sequence[int]) -> None:
         self._take_inherited(systemd)
-        self._take_gifts()
+        self.given.take(self.sockets.bound)
         given_by: dict[str, str] = {}
         shared_keys: list[str] = []
         for position, address in enumerate(self.shared):
@@ -272,7 +278,7 @@ class _Binder:
             if one.takes_datagrams:
                 self._bind_datagrams(one, address)
                 continue
-            key = self._given_key(address) or (
+            key = self.given.key_of(address) or (
                 shared_keys[int(text[1:])] if text.startswith("=") else self._key(address)
             )
             if key in self.sockets.bound and not self._may_repeat(key, text):
@@ -285,7 +291,6 @@ class _Binder:
             self.sockets.named.append(Named(option, text, self._add(key, one.role, endpoint)))
         self._serve_systemd(systemd)
         self._serve_gifts()
-        self._check_zerg_server()
         if not self.sockets.listeners:
             raise ConfigError(
                 "nothing to listen on: give http = :8080 (the HTTP gateway), fastrouter, "
@@ -339,7 +344,7 @@ class _Binder:
         return f"{what}{address}"
 
     def _may_repeat(self, key: str, text: str) -> bool:
-        return text.startswith("=") or key.startswith(("fd://", GIVEN))
+        return text.startswith("=") or key.startswith(("fd://", attaching.STEM))
 
     def _bind_datagrams(self, one: Wanted, address: Address) -> None:
         key = self._key(address, "datagrams ")
@@ -402,64 +407,13 @@ class _Binder:
             listener = self._add(f"fd://{fd}", ROLE_OF_PROTOCOL[self.options.protocol])
             self.sockets.named.append(Named("", f"fd://{fd}", listener))
 
-    def _take_gifts(self) -> None:
-        """Take what zerg servers gave; a socket that two of them gave is one socket."""
-        inodes: set[int] = set()
-        for option, path in self.settings.zergs:
-            taken = attaching.take_up(
-                option,
-                path,
-                self.gifts,
-                self.options,
-                self.previous,
-                may_fail=self.settings.zerg.zerg_fallback,
-            )
-            role = option.removesuffix("-zerg")
-            if role == "zerg":
-                role = ROLE_OF_PROTOCOL[self.options.protocol]
-            for key, bound in taken.items():
-                inode = attaching.inode(bound)
-                if inode not in inodes:
-                    inodes.add(inode)
-                    self.sockets.bound[key] = bound
-                    self.given[key] = role
-                elif key not in self.sockets.bound and bound is not self.previous.get(key):
-                    bound.socket.close()
-
-    def _given_key(self, address: Address) -> str | None:
-        """The key of a socket from a zerg server that has this address."""
-        names = (key for key in self.given if attaching.is_at(self.sockets.bound[key], address))
-        return next(names, None)
-
     def _serve_gifts(self) -> None:
-        for key, role in self.given.items():
+        for key, role in self.given.roles.items():
             self.sockets.named.append(Named("", key, self._add(key, role)))
-
-    def _check_zerg_server(self) -> None:
+        server = self.settings.zerg.zerg_server
         given = len(self.sockets.worker_sockets)
-        for path, count in self._given_away(given):
-            if count > MAX_SOCKETS:
-                raise ConfigError(f"{path}: {count} sockets, at most {MAX_SOCKETS} can be given")
-        if self.settings.zerg.zerg_server is not None and not given:
+        if server is not None and not 0 < given <= MAX_SOCKETS:
             raise ConfigError(
-                f"zerg-server = {self.settings.zerg.zerg_server}: there is nothing to give: "
-                "workers have no socket of their own (socket, uwsgi-socket, http-socket)"
+                f"zerg-server = {server}: our workers have {given} sockets to give (socket, "
+                f"uwsgi-socket, http-socket), expected 1 to {MAX_SOCKETS}"
             )
-
-    def _given_away(self, worker_sockets: int) -> Iterator[tuple[str, int]]:
-        for text in self.settings.zerg.zergpool:
-            pool = parse_pool(text)
-            yield f"zergpool = {pool.path}", len(pool.addresses)
-        if self.settings.zerg.zerg_server is not None:
-            yield f"zerg-server = {self.settings.zerg.zerg_server}", worker_sockets
-
-
-def _with_possible_backlog(options: SocketOptions, note: Callable[[str], None]) -> SocketOptions:
-    try:
-        largest = int(SOMAXCONN.read_text())
-    except (OSError, ValueError):
-        return options
-    if options.listen <= largest:
-        return options
-    note(f"listen = {options.listen}: the kernel allows {largest} (net.core.somaxconn)")
-    return replace(options, listen=largest)
