@@ -162,7 +162,6 @@ NOT_OFFERED: tuple[tuple[re.Pattern[str], str], ...] = tuple(
             r"touch-.*|fs-.*|propagate-touch|py(thon)?-auto-?reload.*|reload-on-fd|brutal-reload-.*",
             _RELOAD,
         ),
-        (r"master-fifo", "send signals: SIGHUP reloads, SIGTERM stops"),
         (
             r"pause|suspend|resume|signal|extract",
             "send signals to the master: SIGHUP reloads, SIGTERM stops",

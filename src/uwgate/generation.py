@@ -6,7 +6,9 @@ until it is drained.
 
 from __future__ import annotations
 
+import contextlib
 import logging
+import os
 import signal
 from dataclasses import dataclass
 
@@ -102,6 +104,7 @@ class Generation:
         self._filled: dict[Place, Child] = {}
         self._orphans: set[int] = set()  # workers whose spawner died, until they are gone too
         self._orphaned_gateways: set[int] = set()  # they drain since their keeper died
+        self._rests = False
         self._ending = trio.Event()
 
     @property
@@ -149,6 +152,20 @@ class Generation:
         return Occupation(
             load=backlog(self.sockets.worker_queues), free=None if board is None else board.idle
         )
+
+    def pause(self, *, rest: bool) -> None:
+        """Let the workers accept nothing, or accept again; also those that are started later."""
+        self._rests = rest
+        spawner = self._filled.get(Place("spawner", 1))
+        if spawner is not None:
+            spawner.send("pause" if rest else "resume")
+
+    def signal_workers(self, number: signal.Signals) -> None:
+        """Send a signal to all workers; those that it ends are replaced."""
+        spawner = self._filled.get(Place("spawner", 1))
+        for pid in () if spawner is None else spawner.workers:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, number)
 
     def supervise(self, nursery: trio.Nursery) -> None:
         """Keep every place filled from now on, with tasks in ``nursery``."""
@@ -238,6 +255,8 @@ class Generation:
         except ConfigError as error:  # such as a virtualenv without Python
             raise StartFailed(str(error), exits.ERROR) from error
         self._filled[place] = child
+        if is_spawner and self._rests:
+            child.send("pause")
         log.info("spawned uWSGI %s (pid: %d)", place.name, child.pid)
         return child
 

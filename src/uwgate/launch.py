@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 
 import trio
 
-from uwgate import attaching, exits, identity, log_file, pid_file
+from uwgate import attaching, exits, fifo, identity, log_file, pid_file
 from uwgate.announcing.acknowledgements import Acknowledgements
 from uwgate.announcing.plan import make_plan
 from uwgate.conf import logs
@@ -49,7 +49,7 @@ def run(
     if settings.sockets.umask is not None:
         os.umask(settings.sockets.umask)
     target = _log_path(settings)
-    pid_paths = _pid_paths(settings)
+    pid_paths = pid_file.paths(settings)
     systemd = systemd_descriptors(environ)
     sockets = _bind(settings, systemd)
     caller = Caller(-1)
@@ -57,6 +57,8 @@ def run(
     try:
         plan = make_plan(settings, sockets, log.warning)
         acknowledgements.open(settings)
+        for path in fifo.paths(settings):
+            fifo.check_path(path)
         if target is not None:
             log_file.check_writable(target)
         for path in pid_paths:
@@ -119,14 +121,6 @@ def _log_path(settings: Settings) -> str | None:
     if settings.log.logto2 is not None:
         return os.path.join(settings.application.chdir or "", settings.log.logto2)
     return settings.master.daemonize or settings.log.logto
-
-
-def _pid_paths(settings: Settings) -> list[str]:
-    first, second = settings.master.pidfile, settings.master.pidfile2
-    paths = [] if first is None else [os.path.abspath(first)]
-    if second is not None:
-        paths.append(os.path.abspath(os.path.join(settings.application.chdir or "", second)))
-    return paths
 
 
 def _bind(settings: Settings, systemd: range) -> Sockets:

@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Callable
 
 import trio
 
-from uwgate import attaching, banner, exits, identity
+from uwgate import attaching, banner, exits, fifo, identity, pid_file
 from uwgate.announcing.acknowledgements import Acknowledgements
 from uwgate.announcing.announcer import Announcer
 from uwgate.announcing.plan import Plan, make_plan
@@ -21,6 +21,7 @@ from uwgate.conf import logs
 from uwgate.conf.errors import ConfigError
 from uwgate.conf.procname import process_title, set_title
 from uwgate.conf.settings import Settings
+from uwgate.conf.writefifo import parse_write_fifo
 from uwgate.daemon import Caller
 from uwgate.generation import Commands, Generation, StartFailed
 from uwgate.log_file import LogFile, LogPipe
@@ -45,6 +46,7 @@ COMMAND_SIGNALS = (*STOP_SIGNALS, signal.SIGHUP, *HARMLESS_SIGNALS)
 # What is done once, at the start of the master.
 FIXED_OPTIONS = (
     *(("master", name) for name in ("pidfile", "pidfile2", "daemonize", "max_fd")),
+    ("master", "master_fifo"),
     *(("log", name) for name in ("logto", "logto2", "log_maxsize", "log_backupname")),
     ("log", "log_master"),
     ("sockets", "umask"),
@@ -57,6 +59,8 @@ KILL_LIMIT = 5.0  # seconds; SIGKILL works at once, but for processes stuck in t
 
 class Master:
     """Owns the sockets and the generations. ``load`` reads the configuration again."""
+
+    _pauses: trio.Nursery  # of tasks that let the workers rest
 
     def __init__(
         self,
@@ -89,6 +93,7 @@ class Master:
         self._patience = trio.CancelScope()  # ended by the second
         self._reload_wanted = trio.Event()
         self._retiring = trio.Semaphore(MAX_RETIRING)
+        self._rests = False  # the workers accept nothing
 
     async def run(self) -> int:
         """Serve until told to stop; returns the exit code."""
@@ -113,6 +118,7 @@ class Master:
     ) -> int:
         code = exits.ERROR
         async with trio.open_nursery() as nursery:
+            self._pauses = nursery
             children = Children(nursery, output=pipe.write_end if pipe else None)
             try:
                 nursery.start_soon(children.reap, deaths)
@@ -120,6 +126,10 @@ class Master:
                 nursery.start_soon(self._notifier.feed_watchdog)
                 nursery.start_soon(self._announcer.run)
                 nursery.start_soon(self.acknowledgements.run)
+                if self._settings.master.master_fifo:
+                    await nursery.start(
+                        fifo.Fifo(fifo.paths(self._settings), self._obey_letter).run
+                    )
                 if pipe is not None:
                     nursery.start_soon(pipe.copy)
                 code = await self._live(children, nursery)
@@ -138,14 +148,81 @@ class Master:
             if number in STOP_SIGNALS:
                 self._stop(name)
             elif number == signal.SIGTSTP and self._announcer.is_useful:
-                is_paused = self._announcer.toggle()
-                log.info("%s: announcements %s", name, "pause" if is_paused else "go on")
+                self._toggle_announcements(name)
+            elif number == signal.SIGTSTP:
+                self._toggle_pause(name)
             elif number != signal.SIGHUP:
                 log.info("%s has no effect", name)
-            elif self._settings.master.exit_on_reload:
-                self._stop(f"{name} with exit-on-reload")
             else:
-                self._reload_wanted.set()
+                self._want_reload(name)
+
+    def _obey_letter(self, letter: str) -> None:
+        """A command of the FIFO; those that uWSGI has not are ignored, as there."""
+        name = f"master-fifo: {letter}"
+        match letter:
+            case "q":
+                self._stop(name)
+            case "Q":
+                self._stop(name)
+                if not self._patience.cancel_called:
+                    self._stop(name)
+            case "r" | "R":  # requests that run are never cut
+                self._want_reload(name)
+            case "p":
+                self._toggle_pause(name)
+            case "S":
+                self._toggle_announcements(name)
+            case "w":
+                self._signal_workers(name, signal.SIGHUP)
+            case "W":
+                self._signal_workers(name, signal.SIGINT)
+            case "s":
+                self._signal_workers(name, signal.SIGUSR1)
+            case "l":
+                self._log_file.reopen()
+            case "L":
+                self._log_file.rotate()
+            case "P":
+                self._write_pid_files()
+            case _:
+                log.debug("%r: no such command", name)
+
+    def _want_reload(self, name: str) -> None:
+        if self._settings.master.exit_on_reload:
+            self._stop(f"{name} with exit-on-reload")
+        else:
+            self._reload_wanted.set()
+
+    def _signal_workers(self, name: str, number: signal.Signals) -> None:
+        log.info("%s: %s to all workers", name, number.name)
+        if self._generations:
+            self._generations[-1].signal_workers(number)
+
+    def _toggle_announcements(self, name: str) -> None:
+        is_paused = self._announcer.toggle()
+        log.info("%s: announcements %s", name, "pause" if is_paused else "go on")
+
+    def _toggle_pause(self, name: str) -> None:
+        """Let the workers rest, or work again. A reload ends it."""
+        self._rests = not self._rests
+        log.info("%s: workers %s", name, "rest" if self._rests else "accept again")
+        if self._announcer.is_useful and self._announcer.is_paused != self._rests:
+            self._toggle_announcements(name)
+        self._pauses.start_soon(self._pause_workers)
+
+    async def _pause_workers(self) -> None:
+        """Let the workers do what was wished last; first nobody may be on his way to them."""
+        if self._rests and self._announcer.is_useful and await self._announcer.settle():
+            await self._announcer.linger()
+        for generation in self._generations[-1:]:
+            generation.pause(rest=self._rests)
+
+    def _write_pid_files(self) -> None:
+        for path in pid_file.paths(self._settings):
+            try:
+                pid_file.write(path)
+            except ConfigError as error:
+                log.error("%s", error)
 
     def _stop(self, reason: str) -> None:
         if not self._serving.cancel_called:
@@ -194,6 +271,8 @@ class Master:
         self._announcer.announce(self._plan, generation.observe)
         self._report_ready()
         self._caller.release()
+        for path, text in map(parse_write_fifo, self._settings.master.hook_accepting1_once):
+            fifo.write(path, text)
 
     async def _serve(self, children: Children, nursery: trio.Nursery) -> None:
         while True:
@@ -260,6 +339,8 @@ class Master:
         logs.configure(settings.log, self._log_file)
         gone, self.sockets, self._settings = self.sockets, sockets, settings
         self._plan = plan
+        if self._rests:
+            self._toggle_pause("reload")
         self._announcer.announce(plan, generation.observe)
         log.info(
             "generation %d serves %s, generation %d finishes what it has",
