@@ -38,13 +38,17 @@ class Place:
         self._descriptors = [one.fd for one in offered]
         self._message = zerg.encode(len(offered))
         self._counters = counters
-        self._sock = trio.socket.from_stdlib_socket(socket.socket(fileno=os.dup(listener.fd)))
+        self._fd = listener.fd
 
     async def serve(self) -> None:
         """Give the sockets to everybody who comes, for ever."""
+        with trio.socket.from_stdlib_socket(socket.socket(fileno=os.dup(self._fd))) as sock:
+            await self._serve(sock)
+
+    async def _serve(self, sock: trio.socket.SocketType) -> None:
         while True:
             try:
-                client, _ = await self._sock.accept()
+                client, _ = await sock.accept()
             except OSError as error:
                 if error.errno in EXHAUSTED:
                     self._counters.refuse("zerg clients that had to wait", "%s", error)
@@ -52,10 +56,6 @@ class Place:
                 continue  # else that client is gone already
             with client:
                 self._give(client)
-
-    def close(self) -> None:
-        """Give nothing any more."""
-        self._sock.close()
 
     def _give(self, client: trio.socket.SocketType) -> None:
         with socket.socket(fileno=os.dup(client.fileno())) as sock:
@@ -91,14 +91,10 @@ class Zergpool:
 
     async def serve(self, nursery: trio.Nursery) -> None:
         """Serve all places until cancelled."""
-        try:
-            async with trio.open_nursery() as places:
-                for one in self._places:
-                    places.start_soon(one.serve)
-                places.start_soon(self._clock)
-        finally:
+        async with trio.open_nursery() as places:
             for one in self._places:
-                one.close()
+                places.start_soon(one.serve)
+            places.start_soon(self._clock)
 
     def drain(self, idle: float) -> None:
         """There is nothing that would have to end."""
