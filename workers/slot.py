@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import select
 import socket
 import threading
@@ -290,6 +291,10 @@ class Slot:
         except (BlockingIOError, ConnectionAbortedError):
             return None  # another slot was faster, or the client left
         except OSError as error:
+            if error.errno == errno.EINVAL:  # it has left its group (src/uwgate/parting.py)
+                self._epoll.unregister(listener.sock)
+                del self._listeners[listener.sock.fileno()]
+                return None
             say(f"accept on {listener.name}: {error.strerror}")
             time.sleep(ACCEPT_PAUSE)
             return None

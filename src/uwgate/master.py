@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Callable
 
 import trio
 
-from uwgate import attaching, banner, exits, fifo, identity, pid_file
+from uwgate import attaching, banner, exits, fifo, identity, parting, pid_file
 from uwgate.announcing.acknowledgements import Acknowledgements
 from uwgate.announcing.announcer import Announcer
 from uwgate.announcing.plan import Plan, make_plan
@@ -246,6 +246,7 @@ class Master:
         self._notifier.stopping()
         with self._patience:
             await self._announcer.leave()
+            await self._part(self.sockets, None, self._settings)
             # Who connects from here on is refused as soon as the last child has closed, too.
             self.sockets.close_unless_in(None, remove_files=False)
             async with trio.open_nursery() as drains:
@@ -380,11 +381,17 @@ class Master:
             if await self._announcer.settle():
                 # Routers have only just been told of other addresses.
                 await self._announcer.linger()
+            await self._part(gone, kept, generation.settings)
             gone.close_unless_in(kept, remove_files=vacuum)
         await generation.drain(idle=DRAIN_IDLE, gateways_first=gateways_first)
         self._generations.remove(generation)
         self._retiring.release()
         log.info("generation %d is gone", generation.number)
+
+    async def _part(self, gone: Sockets, kept: Sockets | None, settings: Settings) -> None:
+        """Before sockets are closed: let others take over that share their ports."""
+        left = {} if kept is None else kept.bound
+        await parting.leave(parting.leavers(gone.bound, left, gives_away=settings.zerg.servers))
 
     def _new_generation(
         self, settings: Settings, sockets: Sockets, children: Children
