@@ -271,9 +271,9 @@ class Master:
         log.info("generation 1 serves %s", self._names())
         self._announcer.announce(self._plan, generation.observe)
         self._report_ready()
-        self._caller.release()
         for path, text in map(parse_write_fifo, self._settings.master.hook_accepting1_once):
             fifo.write(path, text)
+        self._caller.release()
 
     async def _serve(self, children: Children, nursery: trio.Nursery) -> None:
         while True:
