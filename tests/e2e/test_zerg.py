@@ -252,3 +252,71 @@ def test_a_server_that_says_nothing_is_given_up(uwgate: Start, folder: Path) -> 
         zerg = uwgate(f"--zerg={path}", "--zerg-timeout=0.2", "--wsgi-file", WITNESS)
         assert zerg.wait() == 1
     assert f"zerg = {path}: it does not answer in time" in zerg.log
+
+
+DANCE = """
+[uwsgi]
+zerg = {folder}/pool.sock
+protocol = http
+wsgi-file = {witness}
+master-fifo = {folder}/new
+master-fifo = {folder}/sleeping
+master-fifo = {folder}/running
+if-exists = {folder}/sleeping
+hook-accepting1-once = writefifo:{folder}/sleeping Q
+endif =
+if-exists = {folder}/running
+hook-accepting1-once = writefifo:{folder}/running 1p
+endif =
+hook-accepting1-once = writefifo:{folder}/new 2
+"""
+
+
+def test_the_zerg_dance_and_its_way_back_lose_no_request(uwgate: Start, folder: Path) -> None:
+    pool = uwgate(f"--zergpool={folder}/pool.sock:127.0.0.1:0")
+    address = pool_address(pool)
+    pool.wait_for_log("generation 1 serves")
+    ini = folder / "dance.ini"
+    ini.write_text(DANCE.format(folder=folder, witness=WITNESS))
+    running, sleeping = folder / "running", folder / "sleeping"
+
+    def dance(name: str) -> Uwgate:
+        one = uwgate(str(ini), name=name)
+        one.wait_for_log("active master fifo is now .*/running")
+        one.wait_for(running.exists, "running.fifo")
+        return one
+
+    first = dance("first")
+    old = who(address)
+    with load(address):
+        second = dance("second")
+        second.wait_for(sleeping.exists, "sleeping.fifo")
+        first.wait_for_log("workers rest")
+        second.wait_for(lambda: {who(address) for _ in range(10)} != {old}, "answer")
+        new = who(address)
+        assert new != old
+        sleeping.write_text("p")
+        first.wait_for_log("workers accept again")
+        first.wait_for(sleeping.exists, "sleeping.fifo")
+        running.write_text("0p")
+        second.wait_for_log("workers rest")
+        second.wait_for(lambda: who(address) == old == who(address), "old answer")
+        third = dance("third")
+        assert first.wait() == 0
+    assert who(address) not in (old, new)
+    assert third.stop() == 0
+
+
+@pytest.mark.parametrize("option", ["--http-socket", "--http"])
+def test_an_instance_leaves_a_shared_port_and_loses_no_connection(
+    uwgate: Start, folder: Path, option: str
+) -> None:
+    address = ("127.0.0.1", free_port())
+    arguments = (f"{option}=127.0.0.1:{address[1]}", "--reuse-port", "--wsgi-file", WITNESS)
+    first = uwgate(*arguments, name="first")
+    second = uwgate(*arguments, name="second")
+    first.wait_for_log("generation 1 serves")
+    second.wait_for_log("generation 1 serves")
+    with load(address):
+        first.wait_for(lambda: len({who(address) for _ in range(10)}) == 2, "second answer")
+        assert first.stop() == 0
