@@ -1,7 +1,7 @@
 """The master's FIFO: commands of one letter (spec/workers.md section 7).
 
-Several can be named, and one of them is there at any time: digits choose which. Its file is made
-anew whenever the last writer has closed it, and then at the path that was chosen meanwhile.
+Several can be named, and one of them is there at any time: digits choose which. That happens when
+the last writer has closed the one before.
 """
 
 from __future__ import annotations
@@ -62,32 +62,31 @@ class Fifo:
         self._paths = paths
         self._obey = obey
         self._slot = 0
-        self._inode: tuple[int, int] | None = None  # of the file that is there now
+        self._path = ""  # of the file that is there now
+        self._inode: tuple[int, int] | None = None
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
-        """Take commands, for ever. Started when the first file is there."""
-        is_started = False
+        """Take commands, for ever. Started when the first file is there.
+
+        When a file cannot be made, that is logged, and there are no commands any more.
+        """
+        fd = -1
         try:
+            fd = self._open()
+            task_status.started()
             while True:
-                slot = self._slot
-                try:
-                    fd = self._open(self._paths[slot])
-                except OSError as error:
-                    log.error("master-fifo %s: %s", self._paths[slot], error.strerror)
-                    fd = -1
-                if not is_started:
-                    is_started = True
-                    task_status.started()
-                if fd < 0:
-                    return
-                try:
-                    await self._take(fd)
-                finally:
-                    trio.lowlevel.notify_closing(fd)
-                    os.close(fd)
-                self._remove(self._paths[slot])
+                await self._take(fd)
+                # The next one is opened first: whoever writes always finds a reader.
+                old, fd = fd, self._open()
+                _close(old)
+        except OSError as error:
+            log.error("master-fifo: no more commands: %s", error)
+            if fd < 0:
+                task_status.started()
         finally:
-            self._remove(self._paths[self._slot])
+            if fd >= 0:
+                _close(fd)
+            self._remove()
 
     async def _take(self, fd: int) -> None:
         """Take what comes until the last writer has closed."""
@@ -114,21 +113,30 @@ class Fifo:
         else:
             log.warning("master-fifo: %d: there are %d, from 0", slot, len(self._paths))
 
-    def _open(self, path: str) -> int:
-        with contextlib.suppress(FileNotFoundError):
-            if not stat.S_ISFIFO(os.lstat(path).st_mode):
-                raise FileExistsError(errno.EEXIST, "exists, and is no FIFO")
-            os.unlink(path)
-        os.mkfifo(path, MODE)
-        self._inode = file_inode(path)
+    def _open(self) -> int:
+        """Open the chosen file, which is made unless it is there and ours."""
+        path = self._paths[self._slot]
+        if path != self._path or file_inode(path) != self._inode:
+            self._remove()
+            with contextlib.suppress(FileNotFoundError):
+                if not stat.S_ISFIFO(os.lstat(path).st_mode):
+                    raise FileExistsError(errno.EEXIST, "exists, and is no FIFO", path)
+                os.unlink(path)
+            os.mkfifo(path, MODE)
+            self._path, self._inode = path, file_inode(path)
         return os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
 
-    def _remove(self, path: str) -> None:
+    def _remove(self) -> None:
         """Unlink our file, unless another instance has put its own there."""
-        if self._inode is not None and file_inode(path) == self._inode:
+        if self._inode is not None and file_inode(self._path) == self._inode:
             with contextlib.suppress(OSError):
-                os.unlink(path)
+                os.unlink(self._path)
         self._inode = None
+
+
+def _close(fd: int) -> None:
+    trio.lowlevel.notify_closing(fd)
+    os.close(fd)
 
 
 def write(path: str, text: str) -> None:

@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Callable
 
 import trio
 
-from uwgate import attaching, banner, exits, fifo, identity, parting, pid_file
+from uwgate import attaching, banner, exits, fifo, fixed, identity, parting, pid_file
 from uwgate.announcing.acknowledgements import Acknowledgements
 from uwgate.announcing.announcer import Announcer
 from uwgate.announcing.plan import Plan, make_plan
@@ -43,14 +43,6 @@ HARMLESS_SIGNALS = (
     signal.SIGTSTP,
 )
 COMMAND_SIGNALS = (*STOP_SIGNALS, signal.SIGHUP, *HARMLESS_SIGNALS)
-# What is done once, at the start of the master.
-FIXED_OPTIONS = (
-    *(("master", name) for name in ("pidfile", "pidfile2", "daemonize", "max_fd")),
-    ("master", "master_fifo"),
-    *(("log", name) for name in ("logto", "logto2", "log_maxsize", "log_backupname")),
-    ("log", "log_master"),
-    ("sockets", "umask"),
-)
 MAX_RETIRING = 3  # generations that finish old requests at the same time
 # A client that sends its next request just as we close its idle connection would lose it.
 DRAIN_IDLE = 5.0  # seconds that idle connections have for one more request, after a reload
@@ -183,7 +175,7 @@ class Master:
             case "L":
                 self._log_file.rotate()
             case "P":
-                self._write_pid_files()
+                pid_file.write_again(self._settings)
             case _:
                 log.debug("%r: no such command", name)
 
@@ -216,13 +208,6 @@ class Master:
             await self._announcer.linger()
         for generation in self._generations[-1:]:
             generation.pause(rest=self._rests)
-
-    def _write_pid_files(self) -> None:
-        for path in pid_file.paths(self._settings):
-            try:
-                pid_file.write(path)
-            except ConfigError as error:
-                log.error("%s", error)
 
     def _stop(self, reason: str) -> None:
         if not self._serving.cancel_called:
@@ -336,7 +321,7 @@ class Master:
             nursery.start_soon(self._retire, generation, False, None)
             return True
         generation.supervise(nursery)
-        self._warn_of_fixed_options(settings)
+        fixed.warn(self._settings, settings)
         logs.configure(settings.log, self._log_file)
         gone, self.sockets, self._settings = self.sockets, sockets, settings
         self._plan = plan
@@ -353,16 +338,6 @@ class Master:
         shared = sockets.lease_address == gone.lease_address
         nursery.start_soon(self._retire, old, not shared, gone)
         return True
-
-    def _warn_of_fixed_options(self, settings: Settings) -> None:
-        changed = [
-            name.replace("_", "-")
-            for group, name in FIXED_OPTIONS
-            if getattr(getattr(settings, group), name)
-            != getattr(getattr(self._settings, group), name)
-        ]
-        if changed:
-            log.warning("only a restart changes %s; the old value stays", ", ".join(changed))
 
     def _stay_with(self, generation: Generation) -> None:
         """Take back what a reload that failed has changed."""

@@ -54,6 +54,15 @@ def write(path: str) -> None:
         raise ConfigError(f"pidfile {path}: {error.strerror}") from error
 
 
+def write_again(settings: Settings) -> None:
+    """Write all of them once more; what cannot be written is logged."""
+    for path in paths(settings):
+        try:
+            write(path)
+        except ConfigError as error:
+            log.error("%s", error)
+
+
 def remove(path: str) -> None:
     """Remove the file, unless it has become another process's."""
     with contextlib.suppress(ConfigError, OSError):
