@@ -130,7 +130,9 @@ def _take_up(
     taken: dict[str, Bound] = {}
     for fd in gift.descriptors:
         number = os.fstat(fd).st_ino
-        taken[f"{stem}{number}"] = by_inode.get(number) or adopt(fd, f"{option} = {path}", options)
+        key = f"{stem}{number}"
+        if key not in taken:
+            taken[key] = by_inode.get(number) or adopt(fd, f"{option} = {path}", options)
     return taken
 
 
