@@ -180,3 +180,17 @@ class FastrouterCorerouterOptions(CorerouterOptions):
     """Where requests of the fastrouter go."""
 
     PREFIX: ClassVar[str] = "fastrouter-"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RawrouterCorerouterOptions(CorerouterOptions):
+    """Where connections of the rawrouter go."""
+
+    PREFIX: ClassVar[str] = "rawrouter-"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SslrouterCorerouterOptions(CorerouterOptions):
+    """Where connections of the sslrouter go."""
+
+    PREFIX: ClassVar[str] = "sslrouter-"

@@ -2,8 +2,8 @@
 
 process     one fastrouter process: doors, time, drain
 session     one client connection with its backend
+relay       bytes both ways between the two
 head        what a packet says about where it wants to go
-flow        bytes in one direction, between two sockets
+backend     its other side, and the first bytes
 body        bodies that are taken in before a backend is chosen
-names       host names of backends
 """

@@ -16,10 +16,10 @@ from uwgate.gateways.counters import Counters
 from uwgate.gateways.door import Door, connection_limit
 from uwgate.gateways.fastrouter.body import Bodies
 from uwgate.gateways.fastrouter.head import HeadReader
-from uwgate.gateways.fastrouter.names import Names
 from uwgate.gateways.fastrouter.session import Session
 from uwgate.gateways.fastrouter.states import State
 from uwgate.gateways.lane import Lane
+from uwgate.gateways.names import Names
 
 log = logging.getLogger("uwgate.fastrouter")
 
@@ -99,7 +99,8 @@ class Fastrouter:
     def forget(self, session: Session) -> None:
         """A session has closed its connection."""
         self._sessions.discard(session)
-        self._look_if_empty()
+        if self._draining:
+            self._look_if_empty()
 
     def drain(self, idle: float) -> None:
         """Finish what runs; who has said nothing yet has ``idle`` seconds."""

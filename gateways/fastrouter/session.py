@@ -23,7 +23,16 @@ from uwgate.gateways.fastrouter.backend import Backend
 from uwgate.gateways.fastrouter.body import Body
 from uwgate.gateways.fastrouter.head import Head
 from uwgate.gateways.fastrouter.relay import Relay
-from uwgate.gateways.fastrouter.states import State
+from uwgate.gateways.fastrouter.states import (
+    ANSWER,
+    BODY,
+    CHOICE,
+    CLOSED,
+    CONNECT,
+    HEAD,
+    LINGER,
+    RELAY,
+)
 from uwgate.gateways.lane import ENDED, GONE
 from uwgate.gateways.pages import error_page
 from uwgate.gateways.wire.uwsgi import PacketError
@@ -36,6 +45,7 @@ log = logging.getLogger("uwgate.fastrouter")
 REFUSED = "%s: %d: %s"  # whose request, status, reason
 HEADER_SIZE = 4  # bytes
 RECEIVE_SIZE = 16384  # bytes asked for while a packet is awaited
+ANSWER_SIZE = 65536  # and when an answer begins
 LINGER_TIME = 10.0  # seconds that a client has to notice that nobody wants the rest of its body
 RESET = struct.pack("ii", 1, 0)  # SO_LINGER: closing tells the peer that something is missing
 # Of a worker that cannot serve; where they stand in "HTTP/1.1 503".
@@ -53,7 +63,6 @@ class Session:
     __slots__ = (
         "_body",
         "_data",
-        "_end",
         "_head",
         "_is_watched",
         "_relay",
@@ -70,11 +79,10 @@ class Session:
     def __init__(self, gateway: Fastrouter, sock: socket.socket) -> None:
         self.gateway = gateway
         self.sock = sock
-        self.state = State.HEAD
+        self.state = HEAD
         self.deadline = gateway.now + gateway.timeout
         self._is_watched = False  # the client, in the lane; not before that is needed
         self._data = b""  # the packet, and what came behind it, until somebody has it
-        self._end = 0  # of the packet in it
         self._head: Head | None = None
         self.missing: int | None = 0
         self._body: Body | None = None
@@ -95,25 +103,30 @@ class Session:
     @property
     def is_idle(self) -> bool:
         """Whether the client has said nothing yet."""
-        return self.state is State.HEAD and not self._data
+        return self.state is HEAD and not self._data
+
+    @property
+    def is_closed(self) -> bool:
+        """Nobody waits for the backend any more."""
+        return self.state is CLOSED
 
     # The client
 
     def ready(self, mask: int) -> None:
         """The client has done something; see ``lane.Member``."""
         state = self.state
-        if state is State.HEAD:
+        if state is HEAD:
             self._receive_head(mask)
-        elif state is State.CLOSED:
+        elif state is CLOSED:
             return
         elif mask & GONE and self._is_gone(mask):
             self.gateway.counters.refuse(
                 "client-gone", "%s: client gone, request given up", self.name
             )
             self.close()
-        elif state is State.BODY:
+        elif state is BODY:
             self._receive_body()
-        elif state in (State.ANSWER, State.RELAY, State.LINGER):
+        elif state in (ANSWER, RELAY, LINGER):
             if self._relay is None:
                 assert self.backend is not None
                 self._relay = Relay(self, self.backend.sock)
@@ -123,14 +136,14 @@ class Session:
         """A client that has only sent its end of file still wants the answer."""
         if mask & select.EPOLLERR:
             return True
-        if self.state is State.LINGER:
+        if self.state is LINGER:
             return False
         # Our own end of file makes the other half of a hang-up.
         return self._relay is None or not self._relay.is_answered
 
     def watch(self) -> None:
         """Have the lane tell what the client does; what it has done already counts."""
-        if not self._is_watched and self.state is not State.CLOSED:
+        if not self._is_watched and self.state is not CLOSED:
             self._is_watched = True
             self.gateway.lane.add(self.sock.fileno(), self)
 
@@ -150,8 +163,10 @@ class Session:
                 )
             self.close()
             return
-        is_all = len(data) < RECEIVE_SIZE and not mask & ENDED
-        self._data = data = self._data + data if self._data else data
+        count = len(data)
+        if self._data:
+            data = self._data + data
+        self._data = data
         if len(data) >= HEADER_SIZE:
             end = HEADER_SIZE + data[1] + (data[2] << 8)
             if len(data) >= end:
@@ -159,27 +174,26 @@ class Session:
                 return
         if not self._is_watched:
             self.watch()
-        elif not is_all:
+        elif count == RECEIVE_SIZE or mask & ENDED:
             self.gateway.lane.again(self)
 
     def _begin(self, end: int) -> None:
         """The packet is complete."""
         gateway = self.gateway
         data = self._data
-        self._end = end
         try:
             self._head = head = gateway.heads.read(data, end)
         except PacketError as error:
             self.refuse(400, f"malformed packet: {error}", name="malformed-packet")
             return
-        self.missing = missing = head.missing(len(data) - end)
+        self.missing = missing = head.length and head.missing(len(data) - end)
         if not head.asked.key:
             if not gateway.options.fastrouter_fallback_on_no_key:
                 self.refuse(400, "no key", name="no-key")
                 return
         elif missing and gateway.bodies.memory:
             self._body = Body(gateway.bodies, missing)
-            self.state = State.BODY
+            self.state = BODY
             self.deadline = gateway.now + gateway.timeout
             self._receive_body()
             return
@@ -236,12 +250,12 @@ class Session:
 
     def await_choice(self) -> None:
         """A backend is looked for by a task, which takes no longer than it may."""
-        self.state = State.CHOICE
+        self.state = CHOICE
         self.deadline = math.inf
 
     def await_connection(self) -> None:
         """A backend is asked for a connection."""
-        self.state = State.CONNECT
+        self.state = CONNECT
         gateway = self.gateway
         self.deadline = gateway.now + gateway.corerouter.options.connect_timeout
 
@@ -259,21 +273,22 @@ class Session:
     def connected(self, sock: socket.socket, packet: bytes, sent: int) -> None:
         """The backend has got the first ``sent`` bytes of ``packet``."""
         gateway = self.gateway
-        self.state = State.ANSWER
+        self.state = ANSWER
         self.deadline = gateway.now + gateway.timeout
         gateway.lane.expected += 1
         self._rx = sent
         self._data = b""
-        if sent < len(packet) or self._body is not None or self.missing != 0 or self._is_watched:
+        if self.missing != 0 or sent < len(packet) or self._body is not None or self._is_watched:
             self._relay = Relay(self, sock, packet[sent:], self._body)
             self.watch()
             self._relay.carry_up()
 
     def backend_ready(self, mask: int) -> None:
         """The backend has done something."""
-        if self.state in (State.ANSWER, State.RELAY) and self._relay is not None:
-            self._relay.backend_ready()
-        if self.state is State.ANSWER:
+        relay = self._relay
+        if relay is not None and self.state in (ANSWER, RELAY):
+            relay.backend_ready()
+        if self.state is ANSWER:
             self._receive_answer(mask)
 
     def _receive_answer(self, mask: int) -> None:
@@ -282,23 +297,21 @@ class Session:
         backend = self.backend
         assert backend is not None
         assert backend.sock is not None
-        buffer = gateway.buffer
         try:
-            count = backend.sock.recv_into(buffer)
+            data = backend.sock.recv(ANSWER_SIZE)
         except BlockingIOError:
             return
         except OSError as error:
             self._fail(502, f"broke off: {error.strerror}")
             return
-        if not count:
+        if not data:
             self._fail(502, "closed without an answer")
             return
         gateway.lane.expected -= 1
-        self.state = State.RELAY
+        self.state = RELAY
         self.deadline = gateway.now + gateway.timeout
-        self._tx = count
-        data = buffer[:count]
-        status = bytes(data[STATUS])
+        self._tx = count = len(data)
+        status = data[STATUS]
         gateway.answers[status[0] if status else 0] += 1
         backend.attempts.answered(gateway.clock(), good=status not in BAD_STATUS)
         try:
@@ -308,14 +321,14 @@ class Session:
         except OSError:  # the client is gone
             self.close()
             return
-        is_whole = mask & ENDED and count < len(buffer)
-        if is_whole and sent == count and not self._expects_more:
+        is_whole = mask & ENDED and count < ANSWER_SIZE
+        if is_whole and sent == count and (self.missing == 0 or not self._expects_more):
             self.close()
             return
         if self._relay is None:
             self._relay = Relay(self, backend.sock)
         self.watch()
-        self._relay.answer(backend.sock, bytes(data[sent:]))
+        self._relay.answer(backend.sock, data[sent:])
 
     # The end
 
@@ -330,25 +343,25 @@ class Session:
     def expire(self) -> None:
         """The deadline is over."""
         state = self.state
-        if self.is_idle or state is State.LINGER:
+        if self.is_idle or state is LINGER:
             self.close()
-        elif state is State.HEAD:
+        elif state is HEAD:
             hint = ", it looks like HTTP" if self._data.startswith((b"GET ", b"POST ")) else ""
             self.refuse(408, f"timed out waiting for {state.value}{hint}")
-        elif state is State.BODY:
+        elif state is BODY:
             self.refuse(408, f"timed out waiting for {state.value}")
-        elif state is State.CONNECT:
+        elif state is CONNECT:
             assert self.backend is not None
             self.backend.expire()
-        elif state is State.ANSWER:
+        elif state is ANSWER:
             relay = self._relay
             if relay is not None and not relay.up.pending and self.missing and self._expects_more:
-                self.refuse(408, f"timed out waiting for {State.BODY.value}")
+                self.refuse(408, f"timed out waiting for {BODY.value}")
             else:
                 self._fail(504, "timed out")
         elif self._relay is not None and self._relay.is_answered:
             self.close()
-        elif state is State.RELAY:
+        elif state is RELAY:
             self.cut_off("no byte moves any more")
 
     def refuse(self, status: int, reason: str, *, name: str = "", retry_after: int = 1) -> None:
@@ -377,7 +390,7 @@ class Session:
         To close would reset the connection, and what it has not read yet would be lost.
         """
         self._end_backend()
-        self.state = State.LINGER
+        self.state = LINGER
         self.deadline = self.gateway.now + LINGER_TIME
         with contextlib.suppress(OSError):
             self.sock.shutdown(socket.SHUT_WR)
@@ -396,7 +409,7 @@ class Session:
 
     def _end_backend(self) -> None:
         backend = self.backend
-        if self.state is State.ANSWER:
+        if self.state is ANSWER:
             self.gateway.lane.expected -= 1
         if backend is not None:
             tx, rx = self._tx, self._rx
@@ -411,12 +424,12 @@ class Session:
 
     def close(self) -> None:
         """Close both connections; the lane forgets them."""
-        if self.state is State.CLOSED:
+        if self.state is CLOSED:
             return
         self._end_backend()
         # They know us: circles would have to be found by the collector.
         self.backend = self._relay = None
-        self.state = State.CLOSED
+        self.state = CLOSED
         if self._is_watched:
             self.gateway.lane.forget(self.sock.fileno())
         self.sock.close()

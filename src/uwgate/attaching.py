@@ -195,7 +195,7 @@ class Given:
                 self._previous,
                 may_fail=self._settings.zerg.zerg_fallback,
             )
-            role = self._worker_role if option == "zerg" else option.removesuffix("-zerg")
+            role = self._role(option)
             for key, one in taken.items():
                 inode = _inode(one)
                 if inode not in inodes:
@@ -204,6 +204,13 @@ class Given:
                     self.roles[key] = role
                 elif one is not self._previous.get(key) and key not in bound:
                     one.socket.close()
+
+    def _role(self, option: str) -> str:
+        if option == "zerg":
+            return self._worker_role
+        kind = option.removesuffix("-zerg")
+        # No option names certificates for these.
+        return "sslrouter-passthrough" if kind == "sslrouter" else kind
 
     def key_of(self, address: Address) -> str | None:
         """The key of a socket with this address, None if there is none."""

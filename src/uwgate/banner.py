@@ -18,6 +18,9 @@ SERVED_BY = {
     "https": "HTTPS gateway",
     "http-to-https": "HTTP gateway, redirects to HTTPS",
     "fastrouter": "fastrouter",
+    "rawrouter": "rawrouter",
+    "sslrouter": "sslrouter",
+    "sslrouter-passthrough": "sslrouter, TLS passed through",
     "uwsgi": "workers, uwsgi packets",
     "http-socket": "workers, HTTP",
     "http11-socket": "workers, HTTP/1.1 with keep-alive",
@@ -26,6 +29,8 @@ SERVED_BY = {
     "zerg-server": "gives the workers' sockets to zergs",
     "zergpool": "gives sockets to zergs",
     "zerg-socket": "for zergs",
+    "rawrouter-subscription": "announcements for the rawrouter",
+    "sslrouter-subscription": "announcements for the sslrouter",
 }
 
 

@@ -41,6 +41,12 @@ FASTROUTER = "fastrouter"
 ZERG_SERVER = "zerg-server"
 ZERGPOOL = "zergpool"
 ZERG_SOCKET = "zerg-socket"
+# Gateways with processes of their own, and what they accept on.
+ROUTER_ROLES = {
+    FASTROUTER: (FASTROUTER,),
+    "rawrouter": ("rawrouter",),
+    "sslrouter": ("sslrouter", "sslrouter-passthrough"),
+}
 ANY_IPV4 = ("", "0.0.0.0")
 
 
@@ -75,10 +81,9 @@ class Sockets:
         """What the HTTP gateways accept on."""
         return self.of(*GATEWAY_ROLES)
 
-    @property
-    def fastrouter_listeners(self) -> tuple[Listener, ...]:
-        """What the fastrouters accept on."""
-        return self.of(FASTROUTER)
+    def router_listeners(self, kind: str) -> tuple[Listener, ...]:
+        """What the gateways of a kind of ``ROUTER_ROLES`` accept on."""
+        return self.of(*ROUTER_ROLES[kind])
 
     @property
     def worker_listeners(self) -> tuple[Listener, ...]:
@@ -151,9 +156,11 @@ def bind_all(
     except ConfigError:
         sockets.close_unless_in(previous, remove_files=True)
         raise
-    core = settings.fastrouter_corerouter
-    if settings.fastrouter.fastrouter and not core.names_backends and not core.fallback:
-        note("fastrouter without fastrouter-to or another way to backends: requests get 503")
+    for kind in ROUTER_ROLES:
+        core = settings.corerouter(kind)
+        if settings.has_gateway(kind) and not core.names_backends and not core.fallback:
+            what = "requests get 503" if kind == FASTROUTER else "connections are closed"
+            note(f"{kind} without {kind}-to or another way to backends: {what}")
     if settings.workers.processes == 0:
         if settings.http.http and not settings.http_corerouter.names_backends:
             note("http without http-to and with processes = 0: every request gets 503")
@@ -210,6 +217,16 @@ def wanted(settings: Settings) -> Iterator[Wanted]:
         yield Wanted("http-to-https", redirect.address, "http-to-https", port)
     for text in settings.fastrouter.fastrouter:
         yield Wanted("fastrouter", text, FASTROUTER)
+    for text in settings.rawrouter.rawrouter:
+        yield Wanted("rawrouter", text, "rawrouter")
+    for option, texts, parse in (
+        ("sslrouter", settings.sslrouter.sslrouter, parse_https),
+        ("sslrouter2", settings.sslrouter.sslrouter2, parse_https2),
+    ):
+        for address in (parse(text).address for text in texts):
+            yield Wanted(option, address, "sslrouter", address)
+    for text in settings.sslrouter.sslrouter_passthrough:
+        yield Wanted("sslrouter-passthrough", text, "sslrouter-passthrough")
     for text in options.uwsgi_socket:
         yield Wanted("uwsgi-socket", text, "uwsgi")
     for text in options.http_socket:
@@ -291,10 +308,12 @@ class _Binder:
             self.sockets.named.append(Named(option, text, self._add(key, one.role, endpoint)))
         self._serve_systemd(systemd)
         self._serve_gifts()
-        if not self.sockets.listeners:
+        has_legions = self.settings.legion.legion or self.settings.legion.legion_mcast
+        if not self.sockets.listeners and not has_legions:
             raise ConfigError(
                 "nothing to listen on: give http = :8080 (the HTTP gateway), fastrouter, "
-                "or socket, uwsgi-socket, http-socket (workers behind another server)"
+                "rawrouter, sslrouter, or socket, uwsgi-socket, http-socket (workers behind "
+                "another server)"
             )
         if self._needs_lease():
             self.sockets.lease_address = self._bind_unnamed(LEASE)

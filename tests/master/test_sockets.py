@@ -269,7 +269,7 @@ def test_a_fastrouter_and_workers_may_accept_on_one_shared_socket(bind: Bind) ->
     sockets = bind(
         shared_socket=("127.0.0.1:0",), fastrouter={"fastrouter": ("=0",)}, socket=("=0",)
     )
-    (router,), (worker,) = sockets.fastrouter_listeners, sockets.of("uwsgi")
+    (router,), (worker,) = sockets.router_listeners("fastrouter"), sockets.of("uwsgi")
     assert (router.fd, router.name) == (worker.fd, worker.name)
 
 
