@@ -159,8 +159,7 @@ class Master:
                 self._stop(name)
             case "Q":
                 self._stop(name)
-                if not self._patience.cancel_called:
-                    self._stop(name)
+                self._patience.cancel()
             case "r" | "R":  # requests that run are never cut
                 self._want_reload(name)
             case "p":
@@ -381,7 +380,7 @@ class Master:
 
     async def _part(self, gone: Sockets, kept: Sockets | None, settings: Settings) -> None:
         """Before sockets are closed: let others take over that share their ports."""
-        left = {} if kept is None else kept.bound
+        left = kept.bound if kept else {}
         await parting.leave(parting.leavers(gone.bound, left, gives_away=settings.zerg.servers))
 
     def _new_generation(

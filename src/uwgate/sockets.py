@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
@@ -27,20 +27,22 @@ from uwgate.conf.errors import ConfigError
 from uwgate.conf.groups.sockets import SocketOptions
 from uwgate.conf.settings import COREROUTERS, Settings
 from uwgate.conf.start import Listener
-from uwgate.conf.tls import parse_https, parse_https2, parse_redirect
-from uwgate.conf.zergs import parse_pool
 from uwgate.datagrams import asks_who, bind_datagrams, tune
 from uwgate.gateways.wire.zerg import MAX_SOCKETS
+from uwgate.wanted import (
+    FASTROUTER,
+    ROLE_OF_PROTOCOL,
+    ZERG_SERVER,
+    ZERG_SOCKET,
+    ZERGPOOL,
+    Wanted,
+    wanted,
+)
 
 FIRST_SYSTEMD_FD = 3  # sd_listen_fds(3)
 LEASE = "lease"  # the key of the lease socket, which has no address of its own
 REGISTRY = "registry"  # the same for the socket of the registry
-ROLE_OF_PROTOCOL = {"uwsgi": "uwsgi", "http": "http-socket", "http11": "http11-socket"}
 GATEWAY_ROLES = ("http", "https", "http-to-https")
-FASTROUTER = "fastrouter"
-ZERG_SERVER = "zerg-server"
-ZERGPOOL = "zergpool"
-ZERG_SOCKET = "zerg-socket"
 # Gateways with processes of their own, and what they accept on.
 ROUTER_ROLES = {
     FASTROUTER: (FASTROUTER,),
@@ -182,72 +184,6 @@ def systemd_descriptors(environ: Mapping[str, str]) -> range:
     if not text.isascii() or not text.isdigit():
         raise ConfigError(f"LISTEN_FDS = {text!r}, as systemd gave it, is no number")
     return range(FIRST_SYSTEMD_FD, FIRST_SYSTEMD_FD + int(text))
-
-
-class Wanted(NamedTuple):
-    """A listener that the settings name. ``endpoint`` is that of ``Listener``.
-
-    ``takes_datagrams``: it is a UDP socket, or a UNIX socket for datagrams.
-    """
-
-    option: str
-    address: str
-    role: str
-    endpoint: str = ""
-    takes_datagrams: bool = False
-
-
-def wanted(settings: Settings) -> Iterator[Wanted]:
-    """Each listener that the settings name, explicit ones first.
-
-    Raises:
-        ConfigError: an address of TLS is malformed.
-    """
-    options = settings.sockets
-    for text in settings.http.http:
-        yield Wanted("http", text, "http")
-    for option, texts, parse in (
-        ("https", settings.https.https, parse_https),
-        ("https2", settings.https.https2, parse_https2),
-    ):
-        for address in (parse(text).address for text in texts):
-            yield Wanted(option, address, "https", address)
-    for redirect in map(parse_redirect, settings.https.http_to_https):
-        port = "" if redirect.port is None else str(redirect.port)
-        yield Wanted("http-to-https", redirect.address, "http-to-https", port)
-    for text in settings.fastrouter.fastrouter:
-        yield Wanted("fastrouter", text, FASTROUTER)
-    for text in settings.rawrouter.rawrouter:
-        yield Wanted("rawrouter", text, "rawrouter")
-    for option, texts, parse in (
-        ("sslrouter", settings.sslrouter.sslrouter, parse_https),
-        ("sslrouter2", settings.sslrouter.sslrouter2, parse_https2),
-    ):
-        for address in (parse(text).address for text in texts):
-            yield Wanted(option, address, "sslrouter", address)
-    for text in settings.sslrouter.sslrouter_passthrough:
-        yield Wanted("sslrouter-passthrough", text, "sslrouter-passthrough")
-    for text in options.uwsgi_socket:
-        yield Wanted("uwsgi-socket", text, "uwsgi")
-    for text in options.http_socket:
-        yield Wanted("http-socket", text, "http-socket")
-    for text in options.http11_socket:
-        yield Wanted("http11-socket", text, "http11-socket")
-    for text in options.socket:
-        yield Wanted("socket", text, ROLE_OF_PROTOCOL[options.protocol])
-    if settings.zerg.zerg_server is not None:
-        yield Wanted("zerg-server", settings.zerg.zerg_server, ZERG_SERVER)
-    for pool in map(parse_pool, settings.zerg.zergpool):
-        yield Wanted("zergpool", pool.path, ZERGPOOL)
-        for text in pool.addresses:
-            yield Wanted("zergpool", text, ZERG_SOCKET, pool.path)
-    for kind, text in settings.subscription_servers:
-        option = f"{kind}-subscription-server"
-        yield Wanted(option, text, f"{kind}-subscription", takes_datagrams=True)
-    for kind in COREROUTERS:
-        stats = settings.corerouter(kind).stats_server
-        if stats is not None:
-            yield Wanted(f"{kind}-stats-server", stats, f"{kind}-stats")
 
 
 class _Binder:
