@@ -11,6 +11,7 @@ from typing import ClassVar
 
 from uwgate.conf.codestring import parse_code_string
 from uwgate.conf.option import Kind, option
+from uwgate.conf.zergs import parse_server
 
 # Those of uwgate.subscriptions.balancing.
 ALGORITHM_NAMES = ("wrr", "lrc", "wlrc", "iphash", "p2c", "least-time", "chash")
@@ -162,6 +163,12 @@ class CorerouterOptions:
         kind=Kind.ADDRESS,
         aliases=("stats", "ss"),
         help="Show the state of the gateway here, as JSON.",
+    )
+    zerg: tuple[str, ...] = option(
+        (),
+        kind=Kind.TEXT,
+        check=parse_server,
+        help="Accept on the sockets that the zerg server or pool at this path gives.",
     )
     uid: str | None = option(None, kind=Kind.TEXT, help="User of the gateway processes.")
     gid: str | None = option(None, kind=Kind.TEXT, help="Group of the gateway processes.")

@@ -13,7 +13,8 @@ import pytest
 
 from uwgate.conf.errors import ConfigError
 from uwgate.conf.settings import Settings
-from uwgate.sockets import Sockets, bind_all, systemd_descriptors, wanted
+from uwgate.sockets import Sockets, bind_all, systemd_descriptors
+from uwgate.wanted import wanted
 
 Bind = Callable[..., Sockets]
 
