@@ -62,9 +62,7 @@ def test_without_descriptors_there_is_none() -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (used, limits[1]))
     held = []
     try:
-        with pytest.raises(OSError, match="Too many"):
-            while True:
-                held.append(os.dup(0))
+        held += [os.dup(0) for _ in range(used - len(os.listdir("/proc/self/fd")) + 1)]
         assert Pipes(1).take() is None
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, limits)
