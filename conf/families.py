@@ -133,7 +133,9 @@ NOT_OFFERED: tuple[tuple[re.Pattern[str], str], ...] = tuple(
         (r"https-socket.*|suwsgi-socket|ssl-socket", "use https, which listens in a gateway"),
         (r"forkpty.*|tuntap.*|pty-.*", NO_SUBSTITUTE),
         (r"(http|(fast|raw|ssl)router)-use-cache", "use use-code-string, or subscriptions"),
-        (r"legion.*|.*-legion.*|.*multicast.*", "use keepalived for a service address"),
+        (r"legion-.*daemon.*", "start the program with legion-lord, stop it with legion-unlord"),
+        (r"legion-cron|.*-legion-cron|.*cron-legion", "use cron; uwsgi.i_am_the_lord() tells"),
+        (r"multicast", "use legion-mcast"),
         (r"zerg.*|.*-zerg|.*zerg-?pool", "send SIGHUP: a reload starts the new workers first"),
         (
             r"cheap|cheaper.*|idle|die-on-idle",

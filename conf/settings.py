@@ -19,6 +19,7 @@ from uwgate.conf.groups.fastrouter import FastrouterOptions
 from uwgate.conf.groups.http import HttpOptions
 from uwgate.conf.groups.http2 import Http2Options
 from uwgate.conf.groups.https import HttpsOptions
+from uwgate.conf.groups.legion import LegionOptions
 from uwgate.conf.groups.log import LogOptions
 from uwgate.conf.groups.master import MasterOptions
 from uwgate.conf.groups.rawrouter import RawrouterOptions
@@ -66,6 +67,7 @@ class Settings:
     )
     subscriptions: SubscriptionOptions = field(default_factory=SubscriptionOptions)
     subscribe: SubscribeOptions = field(default_factory=SubscribeOptions)
+    legion: LegionOptions = field(default_factory=LegionOptions)
     stats: StatsOptions = field(default_factory=StatsOptions)
     master: MasterOptions = field(default_factory=MasterOptions)
     log: LogOptions = field(default_factory=LogOptions)
@@ -165,6 +167,7 @@ GROUPS: dict[str, Any] = {
     "sslrouter_corerouter": SslrouterCorerouterOptions,
     "subscriptions": SubscriptionOptions,
     "subscribe": SubscribeOptions,
+    "legion": LegionOptions,
     "stats": StatsOptions,
     "master": MasterOptions,
     "log": LogOptions,

@@ -17,6 +17,7 @@ from typing import Protocol
 
 import trio
 
+from uwgate.gateways.baresocket import BareSocket
 from uwgate.gateways.corerouter.attempts import Attempts
 from uwgate.gateways.corerouter.router import Corerouter
 from uwgate.gateways.corerouter.target import Target
@@ -27,6 +28,7 @@ log = logging.getLogger("uwgate.gateway")
 
 BUSY_PAUSE = 0.02  # seconds until a UNIX socket whose accept queue was full is tried again
 NON_BLOCKING = socket.SOCK_STREAM | socket.SOCK_NONBLOCK
+UNDER_WAY = (0, errno.EINPROGRESS)  # what connecting returns when it does not fail
 # Nobody's fault but ours: the backend is not to be blamed. EAGAIN: of TCP, no port is left.
 EXHAUSTED = frozenset(
     (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.EADDRNOTAVAIL, errno.EAGAIN)
@@ -134,7 +136,7 @@ class Search:
         if self._has_it:
             self._session.backend_ready(mask)
         elif self.sock is not None:
-            self._go_on(self._try())
+            self._go_on(self._try(is_watched=True))
 
     def expire(self) -> None:
         """It has not accepted in time."""
@@ -176,21 +178,22 @@ class Search:
         """Connect to one of the target's places; False if that is impossible."""
         reason = "no such host"
         while self._places:
-            where, *rest = self._places
-            self._places = tuple(rest)
+            where = self._places[0]
+            family, address = where
+            self._places = self._places[1:]
             try:
-                self.sock = sock = socket.socket(where.family, NON_BLOCKING)
+                self.sock = sock = BareSocket(family, NON_BLOCKING)
             except OSError as error:
                 self._code = error.errno or 0
                 reason = f"no socket: {error.strerror}"
                 break
-            self._code = code = sock.connect_ex(where.address)
-            if code in (0, errno.EINPROGRESS):
-                failure = self._try()
+            self._code = code = sock.connect_ex(address)
+            if code in UNDER_WAY:
+                failure = self._try(is_watched=False)
                 if failure is None:
                     return True
                 reason = failure
-            elif code == errno.EAGAIN and where.family == socket.AF_UNIX:
+            elif code == errno.EAGAIN and family == socket.AF_UNIX:
                 self._wait(partial(self._wait_for_room, where), self._connected_late)
                 return True
             else:
@@ -199,26 +202,28 @@ class Search:
         self._fail(reason, busy=self._code in EXHAUSTED)
         return False
 
-    def _try(self) -> str | None:
-        """Hand over, now or when there is a connection; why that cannot be, if so."""
+    def _try(self, *, is_watched: bool) -> str | None:
+        """Hand over, now or when there is a connection; why that cannot be, if so.
+
+        ``is_watched``: the lane tells of the connection already.
+        """
         sock = self.sock
         assert sock is not None
-        session = self._session
-        lane = session.gateway.lane
+        gateway = self._session.gateway
         try:
             self._hand_over(sock)
         except BlockingIOError:  # no connection yet
-            if not lane.watches(sock.fileno(), self):
-                lane.add(sock.fileno(), self, writable=True)
-                session.await_connection()
+            if not is_watched:
+                gateway.lane.add(sock.fileno(), self, writable=True)
+                self._session.await_connection()
             return None
         except OSError as error:
             self._drop()
             return error.strerror or str(error)
         self._has_it = True
-        self.attempts.connected(session.gateway.clock())
-        if not lane.watches(sock.fileno(), self):
-            lane.add(sock.fileno(), self, writable=self.WRITABLE)
+        self.attempts.connected(gateway.clock())
+        if not is_watched:
+            gateway.lane.add(sock.fileno(), self, writable=self.WRITABLE)
         self._found_it(sock)
         return None
 
@@ -296,7 +301,7 @@ class Search:
 
     def _connected_late(self) -> None:
         if not self._code:
-            self._go_on(self._try())
+            self._go_on(self._try(is_watched=False))
             return
         self._drop()
         if self._code == errno.EAGAIN:

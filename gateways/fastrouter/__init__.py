@@ -2,6 +2,7 @@
 
 process     one fastrouter process: doors, time, drain
 session     one client connection with its backend
+client      its first half: a packet, and a body that is taken in
 relay       bytes both ways between the two
 head        what a packet says about where it wants to go
 backend     its other side, and the first bytes

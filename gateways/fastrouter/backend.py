@@ -27,7 +27,7 @@ class Backend(Search):
     __slots__ = ("_client", "_data", "_packet", "_sent")
 
     def __init__(self, session: Session, attempts: Attempts, data: bytes) -> None:
-        super().__init__(session, attempts)
+        Search.__init__(self, session, attempts)  # for every request: super() takes its time
         self._client = session
         self._data = data
         self._packet = b""  # with the modifiers that the target wants
@@ -39,20 +39,20 @@ class Backend(Search):
         return ""
 
     def _hand_over(self, sock: socket.socket) -> None:
-        self._packet = self._stamped()
-        self._sent = sock.send(self._packet)
-
-    def _found_it(self, sock: socket.socket) -> None:
-        packet, self._packet, self._data = self._packet, b"", b""
-        self._client.connected(sock, packet, self._sent)
-
-    def _stamped(self) -> bytes:
-        """The packet with the modifiers that the target wants."""
         data = self._data
         target = self.attempts.target
         assert target is not None
-        modifier1 = data[0] if target.modifier1 is None else target.modifier1
-        modifier2 = data[3] if target.modifier2 is None else target.modifier2
-        if (modifier1, modifier2) == (data[0], data[3]):
-            return data
-        return HEADER.pack(modifier1, data[1] + (data[2] << 8), modifier2) + data[4:]
+        modifier1, modifier2 = target.modifier1, target.modifier2
+        if modifier1 is None:
+            modifier1 = data[0]
+        if modifier2 is None:
+            modifier2 = data[3]
+        if modifier1 != data[0] or modifier2 != data[3]:
+            data = HEADER.pack(modifier1, data[1] + (data[2] << 8), modifier2) + data[4:]
+        self._packet = data
+        self._sent = sock.send(data)
+
+    def _found_it(self, sock: socket.socket) -> None:
+        packet = self._packet
+        self._packet = self._data = b""
+        self._client.connected(sock, packet, self._sent)

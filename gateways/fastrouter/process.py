@@ -25,6 +25,7 @@ log = logging.getLogger("uwgate.fastrouter")
 
 KIND = "fastrouter"
 TICK = 0.5  # seconds between two looks at the sessions' deadlines
+MAX_PIECE = 65536  # bytes; memory for more takes longer to get than it takes to read twice
 DESCRIPTORS = 2  # of a session; a third one for a body in a file
 
 
@@ -34,7 +35,8 @@ class Fastrouter:
     Sessions use its attributes: ``options``, ``timeout`` (seconds), ``heads``, ``bodies``,
     ``names``, ``corerouter``, ``counters``, ``answers``, the ``lane``, the ``nursery`` of their
     tasks, ``buffer`` (what is received into, and sent on before anything else is received),
-    ``now`` (trio's clock, at most ``TICK`` old), and ``clock``, which the corerouter knows.
+    ``piece`` (bytes received at a time without it), ``now`` (trio's clock, at most ``TICK``
+    old), and ``clock``, which the corerouter knows.
     """
 
     nursery: trio.Nursery
@@ -57,6 +59,7 @@ class Fastrouter:
         )
         self.names = Names()
         self.buffer = memoryview(bytearray(options.fastrouter_buffer_size))
+        self.piece = min(options.fastrouter_buffer_size, MAX_PIECE)
         self.lane = Lane()
         self.now = 0.0
         self._start = start
@@ -99,7 +102,8 @@ class Fastrouter:
     def forget(self, session: Session) -> None:
         """A session has closed its connection."""
         self._sessions.discard(session)
-        self._look_if_empty()
+        if self._draining:
+            self._look_if_empty()
 
     def drain(self, idle: float) -> None:
         """Finish what runs; who has said nothing yet has ``idle`` seconds."""
@@ -121,7 +125,7 @@ class Fastrouter:
     def _admit(self, client: socket.socket, address: object) -> None:
         session = Session(self, client)
         self._sessions.add(session)
-        session.ready(0)
+        session.receive_head(0)
 
     def _look_if_empty(self) -> None:
         if self._draining and not self._sessions:

@@ -26,6 +26,7 @@ from uwgate.gateways.command import (
     sslrouter_command,
 )
 from uwgate.generation import Commands
+from uwgate.legion.check import check as check_legions
 from uwgate.readout import print_socket
 from uwgate.workers.command import spawner_command
 
@@ -65,7 +66,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         if not arguments and not any(map(_is_option, environ)):
             sys.stderr.write(SHORT_HELP)
             return exits.ERROR
+        if arguments[:2] == ["legion", "simulate"]:
+            from uwgate.legion import simulate  # brings cryptography along
+
+            return simulate.main(arguments[2:])
         loaded = load(arguments, environ)
+        check_legions(loaded)
         if loaded.command is not None:
             return _execute(loaded.command, loaded, colours=wants_colour(1, environ))
         for note in loaded.notes:
@@ -89,6 +95,7 @@ def _is_option(variable: str) -> bool:
 
 def _load_again(arguments: Sequence[str], environ: Mapping[str, str]) -> Settings:
     loaded = load(arguments, environ, reloading=True)
+    check_legions(loaded)
     for note in loaded.notes:
         log.log(LEVELS[note.severity], "%s", note)
     return loaded.settings

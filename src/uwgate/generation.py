@@ -97,12 +97,15 @@ class Generation:
         sockets: Sockets,
         children: Children,
         commands: Commands,
+        *,
+        board_fd: int | None = None,
     ) -> None:
         self.number = number
         self.settings = settings
         self.sockets = sockets
         self._children = children
         self._commands = commands
+        self._board_fd = board_fd
         self._filled: dict[Place, Child] = {}
         self._orphans: set[int] = set()  # workers whose spawner died, until they are gone too
         self._orphaned_gateways: set[int] = set()  # they drain since their keeper died
@@ -234,6 +237,7 @@ class Generation:
                 bound=[(one.role, one.name) for one in sockets.listeners],
                 instance=place.instance,
                 generation=self.number,
+                board_fd=self._board_fd if is_spawner else None,
                 is_trusted=not is_spawner,
                 is_first=self.number == 1 and place not in self._filled,
                 slots=self.settings.workers.processes * self.settings.workers.threads

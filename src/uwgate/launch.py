@@ -22,6 +22,7 @@ from uwgate.conf.errors import ConfigError
 from uwgate.conf.settings import Settings
 from uwgate.daemon import Caller, detach
 from uwgate.generation import Commands
+from uwgate.legion.legions import Legions, make_seat
 from uwgate.log_file import LogFile
 from uwgate.master import COMMAND_SIGNALS, Master
 from uwgate.notify import Notifier
@@ -52,6 +53,11 @@ def run(
     pid_paths = _pid_paths(settings)
     systemd = systemd_descriptors(environ)
     sockets = _bind(settings, systemd)
+    try:
+        legions = Legions(make_seat(settings))
+    except ConfigError:
+        sockets.close_and_vacuum()
+        raise
     caller = Caller(-1)
     acknowledgements = Acknowledgements()
     try:
@@ -75,6 +81,7 @@ def run(
     except ConfigError:
         acknowledgements.close()
         sockets.close_and_vacuum()
+        legions.close()
         raise
     if identity.runs_as_root(settings):
         log.warning("running as root: give uid and gid to handle requests with less power")
@@ -90,6 +97,7 @@ def run(
         log_file=file,
         notifier=Notifier(environ),
         caller=caller,
+        legions=legions,
         plan=plan,
         acknowledgements=acknowledgements,
     )
@@ -106,6 +114,7 @@ def _run(master: Master, settings: Settings, pid_paths: list[str], caller: Calle
         caller.release(exits.ERROR, "uwgate ended while it started; see its log\n")
         master.acknowledgements.close()
         master.sockets.close_unless_in(None, remove_files=settings.sockets.vacuum)
+        master.legions.close()
         if settings.sockets.vacuum:
             for path in pid_paths:
                 pid_file.remove(path)

@@ -23,6 +23,7 @@ from uwgate.conf.procname import process_title, set_title
 from uwgate.conf.settings import Settings
 from uwgate.daemon import Caller
 from uwgate.generation import Commands, Generation, StartFailed
+from uwgate.legion.legions import Legions, make_seat
 from uwgate.log_file import LogFile, LogPipe
 from uwgate.notify import Notifier
 from uwgate.sockets import Sockets, bind_all
@@ -69,10 +70,12 @@ class Master:
         log_file: LogFile,
         notifier: Notifier,
         caller: Caller,
+        legions: Legions,
         plan: Plan,
         acknowledgements: Acknowledgements,
     ) -> None:
         self.sockets = sockets
+        self.legions = legions
         self._settings = settings
         self._commands = commands
         self._load = load
@@ -171,9 +174,13 @@ class Master:
             await self._announcer.leave()
             # Who connects from here on is refused as soon as the last child has closed, too.
             self.sockets.close_unless_in(None, remove_files=False)
-            async with trio.open_nursery() as drains:
-                for generation in self._generations:
-                    drains.start_soon(self._drain_last, generation)
+            async with trio.open_nursery() as nursery:
+                drained = trio.Event()
+                nursery.start_soon(self.legions.leave_after, drained)
+                async with trio.open_nursery() as drains:
+                    for generation in self._generations:
+                        drains.start_soon(self._drain_last, generation)
+                drained.set()
         children.kill_all()
         with trio.move_on_after(KILL_LIMIT):
             await children.wait_none()
@@ -187,9 +194,14 @@ class Master:
     async def _start_first(self, children: Children, nursery: trio.Nursery) -> None:
         for line in banner.lines(self._settings, self.sockets):
             log.info("%s", line)
-        generation = self._new_generation(self._settings, self.sockets, children)
+        generation = self._new_generation(
+            self._settings, self.sockets, children, self.legions.seat.reading
+        )
         await generation.start()
         generation.supervise(nursery)
+        failure = await self.legions.start(children, nursery)
+        if failure is not None:
+            raise StartFailed(failure, exits.ERROR)
         log.info("generation 1 serves %s", self._names())
         self._announcer.announce(self._plan, generation.observe)
         self._report_ready()
@@ -218,6 +230,7 @@ class Master:
             try:
                 plan = make_plan(settings, sockets, log.warning)
                 self.acknowledgements.open(settings)
+                seat = make_seat(settings, self.legions.seat)
             except ConfigError:
                 sockets.close_unless_in(self.sockets, remove_files=True)
                 raise
@@ -229,15 +242,17 @@ class Master:
         if self._settings.subscribe.unsubscribe_on_graceful_reload:
             self._announcer.withdraw()
             await self._announcer.settle()
-        generation = self._new_generation(settings, sockets, children)
+        generation = self._new_generation(settings, sockets, children, seat.reading)
         try:
             await generation.start()
         except trio.Cancelled:
             sockets.close_unless_in(self.sockets, remove_files=True)
+            seat.close_unless_in(self.legions.seat)
             raise
         except StartFailed as error:
             log.error("reload failed, generation %d keeps serving: %s", old.number, error.summary)
             sockets.close_unless_in(self.sockets, remove_files=True)
+            seat.close_unless_in(self.legions.seat)
             self._stay_with(old)
             # Its workers may have taken requests already, so it is not simply killed.
             self._generations.remove(generation)
@@ -259,6 +274,7 @@ class Master:
         # Old gateways can use the new workers only if those serve leases at the same address.
         shared = sockets.lease_address == gone.lease_address
         nursery.start_soon(self._retire, old, not shared, gone)
+        await self.legions.replace(seat, nursery)
         return True
 
     def _warn_of_fixed_options(self, settings: Settings) -> None:
@@ -295,15 +311,18 @@ class Master:
         log.info("generation %d is gone", generation.number)
 
     def _new_generation(
-        self, settings: Settings, sockets: Sockets, children: Children
+        self, settings: Settings, sockets: Sockets, children: Children, board_fd: int | None
     ) -> Generation:
         self._count += 1
-        generation = Generation(self._count, settings, sockets, children, self._commands)
+        generation = Generation(
+            self._count, settings, sockets, children, self._commands, board_fd=board_fd
+        )
         self._generations.append(generation)
         return generation
 
     def _names(self) -> str:
-        return ", ".join(one.name for one in self.sockets.of(*banner.SERVED_BY))
+        names = [one.name for one in self.sockets.of(*banner.SERVED_BY)]
+        return ", ".join(names) or "its legions"
 
     def _report_ready(self) -> None:
         self._notifier.ready(f"generation {self._generations[-1].number} serves {self._names()}")

@@ -267,7 +267,8 @@ class _Binder:
             self._bind(key, address, option)
             self.sockets.named.append(Named(option, text, self._add(key, one.role, one.endpoint)))
         self._serve_systemd(systemd)
-        if not self.sockets.listeners:
+        has_legions = self.settings.legion.legion or self.settings.legion.legion_mcast
+        if not self.sockets.listeners and not has_legions:
             raise ConfigError(
                 "nothing to listen on: give http = :8080 (the HTTP gateway), fastrouter, "
                 "rawrouter, sslrouter, or socket, uwsgi-socket, http-socket (workers behind "

@@ -1,0 +1,1 @@
+"""Actions of rules, by subject. Each module has a table ``ACTIONS``."""

@@ -1,0 +1,172 @@
+"""Actions that want to know who the client is (spec/internal-routing.md section 6.6)."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hmac
+from collections.abc import Callable
+
+from uwgate.routing.actions.response import checked
+from uwgate.routing.keyval import read_pairs
+from uwgate.routing.results import (
+    Answer,
+    Ask,
+    Authority,
+    CheckCredentials,
+    CheckPassword,
+    Flow,
+    Reply,
+    Result,
+)
+from uwgate.routing.transaction import Scope
+from uwgate.routing.workshop import Act, ActionKind, Mistake, Workshop, show
+
+_LDAP_KEYS = ("url", "basedn", "binddn", "bindpw", "filter", "attr", "loglevel")
+_RADIUS_KEYS = ("realm", "server", "secret", "nas_port", "nas_address")
+_BODY = b"Unauthorized"
+
+
+def credentials(header: bytes) -> bytes | None:
+    """What a client sent as ``user:password``; None if it sent nothing of the kind."""
+    scheme, _, text = header.strip().partition(b" ")
+    if scheme.lower() != b"basic":
+        return None
+    try:
+        return base64.b64decode(text.strip(), validate=True)
+    except binascii.Error:
+        return None
+
+
+def _unauthorized(challenge: bytes) -> Answer:
+    headers = ((b"WWW-Authenticate", challenge),)
+    return Answer(401, b"Authorization Required", headers, _BODY)
+
+
+def _basic(realm: bytes) -> Answer:
+    quoted = checked(realm).replace(b"\\", b"\\\\").replace(b'"', b'\\"')
+    return _unauthorized(b'Basic realm="' + quoted + b'"')
+
+
+def _welcome(scope: Scope, user: bytes) -> Result:
+    scope.transaction.set(b"REMOTE_USER", user)
+    return Flow.NEXT
+
+
+def _basic_auth(*, go_on: bool) -> Callable[[Workshop, bytes], Act]:
+    def make(workshop: Workshop, text: bytes) -> Act:
+        del workshop
+        realm, comma, spec = text.partition(b",")
+        if not comma:
+            raise Mistake(f"{show(text)}: expected realm,user:password or realm,file")
+        refusal = _basic(realm)
+        wrong: Result = Flow.NEXT if go_on else refusal
+        if b":" in spec:
+            return _one_user(spec, refusal, wrong)
+        return _users_of_file(spec, refusal, wrong)
+
+    return make
+
+
+def _one_user(spec: bytes, refusal: Result, wrong: Result) -> Act:
+    user = spec.partition(b":")[0]
+
+    def act(scope: Scope) -> Result:
+        if scope.transaction.get(b"REMOTE_USER"):
+            return Flow.NEXT
+        given = credentials(scope.transaction.get(b"HTTP_AUTHORIZATION"))
+        if given is None:
+            return refusal
+        return _welcome(scope, user) if hmac.compare_digest(given, spec) else wrong
+
+    return act
+
+
+def _users_of_file(path: bytes, refusal: Result, wrong: Result) -> Act:
+    def act(scope: Scope) -> Result:
+        if scope.transaction.get(b"REMOTE_USER"):
+            return Flow.NEXT
+        given = credentials(scope.transaction.get(b"HTTP_AUTHORIZATION"))
+        if given is None or not path:
+            return refusal
+        user, colon, password = given.partition(b":")
+        if not colon or not user:
+            return wrong
+        return Ask(
+            CheckPassword(path, user, password),
+            lambda reply: _welcome(scope, user) if reply is True else wrong,
+        )
+
+    return act
+
+
+def _asks(
+    authority: Authority, refusal: Answer, parameters: dict[str, bytes], *, go_on: bool
+) -> Act:
+    """An action that lets somebody else say whether credentials are good."""
+    known = tuple(parameters.items())
+    wrong: Result = Flow.NEXT if go_on else refusal
+    scheme = b"negotiate" if authority is Authority.NEGOTIATE else b"basic"
+
+    def act(scope: Scope) -> Result:
+        if scope.transaction.get(b"REMOTE_USER"):
+            return Flow.NEXT
+        header = scope.transaction.get(b"HTTP_AUTHORIZATION").strip()
+        given, _, token = header.partition(b" ")
+        if given.lower() != scheme or not token.strip():
+            return refusal
+
+        def then(reply: Reply) -> Result:
+            return _welcome(scope, reply) if isinstance(reply, bytes) and reply else wrong
+
+        return Ask(CheckCredentials(authority, token.strip(), known), then)
+
+    return act
+
+
+def _ldap(*, go_on: bool) -> Callable[[Workshop, bytes], Act]:
+    def make(workshop: Workshop, text: bytes) -> Act:
+        del workshop
+        realm, comma, rest = text.partition(b",")
+        if not comma:
+            raise Mistake(f"{show(text)}: expected realm,url=...;basedn=...")
+        pairs = read_pairs(rest, _LDAP_KEYS, required=("url", "basedn"), separator=b";")
+        return _asks(Authority.LDAP, _basic(realm), pairs, go_on=go_on)
+
+    return make
+
+
+def _radius(*, go_on: bool) -> Callable[[Workshop, bytes], Act]:
+    def make(workshop: Workshop, text: bytes) -> Act:
+        del workshop
+        pairs = read_pairs(text, _RADIUS_KEYS, required=("realm", "server", "secret"))
+        return _asks(Authority.RADIUS, _basic(pairs["realm"]), pairs, go_on=go_on)
+
+    return make
+
+
+def _spnego(*, go_on: bool) -> Callable[[Workshop, bytes], Act]:
+    def make(workshop: Workshop, text: bytes) -> Act:
+        del workshop
+        return _asks(
+            Authority.NEGOTIATE, _unauthorized(b"Negotiate"), {"service": text}, go_on=go_on
+        )
+
+    return make
+
+
+_BASIC = "realm,user:password or realm,htpasswd file"
+_LDAP = "realm,url=...;basedn=...[;binddn=;bindpw=;filter=;attr=;loglevel=]"
+_RADIUS = "realm=...,server=...,secret=...[,nas_port=][,nas_address=]"
+_NEXT = "the same, but go on if the credentials are wrong"
+
+ACTIONS: tuple[ActionKind, ...] = (
+    ActionKind(("basicauth",), _BASIC, "want a user's name and password", _basic_auth(go_on=False)),
+    ActionKind(("basicauth-next",), _BASIC, _NEXT, _basic_auth(go_on=True)),
+    ActionKind(("ldapauth",), _LDAP, "let LDAP check them", _ldap(go_on=False)),
+    ActionKind(("ldapauth-next",), _LDAP, _NEXT, _ldap(go_on=True)),
+    ActionKind(("radius",), _RADIUS, "let RADIUS check them", _radius(go_on=False)),
+    ActionKind(("radius-next",), _RADIUS, _NEXT, _radius(go_on=True)),
+    ActionKind(("spnego",), "service", "want a Kerberos ticket", _spnego(go_on=False)),
+    ActionKind(("spnego-next",), "service", _NEXT, _spnego(go_on=True)),
+)

@@ -1,0 +1,1 @@
+"""Transformations of response bodies: bytes in, bytes out."""

@@ -1,0 +1,125 @@
+"""Actions that want to know who the client is (spec/internal-routing.md section 6.6)."""
+
+from __future__ import annotations
+
+import base64
+
+import pytest
+
+from uwgate.routing.results import (
+    Answer,
+    Authority,
+    CheckCredentials,
+    CheckPassword,
+    Continue,
+)
+
+from .acting import act
+
+
+def basic(text: str) -> str:
+    return "Basic " + base64.b64encode(text.encode("latin-1")).decode()
+
+
+REFUSAL = Answer(
+    401, b"Authorization Required", ((b"WWW-Authenticate", b'Basic realm="A"'),), b"Unauthorized"
+)
+
+
+@pytest.mark.parametrize("header", ["", "Basic", "Basic %%", "Bearer abc", basic("eve:bad")])
+def test_wrong_or_no_credentials_are_refused(header: str) -> None:
+    assert act("basicauth:A,eve:pw", HTTP_AUTHORIZATION=header).verdict == REFUSAL
+
+
+def test_right_credentials_name_the_user() -> None:
+    run = act("basicauth:A,eve:p:w", HTTP_AUTHORIZATION=basic("eve:p:w"))
+    assert run.scope.transaction.get(b"REMOTE_USER") == b"eve"
+
+
+def test_a_user_who_is_known_is_not_asked_again() -> None:
+    assert act("basicauth:A,eve:pw", REMOTE_USER="bob").verdict == Continue()
+
+
+@pytest.mark.parametrize(
+    "action", ["basicauth:A,/etc/users", "ldapauth:A,url=ldap://x;basedn=dc=x"]
+)
+def test_nobody_asks_about_a_user_who_is_known(action: str) -> None:
+    assert act(action, REMOTE_USER="bob").verdict == Continue()
+
+
+@pytest.mark.parametrize(
+    ("action", "header"),
+    [
+        ("basicauth:A,", basic("eve:pw")),
+        ("basicauth:A,/etc/users", ""),
+        ("basicauth:A,/etc/users", basic("nocolon")),
+        ("basicauth:A,/etc/users", basic(":pw")),
+    ],
+)
+def test_credentials_that_cannot_be_in_a_file_are_refused(action: str, header: str) -> None:
+    assert act(action, HTTP_AUTHORIZATION=header).verdict == REFUSAL
+
+
+def test_basicauth_next_goes_on_with_wrong_credentials_only() -> None:
+    wrong = act("basicauth-next:A,eve:pw", HTTP_AUTHORIZATION=basic("eve:bad"))
+    assert wrong.verdict == Continue()
+    assert wrong.scope.transaction.get(b"REMOTE_USER") == b""
+    assert act("basicauth-next:A,eve:pw").verdict == REFUSAL
+
+
+def test_a_file_of_users_is_looked_into_outside() -> None:
+    run = act("basicauth:A,/etc/users", HTTP_AUTHORIZATION=basic("eve:p:w"))
+    assert run.question == CheckPassword(b"/etc/users", b"eve", b"p:w")
+    run.resume(True)
+    assert run.scope.transaction.get(b"REMOTE_USER") == b"eve"
+
+
+def test_nobody_of_the_file_is_refused() -> None:
+    run = act("basicauth:A,/etc/users", HTTP_AUTHORIZATION=basic("eve:pw"))
+    run.resume(False)
+    assert run.verdict == REFUSAL
+
+
+def test_a_realm_cannot_end_its_quotation() -> None:
+    answer = act('basicauth:a"b\\,eve:pw').verdict
+    assert isinstance(answer, Answer)
+    assert answer.headers == ((b"WWW-Authenticate", b'Basic realm="a\\"b\\\\"'),)
+
+
+OTHERS = [
+    ("ldapauth:A,url=ldap://x;basedn=dc=x", basic("eve:pw"), Authority.LDAP),
+    ("radius:realm=A,server=127.0.0.1:1812,secret=s", basic("eve:pw"), Authority.RADIUS),
+    ("spnego:HTTP@host", "Negotiate YII=", Authority.NEGOTIATE),
+]
+
+
+@pytest.mark.parametrize(("action", "header", "authority"), OTHERS)
+def test_others_say_whether_credentials_are_good(
+    action: str, header: str, authority: Authority
+) -> None:
+    run = act(action, HTTP_AUTHORIZATION=header)
+    assert isinstance(run.question, CheckCredentials)
+    assert run.question.authority is authority
+    run.resume(b"eve")
+    assert run.scope.transaction.get(b"REMOTE_USER") == b"eve"
+    assert isinstance(act(action).verdict, Answer)
+
+
+NEXT = [
+    ("ldapauth-next:A,url=ldap://x;basedn=dc=x", basic("eve:pw")),
+    ("radius-next:realm=A,server=127.0.0.1:1812,secret=s", basic("eve:pw")),
+    ("spnego-next:HTTP@host", "Negotiate YII="),
+]
+
+
+@pytest.mark.parametrize(("action", "header"), NEXT)
+def test_wrong_credentials_can_let_the_chain_go_on(action: str, header: str) -> None:
+    run = act(action, HTTP_AUTHORIZATION=header)
+    run.resume(None)
+    assert run.verdict == Continue()
+    assert run.scope.transaction.get(b"REMOTE_USER") == b""
+
+
+def test_a_password_is_not_in_what_is_shown_of_a_question() -> None:
+    run = act("basicauth:A,/etc/users", HTTP_AUTHORIZATION=basic("eve:secret"))
+    assert "secret" not in repr(run.question)

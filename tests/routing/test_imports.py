@@ -1,0 +1,44 @@
+"""Routing does no I/O, has no clock, and knows nobody above it (docs/architecture.md)."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+FOLDER = Path(__file__).parents[2] / "routing"
+MODULES = sorted(path.relative_to(FOLDER) for path in FOLDER.rglob("*.py"))
+ALLOWED = ("uwgate.conf", "uwgate.routing")
+FORBIDDEN = {
+    "trio",
+    "socket",
+    "time",
+    "multiprocessing",
+    "select",
+    "subprocess",
+    "os",
+    "random",
+    "uuid",
+    "datetime",
+}
+
+
+def imports_of(path: Path) -> set[str]:
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        match node:
+            case ast.Import():
+                found |= {alias.name for alias in node.names}
+            case ast.ImportFrom():
+                found.add(node.module or ".")
+            case _:
+                pass
+    return found
+
+
+@pytest.mark.parametrize("module", MODULES, ids=str)
+def test_a_module_is_pure(module: Path) -> None:
+    found = imports_of(FOLDER / module)
+    assert not found & FORBIDDEN
+    assert all(name.startswith(ALLOWED) for name in found if name.startswith(("uwgate", ".")))
