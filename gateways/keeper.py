@@ -28,8 +28,6 @@ from uwgate.conf.errors import ConfigError
 from uwgate.conf.procname import process_title, set_title
 from uwgate.conf.start import Start
 from uwgate.gateways import service
-from uwgate.gateways.http import HttpGateway
-from uwgate.gateways.sslrouter.process import Sslrouter
 from uwgate.gateways.tls import handover
 from uwgate.gateways.tls.inquiry import Inquiry
 from uwgate.gateways.tls.ring import Ring
@@ -42,11 +40,6 @@ LOOK_INTERVAL = 1.0  # seconds between two looks at the certificates' files
 MAX_QUESTIONS = 64  # answered to one child before the others get their turn
 EXIT_ERROR = 1
 HTTP = "http"
-# What a keeper may be the parent of, by the kind that its second argument names.
-GATEWAYS: dict[str, Callable[[Start, Ring], service.Gateway]] = {
-    HTTP: HttpGateway,
-    "sslrouter": Sslrouter,
-}
 
 
 @dataclass(slots=True)
@@ -112,6 +105,7 @@ class Keeper:
         watch(self._start.life_fd, selectors.EVENT_READ, self._forsaken)
         watch(self._wake_read, selectors.EVENT_READ, self._woken)
         self._next_look = time.monotonic() + LOOK_INTERVAL
+        self._make = _maker(kind)
         gc.collect()
         gc.freeze()  # a collection in a child would write to every page that it shares
         while not self._is_over():
@@ -261,7 +255,7 @@ class Keeper:
             service.run(
                 self._kind,
                 replace(self._start, control_fd=orders.detach(), instance=number),
-                lambda start: GATEWAYS[self._kind](start, self._ring),
+                lambda start: self._make(start, self._ring),
                 core.uid,
                 core.gid,
                 settings.mercy_of(self._kind),
@@ -397,6 +391,17 @@ class Keeper:
             except OSError:  # its queue is full, or it is dying
                 return
             del place.renewals[name]
+
+
+def _maker(kind: str) -> Callable[[Start, Ring], service.Gateway]:
+    """The class of a kind's gateways. Only that is loaded, and before the fork: it is large."""
+    if kind == HTTP:
+        from uwgate.gateways.http import HttpGateway
+
+        return HttpGateway
+    from uwgate.gateways.sslrouter.process import Sslrouter
+
+    return Sslrouter
 
 
 def main(fd: int, kind: str = HTTP) -> None:

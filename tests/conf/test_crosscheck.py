@@ -28,7 +28,7 @@ if TYPE_CHECKING:
         ("rawrouter = :1\nsslrouter-passthrough = :1\n", "taken by rawrouter at"),
         (
             "rawrouter = :1\nsslrouter = :1,crt,key\n",
-            "sslrouter = :1: this address is taken by raw",
+            "= :1: this address is taken by rawrouter",
         ),
         ("rawrouter = :1\nsslrouter2 = addr=:1,cert=c,key=k\n", "taken by rawrouter at"),
         ("sslrouter = :1\n", "app.ini:2: sslrouter = :1: 0 parts, expected CERTIFICATE,KEY"),
