@@ -18,6 +18,8 @@ from hypothesis import strategies as st
 from uwgate.files import disk as module
 from uwgate.files.disk import ForbiddenError, OpenFile, RealDisk, is_inside
 
+from .serving import write
+
 DISKS = (RealDisk(), RealDisk(with_openat2=False))
 
 
@@ -292,6 +294,25 @@ def result_of(disk: RealDisk, root: bytes, inside: bytes) -> bytes | str | None:
         found, there = os.fstat(file.descriptor), os.stat(file.path)
         assert (found.st_dev, found.st_ino) == (there.st_dev, there.st_ino)
         return file.path
+
+
+@pytest.mark.parametrize("name", ["door", "door/a.txt"])
+def test_what_becomes_a_link_after_it_was_looked_at_is_not_found(
+    disk: RealDisk, site: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    (site / "www2/a.txt").write_text("SECRET")
+    write(site / "www/door/a.txt", b"fine")
+    real = os.path.realpath
+
+    def swap_behind(path: bytes, *, strict: bool = False) -> bytes:
+        found = real(path, strict=strict)
+        if not (site / "gone").exists():
+            (site / "www" / name).rename(site / "gone")
+            (site / "www" / name).symlink_to(site / name.replace("door", "www2"))
+        return found
+
+    monkeypatch.setattr(os.path, "realpath", swap_behind)
+    assert disk.open_named(www(site) + b"/door/a.txt", [www(site)]) is None
 
 
 def test_a_directory_swapped_for_a_link_is_never_followed_out(disk: RealDisk, site: Path) -> None:
