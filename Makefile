@@ -10,7 +10,7 @@ ADDRESS ?= 127.0.0.1:8080
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check format bench docs clean venv-is-usable
+.PHONY: help run test check format bench bench-legion docs clean venv-is-usable
 
 help:  ## what there is to make
 	@echo "make run      serve the demo application on http://$(ADDRESS) (ADDRESS=... for another)"
@@ -18,6 +18,7 @@ help:  ## what there is to make
 	@echo "make check    format, lint, types and the fast tests: for daily work"
 	@echo "make format   let ruff rewrite what it can"
 	@echo "make bench    compare with uWSGI, nginx, gunicorn and waitress (ARGS='--help')"
+	@echo "make bench-legion  move a service address, beside keepalived (as root)"
 	@echo "make clean    remove $(VENV), caches and builds"
 
 # A virtual environment holds absolute paths: moved, or with its base Python gone, it is lost.
@@ -75,6 +76,10 @@ bench: venv-is-usable  ## side by side with the peers
 	@[ -n "$(ARGS)" ] || $(BIN)/python -m benchmarks.https
 	@[ -n "$(ARGS)" ] || $(BIN)/python -m benchmarks.http2
 	@[ -n "$(ARGS)" ] || $(BIN)/python -m benchmarks.fastrouter
+
+bench-legion: venv-is-usable  ## how fast a service address moves, beside keepalived; needs root
+	@$(MAKE) -s --no-print-directory $(VENV)/installed-for-tests
+	$(BIN)/python -m benchmarks.legion $(ARGS)
 
 clean:
 	rm -rf $(VENV) build dist src/*.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

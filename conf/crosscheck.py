@@ -20,6 +20,10 @@ LISTENING = (
     ("https", "https2"),
     ("https", "http_to_https"),
     ("fastrouter", "fastrouter"),
+    ("rawrouter", "rawrouter"),
+    ("sslrouter", "sslrouter"),
+    ("sslrouter", "sslrouter2"),
+    ("sslrouter", "sslrouter_passthrough"),
     ("sockets", "socket"),
     ("sockets", "uwsgi_socket"),
     ("sockets", "http_socket"),
@@ -32,9 +36,12 @@ CHECKED_PATH = re.compile(r"/[\x21-\x7e]{0,1000}")
 ADDRESS_OF: dict[str, Callable[[str], str]] = {
     "https": lambda text: tls.parse_https(text).address,
     "https2": lambda text: tls.parse_https2(text).address,
+    "sslrouter": lambda text: tls.parse_https(text).address,
+    "sslrouter2": lambda text: tls.parse_https2(text).address,
     "http_to_https": lambda text: tls.parse_redirect(text).address,
 }
 
+GROUP_OF = {"sslrouter": "sslrouter", "sslrouter2": "sslrouter"}  # all others: https
 NAME_OF: dict[str, Callable[[str], str]] = {
     "sni": lambda text: tls.parse_sni(text)[0],
     "sni_regexp": lambda text: tls.parse_sni_regexp(text)[0],
@@ -129,8 +136,9 @@ def _unreadable(settings: Settings, places: Places) -> list[str]:
     """Values of TLS options that are made of parts, and are not what they should be."""
     problems: list[str] = []
     for field, parse in (ADDRESS_OF | NAME_OF).items():
-        texts = getattr(settings.https, field)
-        for text, place in zip(texts, places.get(("https", field), []), strict=True):
+        group = GROUP_OF.get(field, "https")
+        texts = getattr(getattr(settings, group), field)
+        for text, place in zip(texts, places.get((group, field), []), strict=True):
             try:
                 parse(text)
             except ConfigError as error:

@@ -31,6 +31,7 @@ COMMANDS = (
     ("--check FILE", "Read and check FILE, print the effective options, start nothing."),
     ("--get NAME", "Print the value of an option or variable."),
     ("--stop PIDFILE, --reload PIDFILE", "Stop or reload the master whose pid is there."),
+    ("legion simulate FILE", "Simulate the legions of FILE under faults (docs/howto/legion.md)."),
     ("--version, --python-version", "Print the version of uwgate, of its Python."),
     ("--help [GROUP | OPTION | WORD]", "This page, or help on that."),
 )

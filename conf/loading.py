@@ -99,7 +99,8 @@ def load(argv: Sequence[str], environ: Mapping[str, str], *, reloading: bool = F
         problems, notes = check_backends(settings, builder.places)
         reader.problems += problems
         reader.notes += notes
-    if not reader.problems and settings.https != HttpsOptions():
+    speaks_tls = settings.https != HttpsOptions() or settings.terminates_tls
+    if not reader.problems and speaks_tls:
         _check_tls(reader, settings, builder.places, environ)
     if reader.problems:
         raise _all_of(reader.problems, reader.notes)

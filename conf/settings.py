@@ -11,21 +11,30 @@ from uwgate.conf.groups.corerouter import (
     CorerouterOptions,
     FastrouterCorerouterOptions,
     HttpCorerouterOptions,
+    RawrouterCorerouterOptions,
+    SslrouterCorerouterOptions,
 )
 from uwgate.conf.groups.edge import EdgeOptions
 from uwgate.conf.groups.fastrouter import FastrouterOptions
 from uwgate.conf.groups.http import HttpOptions
 from uwgate.conf.groups.http2 import Http2Options
 from uwgate.conf.groups.https import HttpsOptions
+from uwgate.conf.groups.legion import LegionOptions
 from uwgate.conf.groups.log import LogOptions
 from uwgate.conf.groups.master import MasterOptions
+from uwgate.conf.groups.rawrouter import RawrouterOptions
+from uwgate.conf.groups.relay import RawrouterRelayOptions, RelayOptions, SslrouterRelayOptions
 from uwgate.conf.groups.sockets import SocketOptions
+from uwgate.conf.groups.sslrouter import SslrouterOptions
 from uwgate.conf.groups.stats import StatsOptions
 from uwgate.conf.groups.subscribe import SubscribeOptions
 from uwgate.conf.groups.subscriptions import SubscriptionOptions
 from uwgate.conf.groups.workers import WorkerOptions
+from uwgate.conf.groups.zerg import ZergOptions
 
-COREROUTERS = ("http", "fastrouter")  # the kinds of gateways that choose among backends
+# The kinds of gateways that choose among backends.
+COREROUTERS = ("http", "fastrouter", "rawrouter", "sslrouter")
+RELAYS = ("rawrouter", "sslrouter")  # those that never look inside
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,8 +56,20 @@ class Settings:
     fastrouter_corerouter: FastrouterCorerouterOptions = field(
         default_factory=FastrouterCorerouterOptions
     )
+    rawrouter: RawrouterOptions = field(default_factory=RawrouterOptions)
+    rawrouter_relay: RawrouterRelayOptions = field(default_factory=RawrouterRelayOptions)
+    rawrouter_corerouter: RawrouterCorerouterOptions = field(
+        default_factory=RawrouterCorerouterOptions
+    )
+    sslrouter: SslrouterOptions = field(default_factory=SslrouterOptions)
+    sslrouter_relay: SslrouterRelayOptions = field(default_factory=SslrouterRelayOptions)
+    sslrouter_corerouter: SslrouterCorerouterOptions = field(
+        default_factory=SslrouterCorerouterOptions
+    )
     subscriptions: SubscriptionOptions = field(default_factory=SubscriptionOptions)
     subscribe: SubscribeOptions = field(default_factory=SubscribeOptions)
+    zerg: ZergOptions = field(default_factory=ZergOptions)
+    legion: LegionOptions = field(default_factory=LegionOptions)
     stats: StatsOptions = field(default_factory=StatsOptions)
     master: MasterOptions = field(default_factory=MasterOptions)
     log: LogOptions = field(default_factory=LogOptions)
@@ -59,16 +80,64 @@ class Settings:
         """Whether any address of the HTTP gateway does."""
         return bool(self.https.https or self.https.https2)
 
+    @property
+    def fastrouter_may_lease(self) -> bool:
+        """Whether the fastrouter's requests go to our own workers: nobody else is named."""
+        core = self.fastrouter_corerouter
+        return not core.fallback and (core.uses_own_socket or not core.names_backends)
+
     def corerouter(self, kind: str) -> CorerouterOptions:
         """Where the gateways of a kind (``http``, ``fastrouter``) find their backends."""
         options: CorerouterOptions = getattr(self, f"{kind}_corerouter")
         return options
 
+    def relay(self, kind: str) -> RelayOptions:
+        """How the gateways of a kind of ``RELAYS`` carry bytes."""
+        options: RelayOptions = getattr(self, f"{kind}_relay")
+        return options
+
+    def mercy_of(self, kind: str) -> float:
+        """Seconds that the gateways of a kind may take to drain."""
+        limit = self.relay(kind).drain_limit if kind in RELAYS else None
+        return self.master.reload_mercy if limit is None else limit
+
+    def tls_of(self, kind: str) -> HttpsOptions:
+        """How the gateways of a kind (``http``, ``sslrouter``) speak TLS, and where."""
+        if kind == "http":
+            return self.https
+        own = self.sslrouter
+        return dataclasses.replace(
+            self.https,
+            https=own.sslrouter,
+            https2=own.sslrouter2,
+            https_session_context=own.sslrouter_session_context,
+        )
+
     def has_gateway(self, kind: str) -> bool:
         """Whether gateways of a kind listen anywhere."""
+        if self.corerouter(kind).zerg:
+            return True
         if kind == "http":
             return bool(self.http.http) or self.speaks_tls
-        return bool(self.fastrouter.fastrouter)
+        if kind == "sslrouter":
+            return self.terminates_tls or bool(self.sslrouter.sslrouter_passthrough)
+        options = getattr(self, kind)
+        return bool(getattr(options, kind))
+
+    @property
+    def terminates_tls(self) -> bool:
+        """Whether any address of the sslrouter does."""
+        return bool(self.sslrouter.sslrouter or self.sslrouter.sslrouter2)
+
+    @property
+    def zergs(self) -> tuple[tuple[str, str], ...]:
+        """Option and zerg server of everything that sockets are had from."""
+        gateways = ((f"{one}-zerg", self.corerouter(one).zerg) for one in COREROUTERS)
+        return tuple(
+            (option, path)
+            for option, paths in (("zerg", self.zerg.zerg), *gateways)
+            for path in paths
+        )
 
     @property
     def subscription_servers(self) -> tuple[tuple[str, str], ...]:
@@ -110,8 +179,16 @@ GROUPS: dict[str, Any] = {
     "http2": Http2Options,
     "fastrouter": FastrouterOptions,
     "fastrouter_corerouter": FastrouterCorerouterOptions,
+    "rawrouter": RawrouterOptions,
+    "rawrouter_relay": RawrouterRelayOptions,
+    "rawrouter_corerouter": RawrouterCorerouterOptions,
+    "sslrouter": SslrouterOptions,
+    "sslrouter_relay": SslrouterRelayOptions,
+    "sslrouter_corerouter": SslrouterCorerouterOptions,
     "subscriptions": SubscriptionOptions,
     "subscribe": SubscribeOptions,
+    "zerg": ZergOptions,
+    "legion": LegionOptions,
     "stats": StatsOptions,
     "master": MasterOptions,
     "log": LogOptions,

@@ -20,14 +20,18 @@ class Listener:
     """A listening socket that a child inherits.
 
     ``role`` says who serves it: ``http``, ``https`` and ``http-to-https`` (the gateway),
-    ``fastrouter`` (the process of this name),
+    ``fastrouter``, ``rawrouter`` (the processes of these names), ``sslrouter`` and
+    ``sslrouter-passthrough`` (the sslrouter),
     ``lease`` (workers, for our own gateways), ``uwsgi``, ``http-socket``, ``http11-socket``
     (workers, for others), ``registry`` (the registry, for our own gateways) and
-    ``http-subscription``, ``fastrouter-subscription`` (the registry; datagrams) and ``http-stats``,
-    ``fastrouter-stats`` (the registry).
+    ``http-subscription``, ``fastrouter-subscription`` ... (the registry; datagrams),
+    ``http-stats``, ``fastrouter-stats`` ... (the registry), ``legion`` (the process of this
+    name; datagrams), ``zergpool`` and ``zerg-server`` (the process that gives sockets away
+    there) and ``zerg-socket`` (what it gives).
     ``name`` is the bound address as text (``127.0.0.1:8080``, ``/run/app.sock``).
-    ``endpoint`` is for https the address as its option has it, which finds its certificates,
-    and for http-to-https the port to redirect to, empty for 443.
+    ``endpoint`` is for https and sslrouter the address as its option has it, which finds its
+    certificates, for http-to-https the port to redirect to, empty for 443, and for zerg-socket
+    the name of the place where it is given away.
     """
 
     fd: int
@@ -48,6 +52,7 @@ class Start:
     of every socket of this generation, also of those that are not for this child.
     ``secret`` is known to all gateways of the instance as long as its master lives.
     ``instance`` counts processes of one kind from 1; ``generation`` counts reloads from 1.
+    ``board_fd`` is the board of the legions (``uwgate.conf.board``), None without any.
     ``scoreboard_fd`` is the memory file of ``uwgate.workers.scoreboard``, -1 for whom has none.
     ``is_first``: the instance never had a process in this place, so nobody knows anything yet.
     """
@@ -63,6 +68,7 @@ class Start:
     bound: tuple[tuple[str, str], ...] = ()
     secret: str = field(default="", repr=False)
     scoreboard_fd: int = -1
+    board_fd: int | None = None
     is_first: bool = False
 
     def to_memory_file(self) -> int:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from uwgate.conf.settings import Settings
 
 GROUP = "https"
+GROUP_OF = {"sslrouter": "sslrouter", "sslrouter2": "sslrouter"}  # all others: GROUP
 
 KEYLOG = (
     "ssl-keylog-file is set: whoever reads that file reads every connection; "
@@ -30,6 +31,8 @@ SPDY = "https2: spdy= has no effect, SPDY became HTTP/2"
 PARSERS: dict[str, Callable[[str], Identity]] = {
     "https": lambda text: tls.parse_https(text).identity,
     "https2": lambda text: tls.parse_https2(text).identity,
+    "sslrouter": lambda text: tls.parse_https(text).identity,
+    "sslrouter2": lambda text: tls.parse_https2(text).identity,
     "sni": lambda text: tls.parse_sni(text)[1],
     "sni_regexp": lambda text: tls.parse_sni_regexp(text)[1],
 }
@@ -50,6 +53,7 @@ def check_tls(
 class _Check:
     def __init__(self, settings: Settings, places: Places, now: datetime.datetime) -> None:
         self._options = settings.https
+        self._settings = settings
         self._places = places
         self._now = now
         self.problems: list[str] = []
@@ -86,7 +90,8 @@ class _Check:
     def _check_names(self) -> None:
         options = self._options
         for field in ("sni", "sni_regexp", "sni_dir"):
-            if getattr(options, field) and not (options.https or options.https2):
+            is_used = self._settings.speaks_tls or self._settings.terminates_tls
+            if getattr(options, field) and not is_used:
                 text = f"{field.replace('_', '-')} has no effect without https"
                 self.notes.append(Note(Severity.WARNING, text, self._place(field)))
         if options.sni_dir is not None and not os.path.isdir(options.sni_dir):
@@ -94,8 +99,9 @@ class _Check:
             self.problems.append(f"{place}: sni-dir = {options.sni_dir}: there is no such folder")
 
     def _values(self, field: str) -> Iterator[tuple[str, Place | None]]:
-        texts = getattr(self._options, field)
-        places = self._places.get((GROUP, field), [])
+        group = GROUP_OF.get(field, GROUP)
+        texts = getattr(getattr(self._settings, group), field)
+        places = self._places.get((group, field), [])
         return zip(texts, places, strict=True)
 
     def _place(self, field: str) -> Place | None:

@@ -27,7 +27,8 @@ MODE = re.compile(r"0?[0-7]{3}|0")
 QUOTED = re.compile(r"([\"']).*\1", re.DOTALL)
 UNRESOLVED = re.compile(r"[$%@]\(.*\)")
 
-BACKEND = re.compile("(http|fastrouter)-(to|fallback)")  # options whose value is connected to
+# Options whose value is connected to.
+BACKEND = re.compile("(http|(fast|raw|ssl)router)-(to|fallback)")
 
 UNITS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
 SECONDS = {"ms": 0.001, "s": 1, "sec": 1, "m": 60, "min": 60, "h": 3600, "d": 86400}

@@ -23,6 +23,23 @@ def registry_command(settings: Settings, fd: int) -> list[str]:
     return [sys.executable, "-P", "-m", "uwgate.gateways.registry.process", str(fd)]
 
 
+def rawrouter_command(settings: Settings, fd: int) -> list[str]:
+    """The words that start a rawrouter."""
+    return [sys.executable, "-P", "-m", "uwgate.gateways.rawrouter", str(fd)]
+
+
+def sslrouter_command(settings: Settings, fd: int) -> list[str]:
+    """The words that start an sslrouter, or the keeper of several that speak TLS."""
+    if settings.terminates_tls:
+        return [sys.executable, "-P", "-m", "uwgate.gateways.keeper", str(fd), "sslrouter"]
+    return [sys.executable, "-P", "-m", "uwgate.gateways.sslrouter", str(fd)]
+
+
 def fastrouter_command(settings: Settings, fd: int) -> list[str]:
     """The words that start a fastrouter."""
     return [sys.executable, "-P", "-m", "uwgate.gateways.fastrouter", str(fd)]
+
+
+def zergpool_command(settings: Settings, fd: int) -> list[str]:
+    """The words that start the process that gives sockets to zergs."""
+    return [sys.executable, "-P", "-m", "uwgate.gateways.zerg", str(fd)]

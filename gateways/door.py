@@ -18,6 +18,7 @@ from typing import Protocol
 import trio
 
 from uwgate.conf.start import Listener
+from uwgate.gateways.baresocket import accept
 from uwgate.gateways.lane import Lane
 
 log = logging.getLogger("uwgate.gateway")
@@ -30,13 +31,13 @@ EXHAUSTED = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM))
 Receive = Callable[[socket.socket, object], None]
 
 
-def connection_limit(wanted: int, descriptors: int) -> int:
+def connection_limit(wanted: int, descriptors: int, *, reserved: int = 0) -> int:
     """How many clients a process may have: ``wanted`` (0: any number), but no more than possible.
 
-    ``descriptors`` is what each of them may take.
+    ``descriptors`` is what each of them may take, ``reserved`` what all may take together.
     """
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    possible = (soft - RESERVED_DESCRIPTORS) // descriptors
+    possible = max(1, (soft - RESERVED_DESCRIPTORS - reserved) // descriptors)
     return min(wanted or possible, possible)
 
 
@@ -60,6 +61,7 @@ class Door:
         self._name = listener.name
         self._receive = receive
         self._sock = socket.socket(fileno=os.dup(listener.fd))
+        self._family = int(self._sock.family)
         self._is_open = False  # whether there is to be accepted
         self._full = False
         with contextlib.suppress(OSError):  # a UNIX socket has no such option
@@ -93,7 +95,7 @@ class Door:
             return
         self._full = False
         try:
-            client, address = self._sock.accept()
+            client, address = accept(self._sock, self._family)
         except BlockingIOError:
             return
         except OSError as error:
@@ -101,7 +103,6 @@ class Door:
                 log.error("%s: cannot accept: %s", self._name, error.strerror)
                 self._pause()
             return  # else that client is gone already (accept(2), "Error handling")
-        client.setblocking(False)
         self._receive(client, address)
 
     def _watch(self) -> None:

@@ -18,6 +18,7 @@ import socket
 import sys
 import time
 import traceback
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import NoReturn
 
@@ -28,6 +29,7 @@ from uwgate.conf.procname import process_title, set_title
 from uwgate.conf.start import Start
 from uwgate.gateways import service
 from uwgate.gateways.http import HttpGateway
+from uwgate.gateways.sslrouter.process import Sslrouter
 from uwgate.gateways.tls import handover
 from uwgate.gateways.tls.inquiry import Inquiry
 from uwgate.gateways.tls.ring import Ring
@@ -39,6 +41,12 @@ log = logging.getLogger("uwgate.keeper")
 LOOK_INTERVAL = 1.0  # seconds between two looks at the certificates' files
 MAX_QUESTIONS = 64  # answered to one child before the others get their turn
 EXIT_ERROR = 1
+HTTP = "http"
+# What a keeper may be the parent of, by the kind that its second argument names.
+GATEWAYS: dict[str, Callable[[Start, Ring], service.Gateway]] = {
+    HTTP: HttpGateway,
+    "sslrouter": Sslrouter,
+}
 
 
 @dataclass(slots=True)
@@ -64,13 +72,14 @@ class Place:
 class Keeper:
     """The supervisor of one generation's gateway processes."""
 
-    def __init__(self, start: Start) -> None:
+    def __init__(self, start: Start, kind: str = HTTP) -> None:
         self._start = start
+        self._kind = kind
         self._master = socket.socket(fileno=start.control_fd)
         self._master.setblocking(False)
         self._selector = selectors.DefaultSelector()
         self._wake_read, self._wake_write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
-        count = start.settings.http_corerouter.processes
+        count = start.settings.corerouter(kind).processes
         self._places = [Place(number) for number in range(1, count + 1)]
         self._announced = False  # ready was sent
         self._last_order: bytes | None = None  # drain or stop; no child is replaced any more
@@ -85,13 +94,18 @@ class Keeper:
         """
         settings = self._start.settings
         logs.configure(settings.log)
-        set_title(process_title(settings.master, "keeper"))
-        stapler = Stapler(
-            uid=settings.http_corerouter.uid or settings.master.uid,
-            gid=settings.http_corerouter.gid or settings.master.gid,
+        kind = self._kind
+        set_title(process_title(settings.master, "keeper" if kind == HTTP else f"keeper {kind}"))
+        core = settings.corerouter(kind)
+        stapler = Stapler(uid=core.uid or settings.master.uid, gid=core.gid or settings.master.gid)
+        options = settings.tls_of(kind)
+        self._vault = Vault(options, environ=os.environ, stapler=stapler)
+        self._ring = Ring(
+            options,
+            self._vault.material,
+            http2=settings.http2.http2,
+            speaks_http=kind == HTTP,
         )
-        self._vault = Vault(settings.https, environ=os.environ, stapler=stapler)
-        self._ring = Ring(settings.https, self._vault.material, http2=settings.http2.http2)
         self._handle_signals()
         watch = self._selector.register
         watch(self._master, selectors.EVENT_READ, self._obey)
@@ -182,7 +196,9 @@ class Keeper:
                 try:
                     self._fork(place)
                 except OSError as error:
-                    log.error("http %d cannot be started: %s", place.number, error.strerror)
+                    log.error(
+                        "%s %d cannot be started: %s", self._kind, place.number, error.strerror
+                    )
                     place.due = now + place.backoff.pause_after(0.0, was_ready=False)
 
     def _fork(self, place: Place) -> None:
@@ -220,7 +236,7 @@ class Keeper:
         register(questions, selectors.EVENT_READ, lambda: self._answer(place, questions))
         self._tell("worker", worker=place.number, pid=pid)
         verb = "Respawned" if self._announced else "spawned"
-        log.info("%s uWSGI http %d (pid: %d)", verb, place.number, pid)
+        log.info("%s uWSGI %s %d (pid: %d)", verb, self._kind, place.number, pid)
 
     def _become_gateway(
         self, number: int, orders: socket.socket, questions: socket.socket
@@ -240,13 +256,15 @@ class Keeper:
                 self._close(place)
             self._ring.fetch = Inquiry(questions).fetch
             del self._vault
-            core = self._start.settings.http_corerouter
+            settings = self._start.settings
+            core = settings.corerouter(self._kind)
             service.run(
-                "http",
+                self._kind,
                 replace(self._start, control_fd=orders.detach(), instance=number),
-                lambda start: HttpGateway(start, self._ring),
+                lambda start: GATEWAYS[self._kind](start, self._ring),
                 core.uid,
                 core.gid,
+                settings.mercy_of(self._kind),
             )
             code = 0
         except SystemExit:  # it has said why
@@ -308,11 +326,12 @@ class Keeper:
         how = f"killed by signal {-code}" if code < 0 else f"exited with status {code}"
         if not self._announced:
             if not self._failed:
-                self.tell_failure(f"http {place.number} {how} before it was ready")
+                self.tell_failure(f"{self._kind} {place.number} {how} before it was ready")
             self._pass_on(control.encode("stop"))
             return
         place.due = time.monotonic() + place.backoff.pause_after(lived, was_ready=place.is_ready)
-        log.error("DAMN ! http %d (pid: %d) died, %s :( trying respawn ...", place.number, pid, how)
+        name = f"{self._kind} {place.number}"
+        log.error("DAMN ! %s (pid: %d) died, %s :( trying respawn ...", name, pid, how)
 
     # Certificates
 
@@ -331,7 +350,7 @@ class Keeper:
             try:
                 message = control.decode(packet)
             except ValueError as error:
-                log.error("http %d asked nonsense: %s", place.number, error)
+                log.error("%s %d asked nonsense: %s", self._kind, place.number, error)
                 continue
             match message:
                 case {"type": "want", "name": str(name), "number": int(number)}:
@@ -340,7 +359,7 @@ class Keeper:
                     with contextlib.suppress(OSError):
                         handover.send(questions, answer, self._find(name))
                 case _:
-                    log.error("http %d asked %.200r", place.number, message)
+                    log.error("%s %d asked %.200r", self._kind, place.number, message)
 
     def _find(self, name: str) -> bytes | None:
         try:
@@ -380,9 +399,9 @@ class Keeper:
             del place.renewals[name]
 
 
-def main(fd: int) -> None:
+def main(fd: int, kind: str = HTTP) -> None:
     """Be the keeper whose ``Start`` is in the memory file ``fd``; does not return."""
-    keeper = Keeper(Start.from_memory_file(fd))
+    keeper = Keeper(Start.from_memory_file(fd), kind)
     try:
         status = keeper.run()
     except ConfigError as error:
@@ -393,4 +412,4 @@ def main(fd: int) -> None:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]))
+    main(int(sys.argv[1]), *sys.argv[2:])

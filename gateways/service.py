@@ -56,11 +56,13 @@ def run(
     make: Callable[[Start], Gateway],
     uid: str | None,
     gid: str | None,
+    mercy: float | None = None,
 ) -> None:
     """Be a gateway process until the master says otherwise.
 
     One that cannot be made (ConfigError) says so to the master, and exits.
-    ``uid`` and ``gid`` are those of this kind of gateway; None means the instance's.
+    ``uid`` and ``gid`` are those of this kind of gateway; None means the instance's. ``mercy`` is
+    the most seconds that a drain takes; None: reload-mercy.
     """
     settings = start.settings
     logs.configure(settings.log)
@@ -80,10 +82,10 @@ def run(
             reason = str(error)[-control.MAX_MESSAGE // 8 :]
             link.send(control.encode("failed", reason=reason, code=EXIT_ERROR))
         sys.exit(EXIT_ERROR)
-    trio.run(_serve, start, gateway)
+    trio.run(_serve, start, gateway, settings.master.reload_mercy if mercy is None else mercy)
 
 
-async def _serve(start: Start, gateway: Gateway) -> None:
+async def _serve(start: Start, gateway: Gateway, mercy: float) -> None:
     link = trio.socket.from_stdlib_socket(socket.socket(fileno=start.control_fd))
     async with trio.open_nursery() as sessions:
         accepting = trio.CancelScope()
@@ -99,7 +101,7 @@ async def _serve(start: Start, gateway: Gateway) -> None:
         if idle is not None:
             accepting.cancel()
             gateway.drain(idle)
-            with trio.move_on_after(start.settings.master.reload_mercy):
+            with trio.move_on_after(mercy):
                 await gateway.drained()
         sessions.cancel_scope.cancel()
 

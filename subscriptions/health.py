@@ -141,7 +141,8 @@ class RetryBudget:
 
     def request(self) -> None:
         """A request came in."""
-        self.savings = min(self.limit, self.savings + self.ratio)
+        savings = self.savings + self.ratio
+        self.savings = savings if savings < self.limit else self.limit
 
     def retry(self, now: float) -> bool:
         """Whether one more attempt may be made; if so, it is paid for."""

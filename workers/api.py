@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import uwgate
+from uwgate.conf.board import Board, Notice
 from uwgate.conf.procname import set_title
 from uwgate.gateways.wire.websocket import Opcode
 from uwgate.workers.access_log import memory_usage
@@ -31,11 +32,11 @@ NOT_OFFERED = frozenset(
     async_sleep cache_clear cache_dec cache_del cache_div cache_exists cache_get cache_inc
     cache_keys cache_mul cache_num cache_set cache_update call cl
     close connect embedded_data extract farm_get_msg farm_msg get_queue
-    i_am_the_lord i_am_the_spooler in_farm is_connected is_locked listen_queue lock lord_scroll
+    i_am_the_spooler in_farm is_connected is_locked listen_queue lock
     log_this_request logsize metric_dec metric_div metric_get metric_inc metric_mul metric_set
     metric_set_max metric_set_min mule_get_msg mule_id mule_msg mule_msg_hook offload parsefile
     queue_get queue_last queue_pop queue_pull queue_pull_slot queue_push queue_set queue_size
-    queue_slot recv register_rpc register_signal route rpc rpc_list scrolls send
+    queue_slot recv register_rpc register_signal route rpc rpc_list send
     send_to_spooler sendfile set_spooler_frequency set_user_harakiri set_warning_message
     sharedarea_dec32 sharedarea_dec64 sharedarea_inc32 sharedarea_inc64 sharedarea_memoryview
     sharedarea_object sharedarea_read sharedarea_read16 sharedarea_read32 sharedarea_read64
@@ -90,6 +91,9 @@ class Api(types.ModuleType):
         self.atexit: Callable[[], object] | None = None
         self.slots: list[Slot] = []
         self._worker: Worker | None = None
+        self._legions: dict[str, Notice] = {}
+        if start.board_fd is not None:
+            self._legions = Board(start.board_fd).notices
         self._master = master
 
     def __getattr__(self, name: str) -> Any:
@@ -242,6 +246,30 @@ class Api(types.ModuleType):
         """The descriptor that ended the last ``suspend``; -1: its time-out did."""
         return _slot().waiting.ready
 
+    def i_am_the_lord(self, name: str | bytes) -> bool:
+        """Whether this node is the lord of a legion, at this moment."""
+        notice = self._legions.get(_name(name))
+        return notice is not None and notice.standing.is_lord
+
+    def legion_term(self, name: str | bytes) -> int:
+        """The term of the lordship if this node is lord, else the highest it has heard of.
+
+        Not in uWSGI. What must not be done twice carries it, and is refused below the highest
+        term seen.
+        """
+        notice = self._legions.get(_name(name))
+        return 0 if notice is None else notice.standing.term
+
+    def lord_scroll(self, name: str | bytes) -> bytes | None:
+        """The scroll of a legion's lord; None if it has none, or if there is no such legion."""
+        notice = self._legions.get(_name(name))
+        return None if notice is None else notice.scrolls.lord
+
+    def scrolls(self, name: str | bytes) -> list[bytes] | None:
+        """The scrolls of a legion's nodes, our own first; None if there is no such legion."""
+        notice = self._legions.get(_name(name))
+        return None if notice is None else list(notice.scrolls.all)
+
     def mem(self) -> tuple[int, int]:
         """Resident memory and address space of this process, in bytes."""
         vsz, rss = memory_usage()
@@ -327,6 +355,10 @@ def _websocket() -> WebSocket:
     if websocket is None:
         raise WebSocketClosed("no WebSocket has been opened with websocket_handshake()")
     return websocket
+
+
+def _name(name: str | bytes) -> str:
+    return name.decode("utf-8", "replace") if isinstance(name, bytes) else name
 
 
 def _bytes(message: str | bytes) -> bytes:

@@ -76,8 +76,9 @@ class Spawner:
         self._options = start.settings.workers
         self._control = socket.socket(fileno=start.control_fd)
         self._control.setblocking(False)
-        for fd in (start.control_fd, start.life_fd, *(one.fd for one in start.listeners)):
-            if fd >= 0:
+        listeners = (one.fd for one in start.listeners)
+        for fd in (start.control_fd, start.life_fd, start.board_fd, *listeners):
+            if fd is not None and fd >= 0:
                 os.set_inheritable(fd, False)  # programs that the application runs get none
         self._phase = Phase.RUN
         self._kill_at: float | None = None  # monotonic; the time to lose patience
@@ -321,6 +322,10 @@ class Spawner:
             self._drain()
         elif kind == "stop":
             self._stop()
+        elif kind == "pause":
+            self._shared.pause.begin()
+        elif kind == "resume":
+            self._shared.pause.end()
 
     def _master_gone(self) -> None:
         for fd in (self._control.fileno(), self._start.life_fd):

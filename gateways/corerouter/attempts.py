@@ -27,7 +27,6 @@ class Attempts:
 
     __slots__ = (
         "_answered",
-        "_asked",
         "_bad",
         "_ended",
         "_fallback",
@@ -48,18 +47,17 @@ class Attempts:
         self.asked = asked
         self.outcome: Outcome | None = None
         self.target: Target | None = None
-        self.tried: list[Target] = []
+        self.tried: tuple[Target, ...] = ()
         self.granted: Target | None = None
         self._router = router
         self._mapper: Mapper = router.mapper
         self._fallback = 0  # how many of them were tried
-        self._only_fallbacks = False
-        self._asked = False  # ``next`` was called
+        self._only_fallbacks = False  # nobody else may be tried any more
         self._started = 0.0
         self._answered = False
         self._bad = False
-        self._good_at = 0.0
-        self._good_seconds = -1.0
+        self._good_at = 0.0  # when a good answer began that is to be counted in the end
+        self._good_seconds = -1.0  # and how long it had taken; -1: there is none
         self._ended = False
 
     def skip_to_fallbacks(self) -> None:
@@ -83,30 +81,25 @@ class Attempts:
         """
         if self.target is not None:
             raise ValueError(f"{self.target.name} has not failed")
-        router = self._router
-        if not self._asked:
-            self._asked = True
-            router.budget.request()
         target = self._from_mapper(now) if self._may_retry else None
         if target is None:
             if self.outcome is None:
                 self.outcome = Outcome.EXHAUSTED
-            fallbacks = router.fallbacks
+            fallbacks = self._router.fallbacks
             if self._fallback < len(fallbacks):
                 target = fallbacks[self._fallback]
                 self._fallback += 1
-                self._mapper = router.nothing
+                self._only_fallbacks = True
+                self._mapper = self._router.nothing
         if target is not None:
-            self.tried.append(target)
+            self.tried += (target,)
         self.target = target
         self._started = now
         return target
 
     @property
     def _may_retry(self) -> bool:
-        if self._only_fallbacks or self._fallback:
-            return False
-        return len(self.tried) <= self._router.options.max_retries
+        return not self._only_fallbacks and len(self.tried) <= self._router.options.max_retries
 
     def _from_mapper(self, now: float) -> Target | None:
         router = self._router
@@ -115,7 +108,7 @@ class Attempts:
             self.granted = None
         else:
             found = router.mapper.choose(self, now)
-        if isinstance(found, Outcome):
+        if not isinstance(found, Target):
             self.outcome = found
             return None
         if self.tried and not router.budget.retry(now):
@@ -163,16 +156,14 @@ class Attempts:
                 self._bad = True
                 self._mapper.answered_badly(target, now)
         elif not self._answered:
-            self._good_at = now
-            self._good_seconds = now - self._started
+            seconds = now - self._started
             # Who has answered badly before may do so again before its answer is complete.
-            if not self._mapper.is_suspect(target):
-                self._count_good(target)
+            if self._mapper.is_suspect(target):
+                self._good_at = now
+                self._good_seconds = seconds
+            else:
+                self._mapper.answered(target, now, seconds)
         self._answered = True
-
-    def _count_good(self, target: Target) -> None:
-        self._mapper.answered(target, self._good_at, self._good_seconds)
-        self._good_seconds = -1.0
 
     def end(self, now: float, *, tx: int = 0, rx: int = 0) -> None:
         """The request has ended, whatever became of it; again is the same as once.
@@ -190,7 +181,7 @@ class Attempts:
             return
         self.target = None
         if self._good_seconds >= 0.0 and not self._bad:
-            self._count_good(target)
+            self._mapper.answered(target, self._good_at, self._good_seconds)
         self._mapper.release(target, now, tx, rx)
 
     @property

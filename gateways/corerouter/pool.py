@@ -54,7 +54,7 @@ class Pool(Mapper):
         slot = self.table.find(asked.key, asked.path)
         if slot is None:
             return Outcome.EXHAUSTED if attempts.tried else Outcome.NOBODY
-        if self._room.has_queue(slot):  # others were here before
+        if self.may_wait and self._room.has_queue(slot):  # others were here before
             return Outcome.FULL
         return self._choose_in(slot, attempts, now)
 
@@ -145,8 +145,10 @@ class Pool(Mapper):
     def release(self, target: Target, now: float, tx: int, rx: int) -> None:
         node = _node(target)
         slot = node.slot
-        self._tell(self.table.release(node, tx=tx, rx=rx))
-        if slot is not None:
+        changes = self.table.release(node, tx=tx, rx=rx)
+        if changes:
+            self._tell(changes)
+        if self.may_wait and slot is not None:
             self._room.serve(slot, now)
 
     def returns_at(self, asked: Asked, now: float) -> float | None:

@@ -103,6 +103,8 @@ class Corerouter:
             self._replica.figures = self._figures
             self.tell = self._replica.tell
         self.mapper = self._make_mapper(speaks_http, sticky)
+        # Whether choosing may have to wait: then ``await attempts.prepare()`` before ``next``.
+        self.needs_task = self.mapper.may_wait
         self._was_cheap = self.is_cheap
 
     def _make_mapper(self, speaks_http: bool, sticky: StickyCookies | None) -> Mapper:
@@ -144,12 +146,8 @@ class Corerouter:
 
     def attempts(self, asked: Asked) -> Attempts:
         """Begin with a request."""
+        self.budget.request()
         return Attempts(self, asked)
-
-    @property
-    def needs_task(self) -> bool:
-        """Whether choosing may have to wait: then ``await attempts.prepare()`` before ``next``."""
-        return self.mapper.may_wait
 
     @property
     def is_cheap(self) -> bool:

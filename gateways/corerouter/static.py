@@ -54,30 +54,35 @@ class Static(Mapper):
             await self._room.wait(None, attempts, limit)
 
     def choose(self, attempts: Attempts, now: float) -> Target | Outcome:
-        if self._room.has_queue(None):  # others were here before
+        if self.may_wait and self._room.has_queue(None):  # others were here before
             return Outcome.FULL
         return self._choose(None, attempts, now)
 
     def _choose(self, place: None, attempts: Attempts, now: float) -> Target | Outcome:
         nodes = self.nodes
+        tried = attempts.tried
         count = len(nodes)
         is_full = False
         for step in range(count):
             at = (self._next + step) % count
             node = nodes[at]
-            if self._is_out(node, now) or node.target in attempts.tried:
+            if (node.failed_at is not None and self._is_out(node, now)) or node.target in tried:
                 continue
             if not self._circuit.has_room(node.reference):
                 is_full = True
                 continue
             self._next = (at + 1) % count
-            return self._take(node)
+            node.reference += 1
+            return node.target
         if is_full:
             return Outcome.FULL
-        if attempts.tried:
+        if tried:
             return Outcome.EXHAUSTED
         first = min(nodes, key=lambda node: node.failed_at or 0.0)
-        return self._take(first) if self._circuit.has_room(first.reference) else Outcome.FULL
+        if not self._circuit.has_room(first.reference):
+            return Outcome.FULL
+        first.reference += 1
+        return first.target
 
     def has_other(self, attempts: Attempts, now: float) -> bool:
         return any(
@@ -97,14 +102,11 @@ class Static(Mapper):
 
     def release(self, target: Target, now: float, tx: int, rx: int) -> None:
         self._by_target[target].reference -= 1
-        self._room.serve(None, now)
+        if self.may_wait:
+            self._room.serve(None, now)
 
     def returns_at(self, asked: Asked, now: float) -> float | None:
         return now  # somebody is tried in any case
-
-    def _take(self, node: StaticNode) -> Target:
-        node.reference += 1
-        return node.target
 
     def _is_out(self, node: StaticNode, now: float) -> bool:
         return node.failed_at is not None and now < node.failed_at + self._grace

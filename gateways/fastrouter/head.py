@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import NamedTuple
 
 from uwgate.conf.settings import Settings
@@ -9,11 +10,19 @@ from uwgate.gateways.corerouter.target import Asked
 from uwgate.gateways.wire.uwsgi_scan import Scanner
 
 MAX_KEY = 255  # bytes (spec/subscriptions.md section 2.2)
-MAX_DIGITS = 19  # of a Content-Length
-# In this order (spec/gateways.md section 6).
-KEY_NAMES = (b"UWSGI_FASTROUTER_KEY", b"HTTP_HOST", b"SERVER_NAME")
-# With these the connection may bring bytes of which no Content-Length tells.
-UNBOUNDED = (b"HTTP_TRANSFER_ENCODING", b"HTTP_UPGRADE")
+MAX_DIGITS = 18  # of a Content-Length; our workers read no more than those
+MAX_KNOWN = 4096  # keys that are kept as text
+NAMES = frozenset(
+    (
+        b"UWSGI_FASTROUTER_KEY",
+        b"HTTP_HOST",
+        b"SERVER_NAME",
+        b"HTTP_TRANSFER_ENCODING",
+        b"HTTP_UPGRADE",
+        b"CONTENT_LENGTH",
+        b"REMOTE_ADDR",
+    )
+)
 
 
 class Head(NamedTuple):
@@ -34,10 +43,8 @@ class HeadReader:
     """Reads the heads of all packets of a process."""
 
     def __init__(self, settings: Settings) -> None:
-        names = {*KEY_NAMES, *UNBOUNDED, b"CONTENT_LENGTH", b"REMOTE_ADDR"}
         self._has_paths = bool(settings.subscriptions.subscription_mountpoints)
-        if self._has_paths:
-            names.add(b"PATH_INFO")
+        names = NAMES | {b"PATH_INFO"} if self._has_paths else NAMES
         self._scan = Scanner(names).scan
         self._forced = settings.fastrouter.fastrouter_force_key
 
@@ -57,19 +64,25 @@ class HeadReader:
 
 
 def _key(found: dict[bytes, bytes]) -> str:
-    """The first that there is; empty if there is none, or one that is no text."""
-    for name in KEY_NAMES:
-        if value := found.get(name):
-            key = value[:MAX_KEY].decode(errors="surrogateescape")
-            return key if key.isprintable() else ""
-    return ""
+    """The first that there is (spec/gateways.md section 6); empty if there is none."""
+    get = found.get
+    value = get(b"UWSGI_FASTROUTER_KEY") or get(b"HTTP_HOST") or get(b"SERVER_NAME")
+    return _text(value[:MAX_KEY]) if value else ""
+
+
+@lru_cache(MAX_KNOWN)
+def _text(value: bytes) -> str:
+    """The same as text; empty if it is none."""
+    key = value.decode(errors="surrogateescape")
+    return key if key.isprintable() else ""
 
 
 def _length(found: dict[bytes, bytes]) -> int | None:
-    for name in UNBOUNDED:
-        if found.get(name):
-            return None
-    text = found.get(b"CONTENT_LENGTH")
+    get = found.get
+    # With these the connection may bring bytes of which no Content-Length tells.
+    if get(b"HTTP_TRANSFER_ENCODING") or get(b"HTTP_UPGRADE"):
+        return None
+    text = get(b"CONTENT_LENGTH")
     if not text:
         return 0
     if not text.isdigit() or len(text) > MAX_DIGITS:

@@ -16,15 +16,18 @@ from uwgate.gateways.counters import Counters
 from uwgate.gateways.door import Door, connection_limit
 from uwgate.gateways.fastrouter.body import Bodies
 from uwgate.gateways.fastrouter.head import HeadReader
-from uwgate.gateways.fastrouter.names import Names
+from uwgate.gateways.fastrouter.leased import leads_to_workers
 from uwgate.gateways.fastrouter.session import Session
 from uwgate.gateways.fastrouter.states import State
 from uwgate.gateways.lane import Lane
+from uwgate.gateways.leases import LeasePool
+from uwgate.gateways.names import Names
 
 log = logging.getLogger("uwgate.fastrouter")
 
 KIND = "fastrouter"
 TICK = 0.5  # seconds between two looks at the sessions' deadlines
+MAX_PIECE = 65536  # bytes; memory for more takes longer to get than it takes to read twice
 DESCRIPTORS = 2  # of a session; a third one for a body in a file
 
 
@@ -34,7 +37,9 @@ class Fastrouter:
     Sessions use its attributes: ``options``, ``timeout`` (seconds), ``heads``, ``bodies``,
     ``names``, ``corerouter``, ``counters``, ``answers``, the ``lane``, the ``nursery`` of their
     tasks, ``buffer`` (what is received into, and sent on before anything else is received),
-    ``now`` (trio's clock, at most ``TICK`` old), and ``clock``, which the corerouter knows.
+    ``piece`` (bytes received at a time without it), ``now`` (trio's clock, at most ``TICK`` old),
+    ``clock``, which the corerouter knows, and ``leases``, with which our own workers are the only
+    backend; None: there are others.
     """
 
     nursery: trio.Nursery
@@ -57,7 +62,9 @@ class Fastrouter:
         )
         self.names = Names()
         self.buffer = memoryview(bytearray(options.fastrouter_buffer_size))
+        self.piece = min(options.fastrouter_buffer_size, MAX_PIECE)
         self.lane = Lane()
+        self.leases: LeasePool | None = None
         self.now = 0.0
         self._start = start
         self._draining = False
@@ -73,6 +80,12 @@ class Fastrouter:
         """Accept on every fastrouter listener until cancelled."""
         self.nursery = nursery
         self._tick()
+        start = self._start
+        if leads_to_workers(start) and start.lease_address is not None:
+            slots = start.settings.workers.processes * start.settings.workers.threads
+            self.leases = LeasePool(
+                start.lease_address, slots, len(self.buffer), self.lane, nursery
+            )
         nursery.start_soon(self.lane.run)
         nursery.start_soon(self._clock)
         self._doors = [
@@ -99,7 +112,8 @@ class Fastrouter:
     def forget(self, session: Session) -> None:
         """A session has closed its connection."""
         self._sessions.discard(session)
-        self._look_if_empty()
+        if self._draining:
+            self._look_if_empty()
 
     def drain(self, idle: float) -> None:
         """Finish what runs; who has said nothing yet has ``idle`` seconds."""
@@ -117,11 +131,13 @@ class Fastrouter:
         """Return when the last session has ended."""
         await self._empty.wait()
         await self.corerouter.farewell()
+        if self.leases is not None:
+            self.leases.close()
 
     def _admit(self, client: socket.socket, address: object) -> None:
         session = Session(self, client)
         self._sessions.add(session)
-        session.ready(0)
+        session.receive_head(0)
 
     def _look_if_empty(self) -> None:
         if self._draining and not self._sessions:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import socket
 from typing import TYPE_CHECKING
 
-from uwgate.gateways.fastrouter.flow import Broken, Flow, Stock
-from uwgate.gateways.fastrouter.states import State
+from uwgate.gateways.fastrouter.states import CLOSED, LINGER, RELAY
+from uwgate.gateways.flow import Broken, Flow, Stock, Stream
 
 if TYPE_CHECKING:
     from uwgate.gateways.fastrouter.session import Session
@@ -24,7 +23,7 @@ class Relay:
     def __init__(
         self,
         session: Session,
-        backend: socket.socket | None,
+        backend: Stream | None,
         unsent: bytes = b"",
         body: Stock | None = None,
     ) -> None:
@@ -42,7 +41,7 @@ class Relay:
         up = self.up
         return not up.ended and (missing is None or up.came < missing)
 
-    def answer(self, backend: socket.socket, begun: bytes) -> None:
+    def answer(self, backend: Stream, begun: bytes) -> None:
         """The answer goes on; ``begun`` is what the client has not taken of it yet."""
         session = self._session
         self.down = down = Flow(backend, session.sock, session.gateway.buffer, begun)
@@ -53,14 +52,14 @@ class Relay:
         down = self.down
         if down is not None and down.pending:
             self._carry_down(down)
-        if self._session.state is not State.CLOSED:
+        if self._session.state is not CLOSED:
             self.carry_up()
 
     def backend_ready(self) -> None:
         """The same for the backend. Its first bytes are not ours: ``answer`` has them."""
         if self.up.pending:
             self.carry_up()
-        if self.down is not None and self._session.state is State.RELAY:
+        if self.down is not None and self._session.state is RELAY:
             self._carry_down(self.down)
 
     def carry_up(self) -> None:
@@ -70,7 +69,7 @@ class Relay:
         up = self.up
         before = up.came + up.went
         more = up.pump()
-        if up.came + up.went != before and session.state is not State.LINGER:
+        if up.came + up.went != before and session.state is not LINGER:
             session.deadline = gateway.now + gateway.timeout
         if up.broken is Broken.SOURCE:
             session.close()
@@ -83,7 +82,7 @@ class Relay:
             assert session.backend is not None
             gateway.lane.again(session.backend)
             gateway.lane.again(session)
-        elif up.is_done and (session.state is State.LINGER or self.is_answered):
+        elif up.is_done and (session.state is LINGER or self.is_answered):
             session.close()
         elif up.pending:
             assert session.backend is not None
@@ -102,8 +101,7 @@ class Relay:
         if down.came + down.went != before:
             session.deadline = gateway.now + gateway.timeout
         if down.broken is Broken.SOURCE:
-            backend.attempts.answered(gateway.clock(), good=False)
-            session.cut_off("the backend broke off in the middle of its answer")
+            session.break_off()
         elif down.broken is Broken.SINK:
             session.close()
         elif down.is_done:

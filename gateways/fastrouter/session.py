@@ -5,8 +5,9 @@ A session lives in the lane and is driven by function calls: ``ready`` for what 
 way (a Python function that chooses, a host name, a full accept queue) there is a task for as long
 (backend.py).
 
-The common request is one packet, sent to a backend that answers in one piece and closes. What
-takes more gets a relay (relay.py).
+The common request is one packet, sent to a backend that answers in a few pieces and closes. What
+takes more gets a relay (relay.py): a body that is still to come, a client that takes its time,
+an answer of which there is always more.
 """
 
 from __future__ import annotations
@@ -20,13 +21,23 @@ import struct
 from typing import TYPE_CHECKING
 
 from uwgate.gateways.fastrouter.backend import Backend
-from uwgate.gateways.fastrouter.body import Body
+from uwgate.gateways.fastrouter.client import Client
 from uwgate.gateways.fastrouter.head import Head
+from uwgate.gateways.fastrouter.lease_stream import LeaseStream
+from uwgate.gateways.fastrouter.leased import Leased
 from uwgate.gateways.fastrouter.relay import Relay
-from uwgate.gateways.fastrouter.states import State
+from uwgate.gateways.fastrouter.states import (
+    ANSWER,
+    BODY,
+    CHOICE,
+    CLOSED,
+    CONNECT,
+    HEAD,
+    LINGER,
+    RELAY,
+)
 from uwgate.gateways.lane import ENDED, GONE
 from uwgate.gateways.pages import error_page
-from uwgate.gateways.wire.uwsgi import PacketError
 
 if TYPE_CHECKING:
     from uwgate.gateways.fastrouter.process import Fastrouter
@@ -34,188 +45,70 @@ if TYPE_CHECKING:
 log = logging.getLogger("uwgate.fastrouter")
 
 REFUSED = "%s: %d: %s"  # whose request, status, reason
-HEADER_SIZE = 4  # bytes
-RECEIVE_SIZE = 16384  # bytes asked for while a packet is awaited
+PIECES = 4  # of an answer that are passed on at a time without a relay
 LINGER_TIME = 10.0  # seconds that a client has to notice that nobody wants the rest of its body
 RESET = struct.pack("ii", 1, 0)  # SO_LINGER: closing tells the peer that something is missing
+Source = socket.socket | LeaseStream  # of an answer
 # Of a worker that cannot serve; where they stand in "HTTP/1.1 503".
 BAD_STATUS = frozenset((b"502", b"503", b"504"))
 STATUS = slice(9, 12)
 
 
-class Session:
+class Session(Client):
     """See the module.
 
-    ``deadline`` (trio's clock) is watched by the gateway, which calls ``expire``. ``missing`` is
-    how many bytes of the body had not come when the relay began, None: that is not known.
+    The gateway calls ``expire`` when ``deadline`` is over. ``missing`` does not change any more
+    when there is a relay.
     """
 
-    __slots__ = (
-        "_body",
-        "_data",
-        "_end",
-        "_head",
-        "_is_watched",
-        "_relay",
-        "_rx",
-        "_tx",
-        "backend",
-        "deadline",
-        "gateway",
-        "missing",
-        "sock",
-        "state",
-    )
+    __slots__ = ("_relay", "_rx", "_tx", "backend")
 
     def __init__(self, gateway: Fastrouter, sock: socket.socket) -> None:
-        self.gateway = gateway
-        self.sock = sock
-        self.state = State.HEAD
-        self.deadline = gateway.now + gateway.timeout
-        self._is_watched = False  # the client, in the lane; not before that is needed
-        self._data = b""  # the packet, and what came behind it, until somebody has it
-        self._end = 0  # of the packet in it
-        self._head: Head | None = None
-        self.missing: int | None = 0
-        self._body: Body | None = None
-        self.backend: Backend | None = None
+        Client.__init__(self, gateway, sock)  # for every request: super() takes its time
+        self.backend: Backend | Leased | None = None
         self._relay: Relay | None = None  # where more is needed than a packet and an answer
         self._rx = 0  # bytes that the backend got before there was a relay
         self._tx = 0  # and that came from it
-
-    @property
-    def name(self) -> str:
-        """Whose request it is, for the log."""
-        if self._head is None:
-            return "a client"
-        asked = self._head.asked
-        client = asked.client.decode("ascii", "replace")  # which may be anything
-        return f"{client if client.isprintable() else '?'} for {asked.key or '-'}"
-
-    @property
-    def is_idle(self) -> bool:
-        """Whether the client has said nothing yet."""
-        return self.state is State.HEAD and not self._data
 
     # The client
 
     def ready(self, mask: int) -> None:
         """The client has done something; see ``lane.Member``."""
         state = self.state
-        if state is State.HEAD:
-            self._receive_head(mask)
-        elif state is State.CLOSED:
+        if state is HEAD:
+            self.receive_head(mask)
+        elif state is CLOSED:
             return
         elif mask & GONE and self._is_gone(mask):
             self.gateway.counters.refuse(
                 "client-gone", "%s: client gone, request given up", self.name
             )
             self.close()
-        elif state is State.BODY:
+        elif state is BODY:
             self._receive_body()
-        elif state in (State.ANSWER, State.RELAY, State.LINGER):
-            if self._relay is None:
-                assert self.backend is not None
-                self._relay = Relay(self, self.backend.sock)
+        elif state in (ANSWER, RELAY, LINGER):
+            self._client_ready()
+
+    def _client_ready(self) -> None:
+        """It may have something for the backend."""
+        if self._relay is None:
+            backend = self.backend
+            assert backend is not None
+            self._relay = Relay(self, backend.sock)
+            if self.state is RELAY:  # the first pieces of the answer needed none
+                assert backend.sock is not None
+                self._relay.answer(backend.sock, b"")
+        if self._relay is not None:
             self._relay.client_ready()
 
     def _is_gone(self, mask: int) -> bool:
         """A client that has only sent its end of file still wants the answer."""
         if mask & select.EPOLLERR:
             return True
-        if self.state is State.LINGER:
+        if self.state is LINGER:
             return False
         # Our own end of file makes the other half of a hang-up.
         return self._relay is None or not self._relay.is_answered
-
-    def watch(self) -> None:
-        """Have the lane tell what the client does; what it has done already counts."""
-        if not self._is_watched and self.state is not State.CLOSED:
-            self._is_watched = True
-            self.gateway.lane.add(self.sock.fileno(), self)
-
-    def _receive_head(self, mask: int) -> None:
-        try:
-            data = self.sock.recv(RECEIVE_SIZE)
-        except BlockingIOError:
-            self.watch()
-            return
-        except OSError:
-            self.close()
-            return
-        if not data:
-            if self._data:
-                self.gateway.counters.refuse(
-                    "cut-short", "a client closed in the middle of a packet"
-                )
-            self.close()
-            return
-        is_all = len(data) < RECEIVE_SIZE and not mask & ENDED
-        self._data = data = self._data + data if self._data else data
-        if len(data) >= HEADER_SIZE:
-            end = HEADER_SIZE + data[1] + (data[2] << 8)
-            if len(data) >= end:
-                self._begin(end)
-                return
-        if not self._is_watched:
-            self.watch()
-        elif not is_all:
-            self.gateway.lane.again(self)
-
-    def _begin(self, end: int) -> None:
-        """The packet is complete."""
-        gateway = self.gateway
-        data = self._data
-        self._end = end
-        try:
-            self._head = head = gateway.heads.read(data, end)
-        except PacketError as error:
-            self.refuse(400, f"malformed packet: {error}", name="malformed-packet")
-            return
-        self.missing = missing = head.missing(len(data) - end)
-        if not head.asked.key:
-            if not gateway.options.fastrouter_fallback_on_no_key:
-                self.refuse(400, "no key", name="no-key")
-                return
-        elif missing and gateway.bodies.memory:
-            self._body = Body(gateway.bodies, missing)
-            self.state = State.BODY
-            self.deadline = gateway.now + gateway.timeout
-            self._receive_body()
-            return
-        self._choose(head)
-
-    def _receive_body(self) -> None:
-        """Take in the body, up to its end or as much as there is room for."""
-        body = self._body
-        assert body is not None
-        gateway = self.gateway
-        going_on = True
-        moved = False
-        while going_on and self.missing:
-            try:
-                data = self.sock.recv(RECEIVE_SIZE)
-            except BlockingIOError:
-                break
-            except OSError:
-                data = b""
-            if not data:
-                gateway.counters.refuse(
-                    "cut-short", "%s: closed %d bytes before the end", self.name, self.missing
-                )
-                self.close()
-                return
-            moved = True
-            self.missing = max(0, self.missing - len(data))
-            going_on = body.add(data)
-        if moved:
-            self.deadline = gateway.now + gateway.timeout
-        if going_on and self.missing:
-            self.watch()
-            return
-        body.rewind()
-        assert self._head is not None
-        self._choose(self._head)
 
     @property
     def _expects_more(self) -> bool:
@@ -228,6 +121,11 @@ class Session:
 
     def _choose(self, head: Head) -> None:
         gateway = self.gateway
+        if gateway.leases is not None:
+            leased = Leased(self, gateway.leases, self._data, head.length)
+            self.backend = leased
+            leased.begin(whole=self.missing == 0 and self._body is None)
+            return
         attempts = gateway.corerouter.attempts(head.asked)
         if not head.asked.key:
             attempts.skip_to_fallbacks()
@@ -236,14 +134,19 @@ class Session:
 
     def await_choice(self) -> None:
         """A backend is looked for by a task, which takes no longer than it may."""
-        self.state = State.CHOICE
+        self.state = CHOICE
         self.deadline = math.inf
 
     def await_connection(self) -> None:
         """A backend is asked for a connection."""
-        self.state = State.CONNECT
+        self.state = CONNECT
         gateway = self.gateway
         self.deadline = gateway.now + gateway.corerouter.options.connect_timeout
+
+    def await_worker(self) -> None:
+        """One of our own workers shall take the request, however long all of them are busy."""
+        self.state = CONNECT
+        self.deadline = self.gateway.now + self.gateway.timeout
 
     def unserved(self) -> None:
         """Nobody takes the request."""
@@ -256,25 +159,30 @@ class Session:
             retry_after=backend.attempts.retry_after(self.gateway.clock()),
         )
 
-    def connected(self, sock: socket.socket, packet: bytes, sent: int) -> None:
+    def connected(self, sock: Source, packet: bytes, sent: int) -> None:
         """The backend has got the first ``sent`` bytes of ``packet``."""
         gateway = self.gateway
-        self.state = State.ANSWER
+        self.state = ANSWER
         self.deadline = gateway.now + gateway.timeout
         gateway.lane.expected += 1
         self._rx = sent
         self._data = b""
-        if sent < len(packet) or self._body is not None or self.missing != 0 or self._is_watched:
+        if self.missing != 0 or sent < len(packet) or self._body is not None or self._has_more:
             self._relay = Relay(self, sock, packet[sent:], self._body)
             self.watch()
             self._relay.carry_up()
 
     def backend_ready(self, mask: int) -> None:
         """The backend has done something."""
-        if self.state in (State.ANSWER, State.RELAY) and self._relay is not None:
-            self._relay.backend_ready()
-        if self.state is State.ANSWER:
+        relay = self._relay
+        if relay is not None and self.state in (ANSWER, RELAY):
+            relay.backend_ready()
+        if self.state is ANSWER:
             self._receive_answer(mask)
+        elif relay is None and self.state is RELAY:
+            assert self.backend is not None
+            assert self.backend.sock is not None
+            self._receive_rest(self.backend.sock)
 
     def _receive_answer(self, mask: int) -> None:
         """Its first bytes, and most often all of them."""
@@ -282,23 +190,21 @@ class Session:
         backend = self.backend
         assert backend is not None
         assert backend.sock is not None
-        buffer = gateway.buffer
         try:
-            count = backend.sock.recv_into(buffer)
+            data = backend.sock.recv(gateway.piece)
         except BlockingIOError:
             return
         except OSError as error:
             self._fail(502, f"broke off: {error.strerror}")
             return
-        if not count:
+        if not data:
             self._fail(502, "closed without an answer")
             return
         gateway.lane.expected -= 1
-        self.state = State.RELAY
+        self.state = RELAY
         self.deadline = gateway.now + gateway.timeout
-        self._tx = count
-        data = buffer[:count]
-        status = bytes(data[STATUS])
+        self._tx = count = len(data)
+        status = data[STATUS]
         gateway.answers[status[0] if status else 0] += 1
         backend.attempts.answered(gateway.clock(), good=status not in BAD_STATUS)
         try:
@@ -308,14 +214,49 @@ class Session:
         except OSError:  # the client is gone
             self.close()
             return
-        is_whole = mask & ENDED and count < len(buffer)
-        if is_whole and sent == count and not self._expects_more:
-            self.close()
+        if sent == count and self.missing == 0 and self._relay is None:
+            if mask & ENDED and count < gateway.piece:
+                self.close()
+            else:
+                self._receive_rest(backend.sock)
             return
+        self._carry_on(backend.sock, data[sent:])
+
+    def _receive_rest(self, sock: Source) -> None:
+        """Pass on what follows, while the client has nothing to send and takes it at once."""
+        gateway = self.gateway
+        rest = b""
+        for _ in range(PIECES):
+            try:
+                data = sock.recv(gateway.piece)
+            except BlockingIOError:
+                return
+            except OSError:
+                self.break_off()
+                return
+            if not data:
+                self.close()
+                return
+            self._tx += len(data)
+            self.deadline = gateway.now + gateway.timeout
+            try:
+                sent = self.sock.send(data)
+            except BlockingIOError:
+                sent = 0
+            except OSError:  # the client is gone
+                self.close()
+                return
+            if sent < len(data):
+                rest = data[sent:]
+                break
+        self._carry_on(sock, rest)
+
+    def _carry_on(self, sock: Source, begun: bytes) -> None:
+        """Let the answer go on in a relay; ``begun`` is what the client has not taken of it."""
         if self._relay is None:
-            self._relay = Relay(self, backend.sock)
+            self._relay = Relay(self, sock)
         self.watch()
-        self._relay.answer(backend.sock, bytes(data[sent:]))
+        self._relay.answer(sock, begun)
 
     # The end
 
@@ -330,25 +271,25 @@ class Session:
     def expire(self) -> None:
         """The deadline is over."""
         state = self.state
-        if self.is_idle or state is State.LINGER:
+        if self.is_idle or state is LINGER:
             self.close()
-        elif state is State.HEAD:
+        elif state is HEAD:
             hint = ", it looks like HTTP" if self._data.startswith((b"GET ", b"POST ")) else ""
             self.refuse(408, f"timed out waiting for {state.value}{hint}")
-        elif state is State.BODY:
+        elif state is BODY:
             self.refuse(408, f"timed out waiting for {state.value}")
-        elif state is State.CONNECT:
+        elif state is CONNECT:
             assert self.backend is not None
             self.backend.expire()
-        elif state is State.ANSWER:
+        elif state is ANSWER:
             relay = self._relay
             if relay is not None and not relay.up.pending and self.missing and self._expects_more:
-                self.refuse(408, f"timed out waiting for {State.BODY.value}")
+                self.refuse(408, f"timed out waiting for {BODY.value}")
             else:
                 self._fail(504, "timed out")
         elif self._relay is not None and self._relay.is_answered:
             self.close()
-        elif state is State.RELAY:
+        elif state is RELAY:
             self.cut_off("no byte moves any more")
 
     def refuse(self, status: int, reason: str, *, name: str = "", retry_after: int = 1) -> None:
@@ -377,7 +318,7 @@ class Session:
         To close would reset the connection, and what it has not read yet would be lost.
         """
         self._end_backend()
-        self.state = State.LINGER
+        self.state = LINGER
         self.deadline = self.gateway.now + LINGER_TIME
         with contextlib.suppress(OSError):
             self.sock.shutdown(socket.SHUT_WR)
@@ -386,6 +327,12 @@ class Session:
         self._relay.up.throw_away()
         self.watch()
         self.gateway.lane.again(self)
+
+    def break_off(self) -> None:
+        """The backend has done so in the middle of its answer."""
+        assert self.backend is not None
+        self.backend.attempts.answered(self.gateway.clock(), good=False)
+        self.cut_off("the backend broke off in the middle of its answer")
 
     def cut_off(self, reason: str) -> None:
         """End an answer that is not complete, so that the client sees that."""
@@ -396,7 +343,7 @@ class Session:
 
     def _end_backend(self) -> None:
         backend = self.backend
-        if self.state is State.ANSWER:
+        if self.state is ANSWER:
             self.gateway.lane.expected -= 1
         if backend is not None:
             tx, rx = self._tx, self._rx
@@ -411,12 +358,12 @@ class Session:
 
     def close(self) -> None:
         """Close both connections; the lane forgets them."""
-        if self.state is State.CLOSED:
+        if self.state is CLOSED:
             return
         self._end_backend()
         # They know us: circles would have to be found by the collector.
         self.backend = self._relay = None
-        self.state = State.CLOSED
+        self.state = CLOSED
         if self._is_watched:
             self.gateway.lane.forget(self.sock.fileno())
         self.sock.close()

@@ -47,7 +47,12 @@ from uwgate.subscriptions.resubscription import Resubscription
 log = logging.getLogger("uwgate.registry")
 
 # Where the gateways of each kind take requests.
-ROLES = {"http": ("http", "https"), "fastrouter": ("fastrouter",)}
+ROLES = {
+    "http": ("http", "https"),
+    "fastrouter": ("fastrouter",),
+    "rawrouter": ("rawrouter",),
+    "sslrouter": ("sslrouter", "sslrouter-passthrough"),
+}
 NICE = 10  # requests come first, whatever anybody sends us
 TICK = 0.5  # seconds between two looks at the clock
 LATE = 2.0  # seconds; who was stopped for that long reads first what came meanwhile

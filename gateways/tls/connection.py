@@ -185,6 +185,38 @@ class TlsSocket:
         self._ended = True
 
 
+class TlsStream(TlsSocket):
+    """The same for bytes of any protocol, where each direction ends by itself.
+
+    A client that ends its side without a close_notify has ended it all the same: so many do that
+    nobody could be served who takes it for a break.
+    """
+
+    __slots__ = ()
+
+    def recv_into(self, buffer: memoryview) -> int:
+        """As ``recv``; returns how many bytes came."""
+        try:
+            return self._connection.recv_into(buffer)
+        except SSL.ZeroReturnError:
+            return 0
+        except SSL.Error as error:
+            _translate(error)
+
+    def shutdown(self, how: int) -> None:
+        """Send no more, and say so. What the peer still sends is decrypted.
+
+        Raises:
+            BlockingIOError: what says so could not be sent yet.
+            OSError: the connection broke.
+        """
+        try:
+            self._connection.shutdown()
+        except SSL.Error as error:
+            _translate(error)
+        self._sock.shutdown(how)
+
+
 def _translate(error: SSL.Error) -> NoReturn:
     """Raise what a socket would have raised."""
     match error:

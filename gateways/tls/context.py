@@ -32,11 +32,13 @@ def build(
     *,
     session_context: bytes,
     http2: bool,
+    speaks_http: bool = True,
     keylog: KeyLog | None = None,
 ) -> SSL.Context:
     """A context that serves ``material``.
 
-    ``session_context`` is at most 32 bytes. ``keylog`` gets the lines of a key log.
+    ``session_context`` is at most 32 bytes. ``speaks_http``: else clients may speak what they
+    want, and are not told what was chosen (ALPN). ``keylog`` gets the lines of a key log.
 
     Raises:
         ConfigError: OpenSSL does not take the certificates, or the options.
@@ -52,8 +54,9 @@ def build(
     context.set_verify_depth(options.ssl_verify_depth)
     if material.client_ca is not None:
         _ask_for_certificates(context, material.client_ca, required=material.client_required)
-    ours = (HTTP_2, HTTP_1_1, HTTP_1_0) if http2 else (HTTP_1_1, HTTP_1_0)
-    context.set_alpn_select_callback(lambda _, offered: select_protocol(ours, offered))
+    if speaks_http:
+        ours = (HTTP_2, HTTP_1_1, HTTP_1_0) if http2 else (HTTP_1_1, HTTP_1_0)
+        context.set_alpn_select_callback(lambda _, offered: select_protocol(ours, offered))
     if staples := _staples(material):
         context.set_ocsp_server_callback(_staple, staples)
     if keylog is not None:

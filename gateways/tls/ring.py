@@ -90,6 +90,7 @@ class Ring:
         fetch: Fetch,
         *,
         http2: bool = False,
+        speaks_http: bool = True,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Make the contexts of everything that the options name.
@@ -100,6 +101,7 @@ class Ring:
         self.fetch = fetch
         self._options = options
         self._http2 = http2
+        self._speaks_http = speaks_http
         self._clock = clock
         self._keylog = KeyLog(options.ssl_keylog_file) if options.ssl_keylog_file else None
         self._session_context = hashlib.sha256(options.https_session_context.encode()).digest()
@@ -225,6 +227,7 @@ class Ring:
             self._options,
             session_context=self._session_context,
             http2=self._http2,
+            speaks_http=self._speaks_http,
             keylog=self._keylog,
         )
 

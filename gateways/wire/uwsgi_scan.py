@@ -32,14 +32,19 @@ class Scanner:
         position = start
         try:
             while position < end:
-                size = data[position] + (data[position + 1] << 8)
-                key_end = position + 2 + size
-                value = key_end + 2
-                following = value + data[key_end] + (data[key_end + 1] << 8)
+                # Most lengths have a high byte of 0, which is not worth adding.
+                size = data[position]
+                if data[position + 1]:
+                    size += data[position + 1] << 8
+                key = position + 2
+                key_end = key + size
+                following = key_end + 2 + data[key_end]
+                if data[key_end + 1]:
+                    following += data[key_end + 1] << 8
                 if size in sizes:
-                    name = data[position + 2 : key_end]
+                    name = data[key:key_end]
                     if name in names:
-                        found[name] = data[value:following]
+                        found[name] = data[key_end + 2 : following]
                 elif not size:
                     raise PacketError(f"empty key at byte {position - start}")
                 position = following

@@ -18,11 +18,19 @@ SERVED_BY = {
     "https": "HTTPS gateway",
     "http-to-https": "HTTP gateway, redirects to HTTPS",
     "fastrouter": "fastrouter",
+    "rawrouter": "rawrouter",
+    "sslrouter": "sslrouter",
+    "sslrouter-passthrough": "sslrouter, TLS passed through",
     "uwsgi": "workers, uwsgi packets",
     "http-socket": "workers, HTTP",
     "http11-socket": "workers, HTTP/1.1 with keep-alive",
     "http-subscription": "announcements for the HTTP gateway",
     "fastrouter-subscription": "announcements for the fastrouter",
+    "zerg-server": "gives the workers' sockets to zergs",
+    "zergpool": "gives sockets to zergs",
+    "zerg-socket": "for zergs",
+    "rawrouter-subscription": "announcements for the rawrouter",
+    "sslrouter-subscription": "announcements for the sslrouter",
 }
 
 

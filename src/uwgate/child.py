@@ -8,6 +8,7 @@ import os
 import signal
 import socket
 import subprocess
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import trio
@@ -52,6 +53,8 @@ class Child:
         self.failure: Failure | None = None
         self.status: int | None = None
         self.workers: dict[int, int] = {}
+        # Takes messages that only children of its kind send; False if it is none of them.
+        self.on_other: Callable[[dict[str, object]], bool] = lambda message: False
         self.scoreboard = scoreboard
         self._process = process
         self._control = control_socket
@@ -125,7 +128,7 @@ class Child:
                 self.workers[pid] = number
             case {"type": "gone", "pid": int(pid)}:
                 self.workers.pop(pid, None)
-            case _:
+            case _ if not self.on_other(message):
                 log.error("%s (pid %d) sent %.200r", self.name, self.pid, message)
 
 

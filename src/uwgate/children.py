@@ -56,6 +56,7 @@ class Children:
         lease_address: str | None,
         instance: int,
         generation: int,
+        board_fd: int | None = None,
         registry_address: str | None = None,
         bound: Sequence[tuple[str, str]] = (),
         is_trusted: bool = False,
@@ -84,6 +85,7 @@ class Children:
                 lease_address=lease_address,
                 instance=instance,
                 generation=generation,
+                board_fd=board_fd,
                 registry_address=registry_address,
                 bound=tuple(bound),
                 secret=self._secret if is_trusted else "",
@@ -91,6 +93,8 @@ class Children:
                 is_first=is_first,
             ).to_memory_file()
             passed = [theirs.fileno(), self._life_read, start_fd]
+            if board_fd is not None:
+                passed.append(board_fd)
             if scoreboard is not None:
                 passed.append(scoreboard_fd)
             process = subprocess.Popen(

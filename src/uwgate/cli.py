@@ -18,8 +18,16 @@ from uwgate.conf.loading import ENVIRONMENT_PREFIXES, Loaded, load
 from uwgate.conf.logs import wants_colour
 from uwgate.conf.pair import Command, Severity
 from uwgate.conf.settings import Settings
-from uwgate.gateways.command import fastrouter_command, gateway_command, registry_command
+from uwgate.gateways.command import (
+    fastrouter_command,
+    gateway_command,
+    rawrouter_command,
+    registry_command,
+    sslrouter_command,
+    zergpool_command,
+)
 from uwgate.generation import Commands
+from uwgate.legion.check import check as check_legions
 from uwgate.readout import print_socket
 from uwgate.workers.command import spawner_command
 
@@ -38,7 +46,10 @@ COMMANDS = Commands(
     gateway=gateway_command,
     fastrouter=fastrouter_command,
     registry=registry_command,
+    rawrouter=rawrouter_command,
+    sslrouter=sslrouter_command,
     spawner=spawner_command,
+    zergpool=zergpool_command,
 )
 LEVELS = {
     Severity.NOTE: logging.DEBUG,  # told at the start already
@@ -57,7 +68,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         if not arguments and not any(map(_is_option, environ)):
             sys.stderr.write(SHORT_HELP)
             return exits.ERROR
+        if arguments[:2] == ["legion", "simulate"]:
+            from uwgate.legion import simulate  # brings cryptography along
+
+            return simulate.main(arguments[2:])
         loaded = load(arguments, environ)
+        check_legions(loaded)
         if loaded.command is not None:
             return _execute(loaded.command, loaded, colours=wants_colour(1, environ))
         for note in loaded.notes:
@@ -81,6 +97,7 @@ def _is_option(variable: str) -> bool:
 
 def _load_again(arguments: Sequence[str], environ: Mapping[str, str]) -> Settings:
     loaded = load(arguments, environ, reloading=True)
+    check_legions(loaded)
     for note in loaded.notes:
         log.log(LEVELS[note.severity], "%s", note)
     return loaded.settings

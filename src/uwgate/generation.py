@@ -6,7 +6,9 @@ until it is drained.
 
 from __future__ import annotations
 
+import contextlib
 import logging
+import os
 import signal
 from dataclasses import dataclass
 
@@ -20,7 +22,7 @@ from uwgate.children import Children, Command
 from uwgate.conf.backoff import Backoff
 from uwgate.conf.errors import ConfigError
 from uwgate.conf.settings import Settings
-from uwgate.sockets import Sockets
+from uwgate.sockets import ROUTER_ROLES, Sockets
 
 log = logging.getLogger("uwgate.master")
 
@@ -30,7 +32,8 @@ PROGRESS_INTERVAL = 10.0  # seconds between log lines while a start takes long
 REGISTRY_DRAIN_LIMIT = 10.0  # seconds; new gateways wait for the next one meanwhile
 STOP_LIMIT = 3.0  # seconds a child has to obey SIGTERM
 # There is one of them.
-SINGLE = ("spawner", "keeper", "registry")
+SINGLE = ("spawner", "keeper", "ssl-keeper", "registry", "zergpool")
+KEEPERS = {"keeper": "http", "ssl-keeper": "sslrouter"}  # and the kind of gateways below them
 SPARE = 2.0  # seconds on top of a mercy that the child itself keeps as well
 
 
@@ -58,13 +61,20 @@ class Commands:
     spawner: Command
     fastrouter: Command
     registry: Command
+    zergpool: Command
+    rawrouter: Command
+    sslrouter: Command
 
     def of(self, kind: str) -> Command:
-        """For a kind of child; ``http`` and ``keeper`` have the same."""
+        """For a kind of child; gateways and their keepers have the same."""
         own = {
             "spawner": self.spawner,
             "fastrouter": self.fastrouter,
             "registry": self.registry,
+            "zergpool": self.zergpool,
+            "rawrouter": self.rawrouter,
+            "sslrouter": self.sslrouter,
+            "ssl-keeper": self.sslrouter,
         }
         return own.get(kind, self.gateway)
 
@@ -91,15 +101,19 @@ class Generation:
         sockets: Sockets,
         children: Children,
         commands: Commands,
+        *,
+        board_fd: int | None = None,
     ) -> None:
         self.number = number
         self.settings = settings
         self.sockets = sockets
         self._children = children
         self._commands = commands
+        self._board_fd = board_fd
         self._filled: dict[Place, Child] = {}
         self._orphans: set[int] = set()  # workers whose spawner died, until they are gone too
         self._orphaned_gateways: set[int] = set()  # they drain since their keeper died
+        self._rests = False
         self._ending = trio.Event()
 
     @property
@@ -126,8 +140,13 @@ class Generation:
             places.append(Place("keeper", 1))
         elif self.sockets.gateway_listeners:
             places += self._places("http")
-        if self.sockets.fastrouter_listeners:
-            places += self._places("fastrouter")
+        for kind in ROUTER_ROLES:
+            if kind == "sslrouter" and self.settings.terminates_tls:
+                places.append(Place("ssl-keeper", 1))
+            elif self.sockets.router_listeners(kind):
+                places += self._places(kind)
+        if self.settings.zerg.servers:
+            places.append(Place("zergpool", 1))
         return places
 
     def _places(self, kind: str) -> list[Place]:
@@ -145,6 +164,20 @@ class Generation:
         return Occupation(
             load=backlog(self.sockets.worker_queues), free=None if board is None else board.idle
         )
+
+    def pause(self, *, rest: bool) -> None:
+        """Let the workers accept nothing, or accept again; also those that are started later."""
+        self._rests = rest
+        spawner = self._filled.get(Place("spawner", 1))
+        if spawner is not None:
+            spawner.send("pause" if rest else "resume")
+
+    def signal_workers(self, number: signal.Signals) -> None:
+        """Send a signal to all workers; those that it ends are replaced."""
+        spawner = self._filled.get(Place("spawner", 1))
+        for pid in () if spawner is None else spawner.workers:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, number)
 
     def supervise(self, nursery: trio.Nursery) -> None:
         """Keep every place filled from now on, with tasks in ``nursery``."""
@@ -171,7 +204,9 @@ class Generation:
             async with trio.open_nursery() as gateway_nursery:
                 for place, child in self._filled.items():
                     if place.kind not in ("spawner", "registry"):
-                        gateway_nursery.start_soon(self._drain_gateway, child, mercy, idle)
+                        kind = KEEPERS.get(place.kind, place.kind)
+                        limit = self.settings.mercy_of(kind) if idle else mercy
+                        gateway_nursery.start_soon(self._drain_gateway, child, limit, idle)
                 if not gateways_first:
                     nursery.start_soon(self._drain_workers)
             if registry is not None and not idle:
@@ -208,20 +243,23 @@ class Generation:
         is_spawner = place.kind == "spawner"
         listeners = {
             "spawner": sockets.worker_listeners,
-            "fastrouter": sockets.fastrouter_listeners,
             "registry": sockets.registry_listeners,
+            "zergpool": sockets.zergpool_listeners,
+            **{kind: sockets.router_listeners(kind) for kind in ROUTER_ROLES},
         }
+        served = KEEPERS.get(place.kind, place.kind)
         try:
             child = self._children.start(
                 place.name,
                 self._commands.of(place.kind),
                 self.settings,
-                listeners=listeners.get(place.kind, sockets.gateway_listeners),
+                listeners=listeners.get(served, sockets.gateway_listeners),
                 lease_address=sockets.lease_address,
                 registry_address=sockets.registry_address,
                 bound=[(one.role, one.name) for one in sockets.listeners],
                 instance=place.instance,
                 generation=self.number,
+                board_fd=self._board_fd if is_spawner else None,
                 is_trusted=not is_spawner,
                 is_first=self.number == 1 and place not in self._filled,
                 slots=self.settings.workers.processes * self.settings.workers.threads
@@ -233,6 +271,8 @@ class Generation:
         except ConfigError as error:  # such as a virtualenv without Python
             raise StartFailed(str(error), exits.ERROR) from error
         self._filled[place] = child
+        if is_spawner and self._rests:
+            child.send("pause")
         log.info("spawned uWSGI %s (pid: %d)", place.name, child.pid)
         return child
 
@@ -244,7 +284,7 @@ class Generation:
             await child.exited.wait()
             if place.kind == "spawner":
                 self._orphans.update(self._children.adopt(child.workers))
-            elif place.kind == "keeper":
+            elif place.kind in KEEPERS:
                 self._orphaned_gateways.update(self._children.adopt(child.workers))
             if self._ending.is_set():
                 return

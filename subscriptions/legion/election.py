@@ -177,6 +177,7 @@ class Election(Protocol[Message]):
     identity: Identity
     state: State
     term: int
+    lord: bytes | None  # whom this node takes for the lord
 
     def tick(self, now: float, wall: float) -> list[Action[Message]]:
         """Do what is due."""
@@ -191,6 +192,9 @@ class Election(Protocol[Message]):
 
     def fell(self, now: float, wall: float) -> list[Action[Message]]:
         """The unlord hooks have run."""
+
+    def abdicate(self, now: float, wall: float, reason: str) -> list[Action[Message]]:
+        """Something that a lord needs is lost: stand back for ``Timing.suspension``."""
 
     def leave(self, now: float, wall: float) -> list[Action[Message]]:
         """Say goodbye; the death hooks have run, and nothing of a lord is left."""

@@ -179,6 +179,15 @@ class PromiseElection:
             self._update(now, wall, actions)
         return actions
 
+    def abdicate(self, now: float, wall: float, reason: str) -> Actions:
+        """Something that a lord needs is lost: stand back for ``Timing.suspension``."""
+        actions: Actions = []
+        if self.state in ACTING:
+            self._suspended_until = now + self.timing.suspension
+            self._step_down(reason, actions)
+            self._update(now, wall, actions)
+        return actions
+
     def leave(self, now: float, wall: float) -> Actions:
         """Say goodbye; the death hooks have run, and nothing of a lord is left."""
         self.state = State.GONE

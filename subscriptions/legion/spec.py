@@ -6,19 +6,22 @@ Every error names the option and the value.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import ipaddress
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from uwgate.conf.errors import ConfigError
 from uwgate.subscriptions.legion.cipher import LegionCipher, make_cipher
+from uwgate.subscriptions.legion.election import COMPATIBLE_TIMING, SEALED_TIMING, Timing
+from uwgate.subscriptions.legion.hook import MAX_HOOKS, Event, Hook, read_hook
 from uwgate.subscriptions.legion.packet import MAX_NAME, MAX_VALOR
 from uwgate.subscriptions.legion.sealed import MAX_SECRETS, SUITES
 from uwgate.subscriptions.legion.statement import MAX_MEMBERS
 
-ACTIONS = ("cmd", "exec", "signal", "log", "alarm", "exec-as-root")
 MIN_SECRET = 16  # characters in a sealed legion; scrypt makes guessing slow, not impossible
+MAX_SCROLL = 4096  # bytes; uWSGI's default
 MAX_QUORUM = MAX_MEMBERS + 1
 BROADCAST = ipaddress.IPv4Address("255.255.255.255")
 INTERFACE = re.compile(r"[^\s/:]{1,15}")  # the kernel's rule and IFNAMSIZ
@@ -57,20 +60,13 @@ class Vip:
     device: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Hook:
-    """``legion-lord`` and its like: what to do, and with what."""
-
-    action: str
-    argument: str
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LegionSpec:
     """All that the options say of one legion.
 
     Exactly one of ``cipher`` (compatible) and ``suite`` (sealed) is there. ``secrets`` of a
-    sealed one: the first seals, all open. ``quorum`` None: not set.
+    sealed one: the first seals, all open. ``quorum`` None: not set. ``timing`` None: the mode's
+    own.
     """
 
     name: str
@@ -82,7 +78,15 @@ class LegionSpec:
     nodes: tuple[Endpoint, ...] = ()
     quorum: int | None = None
     scroll: bytes = b""
+    scroll_limit: int = MAX_SCROLL
     vips: tuple[Vip, ...] = ()
+    hooks: Mapping[Event, tuple[Hook, ...]] = field(default_factory=dict)
+    timing: Timing | None = None
+
+    @property
+    def times(self) -> Timing:
+        """How often and how long."""
+        return self.timing or (SEALED_TIMING if self.is_sealed else COMPATIBLE_TIMING)
 
     @property
     def is_sealed(self) -> bool:
@@ -201,7 +205,7 @@ class LegionTable:
         spec, rest = self._find("legion-quorum", value)
         self._change(spec, quorum=read_number("legion-quorum", value, rest, MAX_QUORUM))
 
-    def add_scroll(self, value: str, limit: int = 4096) -> None:
+    def add_scroll(self, value: str, limit: int = MAX_SCROLL) -> None:
         """``legion-scroll``: ``NAME`` and any text, of at most ``limit`` bytes.
 
         Raises:
@@ -253,19 +257,21 @@ class LegionTable:
             raise fault("legion-vip", value, "the same address twice")
         self._change(spec, vips=(*spec.vips, Vip(address, device)))
 
-    def read_hook(self, option: str, value: str) -> tuple[str, Hook]:
-        """``legion-lord`` and its like: ``NAME ACTION:ARGUMENT``; the legion's name and the hook.
+    def add_hook(self, event: Event, value: str) -> None:
+        """``legion-lord`` and its like: ``NAME ACTION:ARGUMENT``.
 
         Raises:
             ConfigError: the value cannot be used.
         """
+        option = f"legion-{event.value}"
         spec, rest = self._find(option, value)
-        action, colon, argument = rest.partition(":")
-        if not colon or action not in ACTIONS:
-            raise fault(option, value, f"expected NAME ACTION:ARGUMENT, one of {ACTIONS}")
-        if action == "signal":
-            read_number(option, value, argument, 255)
-        return spec.name, Hook(action, argument)
+        try:
+            hook = read_hook(rest)
+        except ConfigError as error:
+            raise fault(option, value, str(error)) from None
+        if sum(map(len, spec.hooks.values())) >= MAX_HOOKS:
+            raise fault(option, value, f"more than {MAX_HOOKS} hooks of one legion")
+        self._change(spec, hooks={**spec.hooks, event: (*spec.hooks.get(event, ()), hook)})
 
     def _find(self, option: str, value: str) -> tuple[LegionSpec, str]:
         name, _, rest = value.strip().partition(" ")
@@ -320,30 +326,43 @@ def check_secret(option: str, value: str, secret: str) -> None:
         raise fault(option, value, f"a secret of {len(secret)} characters, at least {MIN_SECRET}")
 
 
-def fault(option: str, value: str, text: str) -> ConfigError:
+class LegionOptionError(ConfigError):
+    """One option cannot be used. The text does not say where it stands; whoever knows adds it."""
+
+    def __init__(self, text: str, option: str, value: str) -> None:
+        super().__init__(text)
+        self.option = option
+        self.value = value
+
+
+def fault(option: str, value: str, text: str) -> LegionOptionError:
     """The error; a secret in the value is not shown."""
     shown = re.sub(r"(\s[\w-]+:)\S.*$", r"\1...", value) if option.startswith("legion") else value
     if option == "legion-key":
         shown = value.partition(" ")[0] + " ..."
-    return ConfigError(f"{option} = {shown}: {text}")
+    return LegionOptionError(f"{option} = {shown}: {text}", option, value)
 
 
-def read_all(values: Sequence[tuple[str, str]]) -> dict[str, LegionSpec]:
-    """The legions of (option, value) pairs, in the order of the configuration; hooks left out.
+def read_all(
+    values: Sequence[tuple[str, str]], *, scroll_limit: int = MAX_SCROLL
+) -> dict[str, LegionSpec]:
+    """The legions of (option, value) pairs; an option must stand behind the legion that it names.
 
     Raises:
         ConfigError: a value cannot be used, or a legion has no safe quorum.
     """
     table = LegionTable()
-    readers = {
+    readers: dict[str, Callable[[str], None]] = {
         "legion": table.add_legion,
         "legion-mcast": lambda value: table.add_legion(value, "legion-mcast"),
         "legion-node": table.add_node,
         "legion-quorum": table.add_quorum,
-        "legion-scroll": table.add_scroll,
+        "legion-scroll": lambda value: table.add_scroll(value, scroll_limit),
         "legion-key": table.add_key,
         "legion-vip": table.add_vip,
     }
+    for event in Event:
+        readers[f"legion-{event.value}"] = functools.partial(table.add_hook, event)
     for option, value in values:
         readers[option](value)
     for spec in table.legions.values():

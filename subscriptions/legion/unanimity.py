@@ -168,6 +168,15 @@ class UnanimousElection:
             self._elect(now, wall, actions)
         return actions
 
+    def abdicate(self, now: float, wall: float, reason: str) -> Actions:
+        """Something that a lord needs is lost: stand back for ``Timing.suspension``."""
+        actions: Actions = []
+        if self.state in ACTING:
+            self._suspended_until = now + self.timing.suspension
+            actions.append(Send(self._announcement(wall, dead=True)))
+            self._step_down(reason, actions)
+        return actions
+
     def leave(self, now: float, wall: float) -> Actions:
         """Say goodbye; the death hooks have run, and nothing of a lord is left."""
         self.state = State.GONE

@@ -57,7 +57,7 @@ def test_colours_are_only_used_when_asked_for() -> None:
         ("if-env", "Up to endif"),
         ("check", "--check"),
         ("keepalive", "--http-keepalive[=SECONDS]"),
-        ("legion", "not offered yet"),
+        ("legion-node", "--legion-node TEXT"),
         ("legio-n", "Nothing is known about 'legio-n'. Nearest: legion"),
     ],
 )

@@ -12,13 +12,12 @@ from uwgate.announcing.source import Source
 from uwgate.conf.address import Address, AddressKind
 from uwgate.conf.errors import ConfigError
 from uwgate.conf.registry import canonical
-from uwgate.conf.settings import Settings
+from uwgate.conf.settings import COREROUTERS, Settings
 from uwgate.sockets import Named, Sockets
 from uwgate.subscriptions.announcement import Value, compose, read_signer, values
 from uwgate.subscriptions.spec import parse_server
 
 HTTP_ROLES = ("http-socket", "http11-socket")
-ROUTERS = ("http", "fastrouter")  # the kinds of gateways that have subscription servers
 ANYWHERE = ("0.0.0.0", "::")
 THIS_MACHINE = ("", "localhost", "127.0.0.1", "::1", *ANYWHERE)
 
@@ -150,7 +149,7 @@ def _placed(server: Address, chdir: str | None) -> Address:
 def _own_servers(settings: Settings) -> list[Address]:
     return [
         _placed(parse_server("subscription-server", text), settings.application.chdir)
-        for kind in ROUTERS
+        for kind in COREROUTERS
         for text in settings.corerouter(kind).subscription_server
     ]
 

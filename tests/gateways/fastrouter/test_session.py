@@ -10,8 +10,8 @@ import pytest
 import trio
 
 from tests.gateways.fastrouter.instance import Instance, packet, routing, running
-from tests.gateways.fastrouter.test_names import Resolver
 from tests.gateways.peers import Client, Uwsgi
+from tests.gateways.test_names import Resolver
 from uwgate.gateways.wire.uwsgi import encode_block
 
 ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"

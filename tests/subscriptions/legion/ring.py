@@ -66,6 +66,10 @@ class Ring:
         self.act(name, self.nodes[name].leave(self.now, self.wall))
         del self.nodes[name]
 
+    def abdicate(self, name: str) -> None:
+        """It has lost something that a lord needs."""
+        self.act(name, self.nodes[name].abdicate(self.now, self.wall, "lost"))
+
     def stall(self, name: str) -> None:
         self.stalled[name] = []
 

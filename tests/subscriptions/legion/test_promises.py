@@ -255,3 +255,16 @@ def test_a_timing_that_cannot_work_is_an_error(timing: Timing) -> None:
 def test_a_sealed_legion_without_a_quorum_is_an_error() -> None:
     with pytest.raises(ConfigError, match="legion-quorum"):
         PromiseElection(Identity(b"o" * 16, b"o", 1), quorum=0, timing=SEALED, now=0.0)
+
+
+def test_a_lord_that_abdicates_stands_back_and_comes_again() -> None:
+    ring = Ring(timing=changed(SEALED, suspension=30), a=10, b=20, c=30)
+    ring.run(12)
+    ring.abdicate("a")
+    assert ring.lords == {"c"}
+    ring.abdicate("c")
+    assert ring.did("c", StepDown)[-1].reason == "lost"
+    ring.run(20)
+    assert ring.lords == {"b"}
+    ring.run(30)
+    assert ring.lords == {"c"}

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from uwgate.conf.errors import ConfigError
-from uwgate.subscriptions.legion.spec import Endpoint, Hook, LegionTable, Vip, read_all
+from uwgate.subscriptions.legion.hook import Event, Hook
+from uwgate.subscriptions.legion.spec import Endpoint, LegionTable, Vip, read_all
 
 COMPATIBLE = ("legion", "ring 10.0.0.1:4242 98 bf-cbc:hello")
 SEALED = ("legion", "ring 10.0.0.1:4242 98 aes-256-gcm:correct horse battery")
@@ -79,15 +80,30 @@ def test_vips_of_both_families_are_read() -> None:
 def test_a_hook_is_read() -> None:
     table = LegionTable()
     table.add_legion(COMPATIBLE[1])
-    assert table.read_hook("legion-lord", "ring cmd:ip a: b") == ("ring", Hook("cmd", "ip a: b"))
+    table.add_hook(Event.LORD, "ring cmd:ip a: b")
+    table.add_hook(Event.LORD, "ring touch:/run/lord")
+    assert table.legions["ring"].hooks == {
+        Event.LORD: (Hook("cmd", "ip a: b"), Hook("touch", "/run/lord"))
+    }
 
 
-@pytest.mark.parametrize("value", ["ring", "ring x", "ring boil:tea", "ring signal:256", "r cmd:x"])
+@pytest.mark.parametrize(
+    "value",
+    [
+        "ring",
+        "ring x",
+        "ring boil:tea",
+        "ring signal:5",
+        "r cmd:x",
+        "ring cmd:",
+        "ring write:/file",
+    ],
+)
 def test_a_bad_hook_is_an_error(value: str) -> None:
     table = LegionTable()
     table.add_legion(COMPATIBLE[1])
     with pytest.raises(ConfigError, match="legion-lord"):
-        table.read_hook("legion-lord", value)
+        table.add_hook(Event.LORD, value)
 
 
 @pytest.mark.parametrize(

@@ -190,3 +190,16 @@ def test_a_clock_that_was_set_back_a_little_does_not_make_stamps_fall() -> None:
     ring.act("a", node.tick(6, EPOCH + 20))
     ring.act("a", node.tick(9, EPOCH - 4000))
     assert [send.message.unix - EPOCH for send in ring.did("a", Send)] == [50, 50, -4000]
+
+
+def test_a_lord_that_abdicates_stands_back_and_comes_again() -> None:
+    ring = Ring(sealed=False, timing=changed(Timing(), suspension=30), a=10, b=20, c=30)
+    ring.run(12)
+    ring.abdicate("a")
+    assert ring.lords == {"c"}
+    ring.abdicate("c")
+    assert ring.did("c", StepDown)[-1].reason == "lost"
+    ring.run(20)
+    assert ring.lords == {"b"}
+    ring.run(30)
+    assert ring.lords == {"c"}

@@ -15,6 +15,7 @@ from uwgate.conf.address import Address, AddressKind
 
 BELIEVED = 5.0  # seconds
 MOST = 4096  # addresses that are remembered
+ABSTRACT = AddressKind.ABSTRACT
 
 
 class Where(NamedTuple):
@@ -34,7 +35,7 @@ class Names:
 
     def find(self, address: Address, now: float) -> tuple[Where, ...] | None:
         """Where to connect, in order; None: ``look_up`` has to be awaited first."""
-        if address.kind is AddressKind.ABSTRACT:
+        if address.kind is ABSTRACT:
             return (Where(socket.AF_UNIX, f"\0{address.path}"),)
         name = (address.path or address.host, address.port)
         known = self._fixed.get(name)

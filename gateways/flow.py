@@ -21,6 +21,18 @@ class Stock(Protocol):
         ...
 
 
+class Stream(Protocol):
+    """What is used of a connected, non-blocking socket, or of what behaves like one."""
+
+    def fileno(self) -> int: ...
+
+    def recv_into(self, buffer: memoryview, /) -> int: ...
+
+    def send(self, data: memoryview, /) -> int: ...
+
+    def shutdown(self, how: int, /) -> None: ...
+
+
 class Broken(enum.Enum):
     """Which end of a flow has failed."""
 
@@ -34,7 +46,8 @@ class Flow:
     ``buffer`` is what pieces are read into; flows that are not pumped at the same time may
     share it. ``pending`` is what the sink is still to take. ``came`` and ``went`` count bytes.
     ``ended``: the source sends no more; ``is_done``: the sink knows that. ``broken`` tells which
-    end has failed, None while both work.
+    end has failed, None while both work, and ``code`` how (errno). ``ends_badly``: the source has
+    broken off, though what it said before can still be read; its end of file is none.
     """
 
     __slots__ = (
@@ -44,7 +57,9 @@ class Flow:
         "_stock",
         "broken",
         "came",
+        "code",
         "ended",
+        "ends_badly",
         "is_done",
         "pending",
         "went",
@@ -52,8 +67,8 @@ class Flow:
 
     def __init__(
         self,
-        source: socket.socket,
-        sink: socket.socket | None,
+        source: Stream,
+        sink: Stream | None,
         buffer: memoryview,
         pending: bytes = b"",
         stock: Stock | None = None,
@@ -68,6 +83,8 @@ class Flow:
         self.ended = False
         self.is_done = False
         self.broken: Broken | None = None
+        self.code = 0
+        self.ends_badly = False
 
     def throw_away(self) -> None:
         """The sink takes no more: what comes from now on is read for politeness only."""
@@ -76,14 +93,18 @@ class Flow:
         self.pending = memoryview(b"")
         self.broken = None
 
+    @property
+    def is_blocked(self) -> bool:
+        """Whether the sink has to take something before the source is read."""
+        return bool(self.pending) or (self.ended and not self.is_done)
+
     def pump(self) -> bool:
         """Move what can be moved; True: there may be more, but it is the turn of others.
 
-        Afterwards, if something is ``pending``, the sink has to become writable first.
+        Afterwards, if it ``is_blocked``, the sink has to become writable first.
         """
-        sink = self._sink
         for _ in range(ROUNDS):
-            if self.pending and not self._push():
+            if not self._flush():
                 return False
             if self._stock is not None:
                 self.pending = memoryview(self._stock.read())
@@ -93,22 +114,32 @@ class Flow:
             if self.ended:
                 self._finish()
                 return False
-            try:
-                count = self._source.recv_into(self._buffer)
-            except BlockingIOError:
+            if not self._move():
                 return False
-            except OSError:
-                self.broken = Broken.SOURCE
+        return True
+
+    def _flush(self) -> bool:
+        """Give the sink what was taken before; False if some of it is left."""
+        return not self.pending or self._push()
+
+    def _move(self) -> bool:
+        """Take a piece from the source and give it to the sink; False when that cannot go on."""
+        try:
+            count = self._source.recv_into(self._buffer)
+        except BlockingIOError:
+            return False
+        except OSError as error:
+            self._fail(Broken.SOURCE, error)
+            return False
+        self.came += count
+        if not count:
+            self.ended = True
+        elif self._sink is not None:
+            # Copied only if the sink does not take it at once.
+            self.pending = self._buffer[:count]
+            if not self._push():
+                self.pending = memoryview(bytes(self.pending))
                 return False
-            self.came += count
-            if not count:
-                self.ended = True
-            elif sink is not None:
-                # Copied only if the sink does not take it at once.
-                self.pending = self._buffer[:count]
-                if not self._push():
-                    self.pending = memoryview(bytes(self.pending))
-                    return False
         return True
 
     def _push(self) -> bool:
@@ -118,18 +149,27 @@ class Flow:
             sent = self._sink.send(self.pending)
         except BlockingIOError:
             return False
-        except OSError:
-            self.broken = Broken.SINK
+        except OSError as error:
+            self._fail(Broken.SINK, error)
             return False
         self.went += sent
         self.pending = self.pending[sent:]
         return not self.pending
 
+    def _fail(self, end: Broken, error: OSError) -> None:
+        self.broken = end
+        self.code = error.errno or 0
+
     def _finish(self) -> None:
+        if self.ends_badly:
+            self.broken = Broken.SOURCE
+            return
         if self._sink is not None and not self.is_done:
             try:
                 self._sink.shutdown(socket.SHUT_WR)
-            except OSError:  # it has gone meanwhile
-                self.broken = Broken.SINK
+            except BlockingIOError:  # TLS has something to say before
+                return
+            except OSError as error:  # it has gone meanwhile
+                self._fail(Broken.SINK, error)
                 return
         self.is_done = True

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from uwgate.gateways.fastrouter.flow import ROUNDS, Broken, Flow
+from uwgate.gateways.flow import ROUNDS, Broken, Flow
 
 BUFFER = 4096
 

@@ -10,7 +10,7 @@ import trio
 import trio.testing
 
 from uwgate.conf.address import parse_backend
-from uwgate.gateways.fastrouter.names import BELIEVED, Names, Where
+from uwgate.gateways.names import BELIEVED, Names, Where
 
 
 class Resolver(trio.abc.HostnameResolver):
