@@ -297,8 +297,10 @@ def test_a_twin_that_is_no_file_or_leads_out_is_not_sent(folder: Path, tmp_path:
     (served / "a.css.br").mkdir()
     (served / "a.css.gz").symlink_to(folder / "a.css")
     site = Site(check_static=(str(served),), static_gzip_all=True)
+    before = os.listdir("/proc/self/fd")
     plan, body = site.get(b"/a.css", {b"accept-encoding": b"gzip, br"})
     assert (plan.field(b"Content-Encoding"), body) == (None, b"plain")
+    assert os.listdir("/proc/self/fd") == before
 
 
 def test_the_twin_of_a_link_is_beside_what_it_leads_to(twins: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -126,6 +127,16 @@ def test_what_is_skipped_is_not_served_by_any_name(disk: RealDisk, site: Path, p
     options = {"static_map": (f"/={site}/www",), "static_index": ("index.php",)}
     assert Site(disk, **options).name(path)
     assert Site(disk, **options, static_skip_ext=(".lua", ".php")).find(path) is None
+
+
+def test_an_index_that_is_skipped_is_not_served_by_another_name(site: Path) -> None:
+    (site / "www/index.php").symlink_to("a.txt")
+    options: dict[str, Any] = {
+        "static_map": (f"/={site}/www",),
+        "static_index": ("index.php",),
+    }
+    assert Site(**options).name(b"/") == "a.txt"
+    assert Site(**options, static_skip_ext=(".php",)).find(b"/") is None
 
 
 @pytest.mark.parametrize("method", [b"POST", b"PUT", b"OPTIONS", b"get", b""])
