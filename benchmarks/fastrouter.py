@@ -1,7 +1,8 @@
 """``python -m benchmarks.fastrouter``: uWSGI's fastrouter and ours behind the same nginx.
 
 nginx -> fastrouter -> uWSGI with two workers, over TCP and over UNIX sockets; without a fastrouter
-for comparison. One fastrouter process each. Nothing is saved, and missing a target is no failure.
+for comparison. Then each fastrouter before two workers of its own instance. One fastrouter process
+each. Nothing is saved, and missing a target is no failure.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import argparse
 import os
 import statistics
 import sys
+from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
 
 TARGET = 1.0
 TCP, UNIX = "TCP", "UNIX sockets"
+OWN = ", own workers"  # behind the name of a product
 BACKLOG = "512"  # more connections come at a time than uWSGI lets wait by default
 
 
@@ -60,25 +63,28 @@ def render(results: dict[tuple[str, str], list[Run]]) -> str:
         wrong = next((run.errors for run in runs if run.errors), "")
         middle = statistics.median(run.rate for run in runs)
         cpu = statistics.median(run.cpu for run in runs)
-        text = f"  {over:<14}{name:<12}{middle:>10,.0f} requests/s{cpu:>8.3f} CPU s/1000"
+        text = f"  {over:<14}{name:<22}{middle:>10,.0f} requests/s{cpu:>8.3f} CPU s/1000"
         lines.append(f"{text}  {wrong}".rstrip())
-    for over in dict.fromkeys(over for over, _ in results):
-        ours, theirs = results.get((over, "uwgate"), ()), results.get((over, "uwsgi"), ())
+    for over, kind in product(dict.fromkeys(over for over, _ in results), ("", OWN)):
+        ours = results.get((over, f"uwgate{kind}"), ())
+        theirs = results.get((over, f"uwsgi{kind}"), ())
         if ours and theirs and not any(run.errors for run in (*ours, *theirs)):
             ratio = statistics.median(r.rate for r in ours) / statistics.median(
                 r.rate for r in theirs
             )
             verdict = "reached" if ratio >= TARGET else "missed"
-            lines.append(f"over {over}: {ratio:.2f} times uWSGI's, target {TARGET} {verdict}")
+            lines.append(f"over {over}{kind}: {ratio:.2f} times uWSGI's, target {TARGET} {verdict}")
     return "\n".join(lines) + "\n"
 
 
 def contenders(over: str) -> list[Contender]:
-    """Who takes part; nginx is in front of each of them, uWSGI behind."""
+    """Who takes part; nginx is in front of each of them."""
     return [
         Contender("uwgate", (), (KEEP,), _chain(over, _uwgate)),
         Contender("uwsgi", (), (KEEP,), _chain(over, _uwsgi)),
         Contender("neither", (), (KEEP,), _chain(over, None)),
+        Contender(f"uwgate{OWN}", (), (KEEP,), _alone(over, _uwgate_alone)),
+        Contender(f"uwsgi{OWN}", (), (KEEP,), _alone(over, _uwsgi_alone)),
     ]
 
 
@@ -92,17 +98,47 @@ def _uwsgi(door: str, backend: str) -> list[str]:
     return [*argv, "--fastrouter-to", backend, "--listen", BACKLOG]
 
 
+def _uwgate_alone(door: str, backend: str) -> list[str]:
+    argv = [sys.executable, "-m", "uwgate", "--fastrouter", door, "--disable-logging"]
+    return [*argv, "--listen", BACKLOG, *_workers()]
+
+
+def _uwsgi_alone(door: str, backend: str) -> list[str]:
+    argv = [find("uwsgi") or "uwsgi", "--master", "--die-on-term", "--fastrouter", door]
+    argv += ["--fastrouter-use-socket=0", "--socket", backend, "--disable-logging"]
+    return [*argv, "--listen", BACKLOG, *_workers()]
+
+
+def _workers() -> list[str]:
+    return ["--wsgi-file", str(HERE / "pages.py"), "--processes", WORKERS]
+
+
+def _alone(
+    over: str, instance: Callable[[str, str], list[str]]
+) -> Callable[[int, Path], list[list[str]]]:
+    def commands(port: int, folder: Path) -> list[list[str]]:
+        door, backend = _addresses(over, port, folder)
+        nginx = _nginx(port, folder, f"unix:{door}" if over == UNIX else door)
+        return [instance(door, backend), nginx]
+
+    return commands
+
+
+def _addresses(over: str, port: int, folder: Path) -> tuple[str, str]:
+    if over == UNIX:
+        return f"{folder}/door.sock", f"{folder}/uwsgi.sock"
+    # Two ports of loopback's many addresses, which nobody else has.
+    return f"127.0.2.1:{port}", f"127.0.2.2:{port}"
+
+
 def _chain(
     over: str, router: Callable[[str, str], list[str]] | None
 ) -> Callable[[int, Path], list[list[str]]]:
     def commands(port: int, folder: Path) -> list[list[str]]:
-        if over == UNIX:
-            door, backend = f"{folder}/door.sock", f"{folder}/uwsgi.sock"
-        else:  # two ports of loopback's many addresses, which nobody else has
-            door, backend = f"127.0.2.1:{port}", f"127.0.2.2:{port}"
+        door, backend = _addresses(over, port, folder)
         argv = [find("uwsgi") or "uwsgi", "--socket", backend, "--master", "--die-on-term"]
-        argv += ["--disable-logging", "--wsgi-file", str(HERE / "pages.py"), "--listen", BACKLOG]
-        started = [[*argv, "--processes", WORKERS]]
+        argv += ["--disable-logging", "--listen", BACKLOG]
+        started = [[*argv, *_workers()]]
         if router is not None:
             started.append(router(door, backend))
         to = door if router is not None else backend

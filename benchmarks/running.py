@@ -60,7 +60,7 @@ def running(contender: Contender) -> Iterator[Running]:
     Raises:
         NotStarted: it ended, or did not answer in time.
     """
-    port = _free_port()
+    port = free_port()
     children: list[subprocess.Popen[bytes]] = []
     with tempfile.TemporaryDirectory(prefix="bench-") as name:
         folder = Path(name)
@@ -74,7 +74,7 @@ def running(contender: Contender) -> Iterator[Running]:
             yield Running(port, [child.pid for child in children])
         finally:
             for child in reversed(children):
-                _end(child)
+                end(child)
 
 
 def tree(pid: int) -> list[int]:
@@ -123,7 +123,8 @@ def _connect(port: int, *, tls: bool) -> socket.socket:
     return context.wrap_socket(sock)
 
 
-def _end(child: subprocess.Popen[bytes]) -> None:
+def end(child: subprocess.Popen[bytes]) -> None:
+    """End a program, and whoever it has started."""
     family = tree(child.pid)
     if child.poll() is None:
         child.send_signal(signal.SIGTERM)
@@ -148,7 +149,8 @@ def _stat(pid: int) -> list[str]:
         return []
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A port that nobody uses at the moment."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])

@@ -2,7 +2,8 @@
 
 One packet is one JSON object with a ``type``. From the master: ``drain`` (finish what runs,
 take nothing new, exit 0; to a gateway with ``idle``, the seconds that idle connections may
-still bring one last request in, 0 when the instance stops) and ``stop`` (exit at once).
+still bring one last request in, 0 when the instance stops) and ``stop`` (exit at once); to the
+spawner also ``pause`` (workers accept nothing) and ``resume``.
 From a gateway: ``ready``. From the spawner: ``ready`` (every worker accepts), ``failed``
 (``reason`` text, ``code`` exit code),
 ``worker`` (``worker`` number, ``pid``; one more worker runs), ``gone`` (``worker``, ``pid``,

@@ -136,7 +136,7 @@ NOT_OFFERED: tuple[tuple[re.Pattern[str], str], ...] = tuple(
         (r"legion-.*daemon.*", "start the program with legion-lord, stop it with legion-unlord"),
         (r"legion-cron|.*-legion-cron|.*cron-legion", "use cron; uwsgi.i_am_the_lord() tells"),
         (r"multicast", "use legion-mcast"),
-        (r"zerg.*|.*-zerg|.*zerg-?pool", "send SIGHUP: a reload starts the new workers first"),
+        (r".*-zerg", "use zerg, http-zerg or fastrouter-zerg"),
         (
             r"cheap|cheaper.*|idle|die-on-idle",
             "processes states how many workers run; they start at once",
@@ -166,7 +166,6 @@ NOT_OFFERED: tuple[tuple[re.Pattern[str], str], ...] = tuple(
             r"touch-.*|fs-.*|propagate-touch|py(thon)?-auto-?reload.*|reload-on-fd|brutal-reload-.*",
             _RELOAD,
         ),
-        (r"master-fifo", "send signals: SIGHUP reloads, SIGTERM stops"),
         (
             r"pause|suspend|resume|signal|extract",
             "send signals to the master: SIGHUP reloads, SIGTERM stops",

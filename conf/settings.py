@@ -30,6 +30,7 @@ from uwgate.conf.groups.stats import StatsOptions
 from uwgate.conf.groups.subscribe import SubscribeOptions
 from uwgate.conf.groups.subscriptions import SubscriptionOptions
 from uwgate.conf.groups.workers import WorkerOptions
+from uwgate.conf.groups.zerg import ZergOptions
 
 # The kinds of gateways that choose among backends.
 COREROUTERS = ("http", "fastrouter", "rawrouter", "sslrouter")
@@ -67,6 +68,7 @@ class Settings:
     )
     subscriptions: SubscriptionOptions = field(default_factory=SubscriptionOptions)
     subscribe: SubscribeOptions = field(default_factory=SubscribeOptions)
+    zerg: ZergOptions = field(default_factory=ZergOptions)
     legion: LegionOptions = field(default_factory=LegionOptions)
     stats: StatsOptions = field(default_factory=StatsOptions)
     master: MasterOptions = field(default_factory=MasterOptions)
@@ -77,6 +79,12 @@ class Settings:
     def speaks_tls(self) -> bool:
         """Whether any address of the HTTP gateway does."""
         return bool(self.https.https or self.https.https2)
+
+    @property
+    def fastrouter_may_lease(self) -> bool:
+        """Whether the fastrouter's requests go to our own workers: nobody else is named."""
+        core = self.fastrouter_corerouter
+        return not core.fallback and (core.uses_own_socket or not core.names_backends)
 
     def corerouter(self, kind: str) -> CorerouterOptions:
         """Where the gateways of a kind (``http``, ``fastrouter``) find their backends."""
@@ -107,6 +115,8 @@ class Settings:
 
     def has_gateway(self, kind: str) -> bool:
         """Whether gateways of a kind listen anywhere."""
+        if self.corerouter(kind).zerg:
+            return True
         if kind == "http":
             return bool(self.http.http) or self.speaks_tls
         if kind == "sslrouter":
@@ -118,6 +128,16 @@ class Settings:
     def terminates_tls(self) -> bool:
         """Whether any address of the sslrouter does."""
         return bool(self.sslrouter.sslrouter or self.sslrouter.sslrouter2)
+
+    @property
+    def zergs(self) -> tuple[tuple[str, str], ...]:
+        """Option and zerg server of everything that sockets are had from."""
+        gateways = ((f"{one}-zerg", self.corerouter(one).zerg) for one in COREROUTERS)
+        return tuple(
+            (option, path)
+            for option, paths in (("zerg", self.zerg.zerg), *gateways)
+            for path in paths
+        )
 
     @property
     def subscription_servers(self) -> tuple[tuple[str, str], ...]:
@@ -167,6 +187,7 @@ GROUPS: dict[str, Any] = {
     "sslrouter_corerouter": SslrouterCorerouterOptions,
     "subscriptions": SubscriptionOptions,
     "subscribe": SubscribeOptions,
+    "zerg": ZergOptions,
     "legion": LegionOptions,
     "stats": StatsOptions,
     "master": MasterOptions,

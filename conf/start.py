@@ -26,10 +26,12 @@ class Listener:
     (workers, for others), ``registry`` (the registry, for our own gateways) and
     ``http-subscription``, ``fastrouter-subscription`` ... (the registry; datagrams),
     ``http-stats``, ``fastrouter-stats`` ... (the registry), ``legion`` (the process of this
-    name; datagrams).
+    name; datagrams), ``zergpool`` and ``zerg-server`` (the process that gives sockets away
+    there) and ``zerg-socket`` (what it gives).
     ``name`` is the bound address as text (``127.0.0.1:8080``, ``/run/app.sock``).
     ``endpoint`` is for https and sslrouter the address as its option has it, which finds its
-    certificates, and for http-to-https the port to redirect to, empty for 443.
+    certificates, for http-to-https the port to redirect to, empty for 443, and for zerg-socket
+    the name of the place where it is given away.
     """
 
     fd: int

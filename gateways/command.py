@@ -38,3 +38,8 @@ def sslrouter_command(settings: Settings, fd: int) -> list[str]:
 def fastrouter_command(settings: Settings, fd: int) -> list[str]:
     """The words that start a fastrouter."""
     return [sys.executable, "-P", "-m", "uwgate.gateways.fastrouter", str(fd)]
+
+
+def zergpool_command(settings: Settings, fd: int) -> list[str]:
+    """The words that start the process that gives sockets to zergs."""
+    return [sys.executable, "-P", "-m", "uwgate.gateways.zerg", str(fd)]

@@ -15,9 +15,11 @@ from uwgate.gateways.wire.lease import (
     BODY_FRAMED,
     CONTINUE_FRAME,
     EXPECT,
+    FOREIGN,
     FRAME,
     GOODBYE,
     GOODBYE_FRAME,
+    HANDED_OVER,
     HEAD,
     HELLO_FRAME,
     LAST,
@@ -34,7 +36,18 @@ from uwgate.gateways.wire.lease import (
 from uwgate.gateways.wire.uwsgi import HEADER, PacketError
 from uwgate.workers.body import EMPTY, Body, FramedBody, LengthBody
 from uwgate.workers.connection import RECEIVE_SIZE, Connection
-from uwgate.workers.environ import decode_variables, leading_number, scheme_of
+from uwgate.workers.environ import Environ, decode_variables, leading_number, scheme_of
+from uwgate.workers.foreign import (
+    BAD_REQUEST,
+    FORBIDDEN,
+    SERVED,
+    adopt,
+    check_size,
+    is_forbidden,
+    protocol_of,
+)
+from uwgate.workers.log import say
+from uwgate.workers.raw import UwsgiConnection
 
 if TYPE_CHECKING:
     from uwgate.workers.slot import Slot
@@ -65,9 +78,11 @@ class Lease(Connection):
         "_body",
         "_burst_ends",
         "_fresh",
+        "_handed_over",
         "_leave",
         "_may_take",
         "_may_tunnel",
+        "_protocol",
         "_queue",
         "_slot",
         "_taken",
@@ -85,6 +100,8 @@ class Lease(Connection):
         self._queue: socket.socket | None = None
         self._may_take = False  # from the queue, when the running request is answered
         self._may_tunnel = False
+        self._protocol = b""  # of a status line, where the head is to have one
+        self._handed_over: UwsgiConnection | None = None  # what the lease has become
         self._taken = b""  # a request from the queue, to be run next
         self._burst_ends = 0.0
         self.turn_ends = time.monotonic() + TURN
@@ -101,6 +118,8 @@ class Lease(Connection):
 
     def close(self) -> None:
         """Close the connection and the queue."""
+        if self._handed_over is not None:
+            self._handed_over.leave()
         super().close()
         if self._queue is not None:
             self._queue.close()
@@ -140,50 +159,110 @@ class Lease(Connection):
         while len(data) < 4:
             data += self._more()
         modifier1, size, flags = HEADER.unpack_from(data)
-        if modifier1:
+        is_foreign = bool(flags & FOREIGN)
+        if modifier1 and (not is_foreign or modifier1 not in SERVED):
             raise PacketError(f"modifier1 {modifier1} on a lease")
+        if flags & HANDED_OVER:
+            self._hand_over(data)
+            return False
         end = 4 + size
         while len(data) < end:
             data += self._more()
-        environ = decode_variables(data[4:end], MAX_VARIABLES)
+        self._leave = False
+        self._may_take = bool(flags & MAY_TAKE) and self._queue is not None
+        self._may_tunnel = bool(flags & MAY_TUNNEL)
+        self._protocol = b""
+        environ: Environ | None
+        scheme: str | None
+        if is_foreign:
+            environ = self._read_foreign(data[4:end], modifier1)
+            if environ is None:
+                return False
+        else:
+            environ = decode_variables(data[4:end], MAX_VARIABLES)
         self.buffer = data[end:] if len(data) > end else b""
         length = environ.get("CONTENT_LENGTH")
         if flags & _BODY_FLAGS or length:
             self._body = self._body_of(flags, length)
         else:
             self._body = EMPTY
-        scheme = environ.get("UWSGI_SCHEME")
-        if scheme is None:
-            scheme = scheme_of(environ, trust_forwarded=False) if "HTTPS" in environ else "http"
-        self._leave = False
-        self._may_take = bool(flags & MAY_TAKE) and self._queue is not None
-        self._may_tunnel = bool(flags & MAY_TUNNEL)
+        if is_foreign:
+            scheme = scheme_of(environ, trust_forwarded=True)
+            if is_forbidden(environ, self._slot.worker):
+                self.begin(*FORBIDDEN, True)
+                return self._stays()
+        else:
+            scheme = environ.get("UWSGI_SCHEME")
+            if scheme is None:
+                scheme = scheme_of(environ, trust_forwarded=False) if "HTTPS" in environ else "http"
         response = self._slot.respond(self, environ, self._body, scheme, size)
         if response.failed:
             self._taken = b""  # the gateway is gone, and with it whoever asked
             return False
+        return self._stays()
+
+    def _stays(self) -> bool:
+        """Whether the lease goes on behind a response.
+
+        Raises:
+            PacketError: the gateway did not wait for its end.
+        """
         if self._leave:
             return False
         if self.buffer:
             raise PacketError("a request before the end of the last response")
         return True
 
+    def _read_foreign(self, block: bytes, modifier1: int) -> Environ | None:
+        """The variables of a web server; None: it is told that they are wrong, and we leave."""
+        options = self._slot.worker.settings.workers
+        try:
+            check_size(len(block), options)
+            environ = decode_variables(block, options.max_vars)
+            self._protocol = protocol_of(environ)
+            adopt(environ, modifier1)
+        except PacketError as error:
+            say(f"request refused: {error}")
+            self._protocol = self._protocol or b"HTTP/1.0"
+            self._leave = True
+            head, flags, body = BAD_REQUEST
+            self._send_head(head, flags | LAST | GOODBYE, body)
+            return None
+        return environ
+
+    def _hand_over(self, data: bytes) -> None:
+        """Serve a connection to a uwsgi socket from now on, which begins with ``data``."""
+        slot = self._slot
+        timeout = slot.worker.settings.workers.socket_timeout or None
+        self._handed_over = slot.session = UwsgiConnection(self.sock, slot, timeout)
+        self._handed_over.send(TAKEN_FRAME)
+        self._handed_over.buffer = data
+        self._handed_over.serve()
+
     def begin(self, head: bytes, flags: int, body: bytes, last: bool) -> None:
         """See ``wsgi.Output``."""
-        flags |= HEAD
         if len(body) > MAX_CHUNK:
-            self.send(FRAME.pack(flags, len(head), 0) + head)
+            self._send_head(head, flags, b"")
             self.send_body(body, last)
             return
         if last:
             flags |= self._last()
             if self._may_take and len(body) <= MAX_WHOLE and not flags & GOODBYE:
-                self._send_and_take(flags, head, body)
+                self._send_and_take(flags | HEAD, self._text(head), body)
                 return
+        self._send_head(head, flags, body)
+
+    def _send_head(self, head: bytes, flags: int, body: bytes) -> None:
+        head = self._text(head)
+        start = FRAME.pack(flags | HEAD, len(head), len(body)) + head
         if len(body) < RECEIVE_SIZE:
-            self.send(FRAME.pack(flags, len(head), len(body)) + head + body)
+            self.send(start + body)
         else:
-            self.send_parts(FRAME.pack(flags, len(head), len(body)) + head, body)
+            self.send_parts(start, body)
+
+    def _text(self, head: bytes) -> bytes:
+        """The head as it goes into a frame."""
+        return b"%b %b\r\n" % (self._protocol, head) if self._protocol else head
 
     def _send_and_take(self, flags: int, head: bytes, body: bytes) -> None:
         """Send a whole response; before, look whether another request waits in the queue."""

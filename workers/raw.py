@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import re
 import socket
 import struct
 import time
@@ -13,14 +12,14 @@ from typing import TYPE_CHECKING
 from uwgate.gateways.wire.uwsgi import HEADER, PONG, PacketError
 from uwgate.workers.body import EMPTY, Body, LengthBody
 from uwgate.workers.connection import RECEIVE_SIZE, Connection
-from uwgate.workers.environ import DYNAMIC, decode_variables, leading_number, scheme_of
+from uwgate.workers.environ import decode_variables, leading_number, scheme_of
+from uwgate.workers.foreign import FORBIDDEN, SERVED, adopt, check_size, is_forbidden, protocol_of
 from uwgate.workers.log import say
 
 if TYPE_CHECKING:
     from uwgate.workers.slot import Slot
 
 UNREAD_LIMIT = 65536  # bytes of an unread body that are read before the connection is closed
-_PROTOCOL = re.compile(r"[\x21-\x7e]{1,32}")
 _RESET = struct.pack("ii", 1, 0)  # SO_LINGER: closing sends a reset
 _date = (0, b"")
 
@@ -108,48 +107,31 @@ class UwsgiConnection(RawConnection):
         Raises:
             OSError, PacketError: nobody to answer, or nothing to be answered.
         """
-        options = self._slot.worker.settings.workers
-        data = self._receive_until(b"", HEADER.size)
+        worker = self._slot.worker
+        options = worker.settings.workers
+        data = self._receive_until(self.buffer, HEADER.size)
         modifier1, size, _modifier2 = HEADER.unpack_from(data)
         if modifier1 == 100:
             self.send(PONG)
             return False
-        if modifier1 not in (0, 30):
+        if modifier1 not in SERVED:
             say(f"-- unavailable modifier requested: {modifier1} --")
             return False
-        if size > options.buffer_size:
-            raise PacketError(
-                f"invalid request block size: {size} (max {options.buffer_size})"
-                "...skip (raise buffer-size)"
-            )
+        check_size(size, options)
         data = self._receive_until(data, HEADER.size + size)
         end = HEADER.size + size
         environ = decode_variables(data[HEADER.size : end], options.max_vars)
         self.buffer = data[end:]
-        protocol = environ.get("SERVER_PROTOCOL", "")
-        if _PROTOCOL.fullmatch(protocol):
-            self._protocol = protocol.encode()
-        if not environ.get("REQUEST_METHOD"):
-            raise PacketError("uwsgi packet without REQUEST_METHOD")
-        script = environ.setdefault("SCRIPT_NAME", "")
-        if modifier1 == 30 and script and environ.get("PATH_INFO", "").startswith(script):
-            environ["PATH_INFO"] = environ["PATH_INFO"][len(script) :]
+        self._protocol = protocol_of(environ)
+        adopt(environ, modifier1)
         length = leading_number(environ.get("CONTENT_LENGTH", ""))
         self._body = LengthBody(self, length) if length else EMPTY
         self.has_chunks = not length and environ.get("HTTP_TRANSFER_ENCODING") == "chunked"
-        slot = self._slot
-        if not slot.worker.settings.application.allow_dynamic_apps:
-            for name in DYNAMIC & environ.keys():
-                slot.worker.refuse_dynamic(name)
-                self.begin(
-                    b"403 Forbidden\r\nContent-Type: text/plain\r\nContent-Length: 9\r\n",
-                    0,
-                    b"Forbidden",
-                    True,
-                )
-                return False
+        if is_forbidden(environ, worker):
+            self.begin(*FORBIDDEN, True)
+            return False
         scheme = scheme_of(environ, trust_forwarded=True)
-        slot.respond(self, environ, self._body, scheme, size)
+        self._slot.respond(self, environ, self._body, scheme, size)
         return False
 
     def _receive_until(self, data: bytes, size: int) -> bytes:

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import mmap
 
+from uwgate.workers.pause import Pause
 from uwgate.workers.scoreboard import AWAY, Scoreboard
 
 
 class Shared:
     """One place for each of ``slots`` slots; made before the fork, written by its slot only.
 
-    ``scoreboard`` is shared with the master as well.
+    ``scoreboard`` is shared with the master as well. ``pause`` says whether they rest.
     """
 
     def __init__(self, slots: int, scoreboard_fd: int = -1) -> None:
+        self.pause = Pause()
         self.scoreboard = Scoreboard(scoreboard_fd, slots)
         self._requests = memoryview(mmap.mmap(-1, 8 * slots)).cast("Q")
         self._free = mmap.mmap(-1, slots)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import select
 import socket
 import threading
@@ -63,6 +64,8 @@ class Slot:
                 # EPOLLEXCLUSIVE: a connection wakes one of the slots that wait, not all.
                 self._epoll.register(fd, select.EPOLLIN | select.EPOLLEXCLUSIVE)
         self._epoll.register(worker.stop_fd, select.EPOLLIN)
+        self._pause = worker.shared.pause
+        self._epoll.register(self._pause.begun, select.EPOLLIN)
         if worker.life_fd >= 0:
             self._epoll.register(worker.life_fd, select.EPOLLIN)
         self._offer(free=True, again=False)
@@ -124,10 +127,34 @@ class Slot:
                     self._offer(free=True)
             elif kept is not None and pause:
                 _wait_briefly(kept.fd, pause)
+            # Only now: whoever woke us in an accept queue has woken nobody else.
+            if self._pause.begun in ready:
+                if kept is not None:
+                    self._epoll.unregister(kept.fd)
+                    kept.goodbye()
+                    kept = None
+                self._rest()
         if kept is not None:
             kept.goodbye()
         worker.shared.leave(self._place)
         self._epoll.close()
+
+    def _rest(self) -> None:
+        """Accept nothing until the pause is over, or the worker ends."""
+        worker = self.worker
+        worker.shared.leave(self._place)
+        for fd in self._listeners:
+            self._epoll.unregister(fd)
+        poll = select.poll()
+        for fd in (self._pause.over, worker.stop_fd, worker.life_fd):
+            if fd >= 0:
+                poll.register(fd, select.POLLIN)
+        poll.poll()
+        for fd, listener in self._listeners.items():
+            if listener.role != "lease":
+                self._epoll.register(fd, select.EPOLLIN | select.EPOLLEXCLUSIVE)
+        self._offer(free=True, again=False)
+        self._marks[self._place] = IDLE
 
     def is_awaited(self) -> bool:
         """Whether a connection waits in an accept queue, and no slot is free to take it."""
@@ -264,6 +291,10 @@ class Slot:
         except (BlockingIOError, ConnectionAbortedError):
             return None  # another slot was faster, or the client left
         except OSError as error:
+            if error.errno == errno.EINVAL:  # it has left its group (src/uwgate/parting.py)
+                self._epoll.unregister(listener.sock)
+                del self._listeners[listener.sock.fileno()]
+                return None
             say(f"accept on {listener.name}: {error.strerror}")
             time.sleep(ACCEPT_PAUSE)
             return None

@@ -322,6 +322,10 @@ class Spawner:
             self._drain()
         elif kind == "stop":
             self._stop()
+        elif kind == "pause":
+            self._shared.pause.begin()
+        elif kind == "resume":
+            self._shared.pause.end()
 
     def _master_gone(self) -> None:
         for fd in (self._control.fileno(), self._start.life_fd):

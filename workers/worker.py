@@ -93,7 +93,9 @@ class Worker:
         self.proxies = Proxies(self.settings.edge)
         self.trusted_users = _trusted_users(self.settings)
         timeout = self.settings.http.http_timeout
-        # The gateway has its own time-out and gives up first; this one is for a gateway that hangs.
+        if timeout:
+            timeout = max(timeout, self.settings.fastrouter.fastrouter_timeout)
+        # Gateways have their own time-out and give up first; this one is for one that hangs.
         self.lease_timeout = 2 * timeout + options.socket_timeout if timeout else None
         self.shared = shared
         self.first_slot = (number - 1) * options.threads  # its place in shared memory
@@ -236,7 +238,8 @@ def _say_statistics(worker: Worker) -> None:
 def _trusted_users(settings: Settings) -> frozenset[int]:
     """Who may open leases: root, ourselves and the gateways."""
     users = {0, os.getuid()}
-    for name in (settings.http_corerouter.uid, settings.master.uid):
+    with_leases = (settings.http_corerouter, settings.fastrouter_corerouter)
+    for name in (*(one.uid for one in with_leases), settings.master.uid):
         if name is not None:
             try:
                 users.add(find_user(name))

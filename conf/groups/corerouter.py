@@ -11,6 +11,7 @@ from typing import ClassVar
 
 from uwgate.conf.codestring import parse_code_string
 from uwgate.conf.option import Kind, option
+from uwgate.conf.zergs import parse_server
 
 # Those of uwgate.subscriptions.balancing.
 ALGORITHM_NAMES = ("wrr", "lrc", "wlrc", "iphash", "p2c", "least-time", "chash")
@@ -37,6 +38,12 @@ class CorerouterOptions:
             or self.use_socket is not None
             or self.to
         )
+
+    @property
+    def uses_own_socket(self) -> bool:
+        """Whether ``use_socket`` decides."""
+        others = (self.use_pattern, self.subscription_server, self.use_base, self.use_code_string)
+        return self.use_socket is not None and not any(others)
 
     processes: int = option(
         1, kind=Kind.INT, aliases=("workers",), minimum=1, help="Gateway processes."
@@ -156,6 +163,12 @@ class CorerouterOptions:
         kind=Kind.ADDRESS,
         aliases=("stats", "ss"),
         help="Show the state of the gateway here, as JSON.",
+    )
+    zerg: tuple[str, ...] = option(
+        (),
+        kind=Kind.TEXT,
+        check=parse_server,
+        help="Accept on the sockets that the zerg server or pool at this path gives.",
     )
     uid: str | None = option(None, kind=Kind.TEXT, help="User of the gateway processes.")
     gid: str | None = option(None, kind=Kind.TEXT, help="Group of the gateway processes.")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from uwgate.conf.option import Kind, option
+from uwgate.conf.writefifo import parse_write_fifo
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,6 +34,15 @@ class MasterOptions:
     exit_on_reload: bool = option(False, kind=Kind.BOOL, help="Stop instead of reloading.")
     die_on_term: bool = option(
         True, kind=Kind.BOOL, help="SIGTERM stops; false makes it reload, as uWSGI does."
+    )
+    master_fifo: tuple[str, ...] = option(
+        (), kind=Kind.PATH, help="Take commands of one letter here; digits choose one of several."
+    )
+    hook_accepting1_once: tuple[str, ...] = option(
+        (),
+        kind=Kind.TEXT,
+        check=parse_write_fifo,
+        help="When the first workers accept: writefifo:PATH TEXT.",
     )
     reload_mercy: float = option(
         60.0, kind=Kind.SECONDS, help="How long gateways may finish requests when they stop."

@@ -138,7 +138,7 @@ class Client:
             self.refuse(400, f"malformed packet: {error}", name="malformed-packet")
             return
         self.missing = missing = head.length and head.missing(len(data) - end)
-        if not head.asked.key:
+        if not head.asked.key and gateway.leases is None:
             if not gateway.options.fastrouter_fallback_on_no_key:
                 self.refuse(400, "no key", name="no-key")
                 return

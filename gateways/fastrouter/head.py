@@ -10,7 +10,7 @@ from uwgate.gateways.corerouter.target import Asked
 from uwgate.gateways.wire.uwsgi_scan import Scanner
 
 MAX_KEY = 255  # bytes (spec/subscriptions.md section 2.2)
-MAX_DIGITS = 19  # of a Content-Length
+MAX_DIGITS = 18  # of a Content-Length; our workers read no more than those
 MAX_KNOWN = 4096  # keys that are kept as text
 NAMES = frozenset(
     (

@@ -16,9 +16,11 @@ from uwgate.gateways.counters import Counters
 from uwgate.gateways.door import Door, connection_limit
 from uwgate.gateways.fastrouter.body import Bodies
 from uwgate.gateways.fastrouter.head import HeadReader
+from uwgate.gateways.fastrouter.leased import leads_to_workers
 from uwgate.gateways.fastrouter.session import Session
 from uwgate.gateways.fastrouter.states import State
 from uwgate.gateways.lane import Lane
+from uwgate.gateways.leases import LeasePool
 from uwgate.gateways.names import Names
 
 log = logging.getLogger("uwgate.fastrouter")
@@ -35,8 +37,9 @@ class Fastrouter:
     Sessions use its attributes: ``options``, ``timeout`` (seconds), ``heads``, ``bodies``,
     ``names``, ``corerouter``, ``counters``, ``answers``, the ``lane``, the ``nursery`` of their
     tasks, ``buffer`` (what is received into, and sent on before anything else is received),
-    ``piece`` (bytes received at a time without it), ``now`` (trio's clock, at most ``TICK``
-    old), and ``clock``, which the corerouter knows.
+    ``piece`` (bytes received at a time without it), ``now`` (trio's clock, at most ``TICK`` old),
+    ``clock``, which the corerouter knows, and ``leases``, with which our own workers are the only
+    backend; None: there are others.
     """
 
     nursery: trio.Nursery
@@ -61,6 +64,7 @@ class Fastrouter:
         self.buffer = memoryview(bytearray(options.fastrouter_buffer_size))
         self.piece = min(options.fastrouter_buffer_size, MAX_PIECE)
         self.lane = Lane()
+        self.leases: LeasePool | None = None
         self.now = 0.0
         self._start = start
         self._draining = False
@@ -76,6 +80,12 @@ class Fastrouter:
         """Accept on every fastrouter listener until cancelled."""
         self.nursery = nursery
         self._tick()
+        start = self._start
+        if leads_to_workers(start) and start.lease_address is not None:
+            slots = start.settings.workers.processes * start.settings.workers.threads
+            self.leases = LeasePool(
+                start.lease_address, slots, len(self.buffer), self.lane, nursery
+            )
         nursery.start_soon(self.lane.run)
         nursery.start_soon(self._clock)
         self._doors = [
@@ -121,6 +131,8 @@ class Fastrouter:
         """Return when the last session has ended."""
         await self._empty.wait()
         await self.corerouter.farewell()
+        if self.leases is not None:
+            self.leases.close()
 
     def _admit(self, client: socket.socket, address: object) -> None:
         session = Session(self, client)

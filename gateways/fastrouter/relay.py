@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import socket
 from typing import TYPE_CHECKING
 
 from uwgate.gateways.fastrouter.states import CLOSED, LINGER, RELAY
-from uwgate.gateways.flow import Broken, Flow, Stock
+from uwgate.gateways.flow import Broken, Flow, Stock, Stream
 
 if TYPE_CHECKING:
     from uwgate.gateways.fastrouter.session import Session
@@ -24,7 +23,7 @@ class Relay:
     def __init__(
         self,
         session: Session,
-        backend: socket.socket | None,
+        backend: Stream | None,
         unsent: bytes = b"",
         body: Stock | None = None,
     ) -> None:
@@ -42,7 +41,7 @@ class Relay:
         up = self.up
         return not up.ended and (missing is None or up.came < missing)
 
-    def answer(self, backend: socket.socket, begun: bytes) -> None:
+    def answer(self, backend: Stream, begun: bytes) -> None:
         """The answer goes on; ``begun`` is what the client has not taken of it yet."""
         session = self._session
         self.down = down = Flow(backend, session.sock, session.gateway.buffer, begun)

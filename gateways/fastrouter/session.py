@@ -23,6 +23,8 @@ from typing import TYPE_CHECKING
 from uwgate.gateways.fastrouter.backend import Backend
 from uwgate.gateways.fastrouter.client import Client
 from uwgate.gateways.fastrouter.head import Head
+from uwgate.gateways.fastrouter.lease_stream import LeaseStream
+from uwgate.gateways.fastrouter.leased import Leased
 from uwgate.gateways.fastrouter.relay import Relay
 from uwgate.gateways.fastrouter.states import (
     ANSWER,
@@ -46,6 +48,7 @@ REFUSED = "%s: %d: %s"  # whose request, status, reason
 PIECES = 4  # of an answer that are passed on at a time without a relay
 LINGER_TIME = 10.0  # seconds that a client has to notice that nobody wants the rest of its body
 RESET = struct.pack("ii", 1, 0)  # SO_LINGER: closing tells the peer that something is missing
+Source = socket.socket | LeaseStream  # of an answer
 # Of a worker that cannot serve; where they stand in "HTTP/1.1 503".
 BAD_STATUS = frozenset((b"502", b"503", b"504"))
 STATUS = slice(9, 12)
@@ -62,7 +65,7 @@ class Session(Client):
 
     def __init__(self, gateway: Fastrouter, sock: socket.socket) -> None:
         Client.__init__(self, gateway, sock)  # for every request: super() takes its time
-        self.backend: Backend | None = None
+        self.backend: Backend | Leased | None = None
         self._relay: Relay | None = None  # where more is needed than a packet and an answer
         self._rx = 0  # bytes that the backend got before there was a relay
         self._tx = 0  # and that came from it
@@ -118,6 +121,11 @@ class Session(Client):
 
     def _choose(self, head: Head) -> None:
         gateway = self.gateway
+        if gateway.leases is not None:
+            leased = Leased(self, gateway.leases, self._data, head.length)
+            self.backend = leased
+            leased.begin(whole=self.missing == 0 and self._body is None)
+            return
         attempts = gateway.corerouter.attempts(head.asked)
         if not head.asked.key:
             attempts.skip_to_fallbacks()
@@ -135,6 +143,11 @@ class Session(Client):
         gateway = self.gateway
         self.deadline = gateway.now + gateway.corerouter.options.connect_timeout
 
+    def await_worker(self) -> None:
+        """One of our own workers shall take the request, however long all of them are busy."""
+        self.state = CONNECT
+        self.deadline = self.gateway.now + self.gateway.timeout
+
     def unserved(self) -> None:
         """Nobody takes the request."""
         backend = self.backend
@@ -146,7 +159,7 @@ class Session(Client):
             retry_after=backend.attempts.retry_after(self.gateway.clock()),
         )
 
-    def connected(self, sock: socket.socket, packet: bytes, sent: int) -> None:
+    def connected(self, sock: Source, packet: bytes, sent: int) -> None:
         """The backend has got the first ``sent`` bytes of ``packet``."""
         gateway = self.gateway
         self.state = ANSWER
@@ -209,7 +222,7 @@ class Session(Client):
             return
         self._carry_on(backend.sock, data[sent:])
 
-    def _receive_rest(self, sock: socket.socket) -> None:
+    def _receive_rest(self, sock: Source) -> None:
         """Pass on what follows, while the client has nothing to send and takes it at once."""
         gateway = self.gateway
         rest = b""
@@ -238,7 +251,7 @@ class Session(Client):
                 break
         self._carry_on(sock, rest)
 
-    def _carry_on(self, sock: socket.socket, begun: bytes) -> None:
+    def _carry_on(self, sock: Source, begun: bytes) -> None:
         """Let the answer go on in a relay; ``begun`` is what the client has not taken of it."""
         if self._relay is None:
             self._relay = Relay(self, sock)

@@ -5,6 +5,9 @@ from __future__ import annotations
 import struct
 from typing import TYPE_CHECKING
 
+from cryptography import x509
+from cryptography.x509.oid import NameOID
+
 from uwgate.gateways.tls import variables
 from uwgate.gateways.wire.proxy_protocol import TLV_SSL
 
@@ -36,14 +39,26 @@ def describe(connection: SSL.Connection) -> tuple[tuple[int, bytes], ...]:
     cipher = connection.get_cipher_name()
     if cipher:
         inner.append((CIPHER, cipher.encode()))
-    certificate = connection.get_peer_certificate()
     bits, verify = SPOKE_TLS, NOT_VERIFIED
-    if certificate is not None:  # a bad one has not passed the handshake
+    common_name = _common_name(connection)
+    if common_name is not None:  # a bad certificate has not passed the handshake
         bits |= SHOWED_CERTIFICATE
         verify = 0
-        common_name = certificate.get_subject().commonName
         if common_name:
-            inner.append((COMMON_NAME, common_name.encode()[:MAX_VALUE]))
+            inner.append((COMMON_NAME, common_name))
     block = b"".join(_TLV.pack(kind, len(value)) + value for kind, value in inner)
     found.append((TLV_SSL, _SSL.pack(bits, verify) + block))
     return tuple(found)
+
+
+def _common_name(connection: SSL.Connection) -> bytes | None:
+    """That of the client's certificate, empty where it has none; None without a certificate."""
+    try:
+        certificate = connection.get_peer_certificate(as_cryptography=True)
+        if certificate is None:
+            return None
+        found = certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
+    except (ValueError, x509.InvalidVersion):  # OpenSSL is more tolerant than this parser
+        return b""
+    text = found[0].value if found else b""
+    return (text.encode() if isinstance(text, str) else text)[:MAX_VALUE]

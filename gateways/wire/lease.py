@@ -40,6 +40,12 @@ answers with a frame of ``HEAD`` and ``TUNNEL``, the head with status 101 and wi
 Upgrade and Connection. From there on the lease carries bytes of the two peers in both
 directions, without frames, until one side closes; it is never used again.
 
+Packets of others: with ``FOREIGN`` in modifier2 the block is what a web server has sent to a
+uwsgi socket, and is treated as if it had come there; modifier1 is the web server's. The head of the
+response is then the whole text in front of the body: status line, header lines, an empty line.
+With ``HANDED_OVER`` as well the lease becomes a connection to a uwsgi socket, behind the packet and
+a TAKEN: it carries bytes without frames until both sides close, and is never used again.
+
 End of file without GOODBYE: the worker died.
 """
 
@@ -57,7 +63,7 @@ NUMBER = struct.Struct("<I")  # of a request in the queue
 MAX_QUEUED = 4096  # bytes of a packet in the queue
 MAX_WHOLE = 16384  # bytes of body in a frame behind which a request may be taken from the queue
 
-# modifier1 of a request is 0
+# modifier1 of a request is 0, or that of a web server
 ATTACH = 255
 
 # modifier2 of a request
@@ -66,6 +72,8 @@ ACKNOWLEDGE = 2
 EXPECT = 4
 MAY_TAKE = 8
 MAY_TUNNEL = 16
+FOREIGN = 32
+HANDED_OVER = 64
 
 # flags of a frame
 HELLO = 1
@@ -109,6 +117,19 @@ def encode_request(block: bytes, body: bytes = b"") -> tuple[bytes, bytes]:
     queueable = HEADER.size + len(block) + len(body) <= MAX_QUEUED
     packet = HEADER.pack(0, len(block), MAY_TAKE if queueable else 0) + block + body
     return packet, packet if queueable else b""
+
+
+def encode_foreign(data: bytes) -> tuple[bytes, bytes]:
+    """The packet of a web server with its whole body; returns what ``encode_request`` does."""
+    if len(data) <= MAX_QUEUED:
+        packet = mark(data, FOREIGN | MAY_TAKE)
+        return packet, packet
+    return mark(data, FOREIGN), b""
+
+
+def mark(data: bytes, flags: int) -> bytes:
+    """The packet that begins ``data`` with these flags."""
+    return b"%b%c%b" % (data[:3], flags, data[4:])
 
 
 def decode_header(buffer: bytes | bytearray) -> tuple[int, int, int] | None:

@@ -26,6 +26,9 @@ SERVED_BY = {
     "http11-socket": "workers, HTTP/1.1 with keep-alive",
     "http-subscription": "announcements for the HTTP gateway",
     "fastrouter-subscription": "announcements for the fastrouter",
+    "zerg-server": "gives the workers' sockets to zergs",
+    "zergpool": "gives sockets to zergs",
+    "zerg-socket": "for zergs",
     "rawrouter-subscription": "announcements for the rawrouter",
     "sslrouter-subscription": "announcements for the sslrouter",
 }

@@ -9,8 +9,8 @@ import os
 import socket
 import stat
 import struct
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from uwgate.conf.address import Address, AddressKind
@@ -21,6 +21,7 @@ from uwgate.port_holder import find_holder
 
 SIOCGIFADDR = 0x8915  # netdevice(7): the first IPv4 address of an interface
 IP_FREEBIND = getattr(socket, "IP_FREEBIND", 15)
+SOMAXCONN = Path("/proc/sys/net/core/somaxconn")
 PROBE_TIMEOUT = 1.0  # seconds; a living UNIX listener accepts or refuses at once
 
 
@@ -106,6 +107,18 @@ def adopt(fd: int, origin: str, options: SocketOptions) -> Bound:
     sock.setblocking(False)
     _tune(sock, options)
     return Bound(sock, socket_name(sock))
+
+
+def with_possible_backlog(options: SocketOptions, note: Callable[[str], None]) -> SocketOptions:
+    """The options with a backlog that the kernel allows; ``note`` gets a remark if it differs."""
+    try:
+        largest = int(SOMAXCONN.read_text())
+    except (OSError, ValueError):
+        return options
+    if options.listen <= largest:
+        return options
+    note(f"listen = {options.listen}: the kernel allows {largest} (net.core.somaxconn)")
+    return replace(options, listen=largest)
 
 
 def relisten(bound: Bound, options: SocketOptions) -> None:

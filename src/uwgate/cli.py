@@ -24,6 +24,7 @@ from uwgate.gateways.command import (
     rawrouter_command,
     registry_command,
     sslrouter_command,
+    zergpool_command,
 )
 from uwgate.generation import Commands
 from uwgate.legion.check import check as check_legions
@@ -48,6 +49,7 @@ COMMANDS = Commands(
     rawrouter=rawrouter_command,
     sslrouter=sslrouter_command,
     spawner=spawner_command,
+    zergpool=zergpool_command,
 )
 LEVELS = {
     Severity.NOTE: logging.DEBUG,  # told at the start already

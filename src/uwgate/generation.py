@@ -6,7 +6,9 @@ until it is drained.
 
 from __future__ import annotations
 
+import contextlib
 import logging
+import os
 import signal
 from dataclasses import dataclass
 
@@ -30,7 +32,7 @@ PROGRESS_INTERVAL = 10.0  # seconds between log lines while a start takes long
 REGISTRY_DRAIN_LIMIT = 10.0  # seconds; new gateways wait for the next one meanwhile
 STOP_LIMIT = 3.0  # seconds a child has to obey SIGTERM
 # There is one of them.
-SINGLE = ("spawner", "keeper", "ssl-keeper", "registry")
+SINGLE = ("spawner", "keeper", "ssl-keeper", "registry", "zergpool")
 KEEPERS = {"keeper": "http", "ssl-keeper": "sslrouter"}  # and the kind of gateways below them
 SPARE = 2.0  # seconds on top of a mercy that the child itself keeps as well
 
@@ -59,6 +61,7 @@ class Commands:
     spawner: Command
     fastrouter: Command
     registry: Command
+    zergpool: Command
     rawrouter: Command
     sslrouter: Command
 
@@ -68,6 +71,7 @@ class Commands:
             "spawner": self.spawner,
             "fastrouter": self.fastrouter,
             "registry": self.registry,
+            "zergpool": self.zergpool,
             "rawrouter": self.rawrouter,
             "sslrouter": self.sslrouter,
             "ssl-keeper": self.sslrouter,
@@ -109,6 +113,7 @@ class Generation:
         self._filled: dict[Place, Child] = {}
         self._orphans: set[int] = set()  # workers whose spawner died, until they are gone too
         self._orphaned_gateways: set[int] = set()  # they drain since their keeper died
+        self._rests = False
         self._ending = trio.Event()
 
     @property
@@ -140,6 +145,8 @@ class Generation:
                 places.append(Place("ssl-keeper", 1))
             elif self.sockets.router_listeners(kind):
                 places += self._places(kind)
+        if self.settings.zerg.servers:
+            places.append(Place("zergpool", 1))
         return places
 
     def _places(self, kind: str) -> list[Place]:
@@ -157,6 +164,20 @@ class Generation:
         return Occupation(
             load=backlog(self.sockets.worker_queues), free=None if board is None else board.idle
         )
+
+    def pause(self, *, rest: bool) -> None:
+        """Let the workers accept nothing, or accept again; also those that are started later."""
+        self._rests = rest
+        spawner = self._filled.get(Place("spawner", 1))
+        if spawner is not None:
+            spawner.send("pause" if rest else "resume")
+
+    def signal_workers(self, number: signal.Signals) -> None:
+        """Send a signal to all workers; those that it ends are replaced."""
+        spawner = self._filled.get(Place("spawner", 1))
+        for pid in () if spawner is None else spawner.workers:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, number)
 
     def supervise(self, nursery: trio.Nursery) -> None:
         """Keep every place filled from now on, with tasks in ``nursery``."""
@@ -223,6 +244,7 @@ class Generation:
         listeners = {
             "spawner": sockets.worker_listeners,
             "registry": sockets.registry_listeners,
+            "zergpool": sockets.zergpool_listeners,
             **{kind: sockets.router_listeners(kind) for kind in ROUTER_ROLES},
         }
         served = KEEPERS.get(place.kind, place.kind)
@@ -249,6 +271,8 @@ class Generation:
         except ConfigError as error:  # such as a virtualenv without Python
             raise StartFailed(str(error), exits.ERROR) from error
         self._filled[place] = child
+        if is_spawner and self._rests:
+            child.send("pause")
         log.info("spawned uWSGI %s (pid: %d)", place.name, child.pid)
         return child
 

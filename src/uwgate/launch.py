@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 
 import trio
 
-from uwgate import exits, identity, log_file, pid_file
+from uwgate import attaching, exits, fifo, identity, log_file, pid_file
 from uwgate.announcing.acknowledgements import Acknowledgements
 from uwgate.announcing.plan import make_plan
 from uwgate.conf import logs
@@ -50,7 +50,7 @@ def run(
     if settings.sockets.umask is not None:
         os.umask(settings.sockets.umask)
     target = _log_path(settings)
-    pid_paths = _pid_paths(settings)
+    pid_paths = pid_file.paths(settings)
     systemd = systemd_descriptors(environ)
     sockets = _bind(settings, systemd)
     try:
@@ -63,6 +63,8 @@ def run(
     try:
         plan = make_plan(settings, sockets, log.warning)
         acknowledgements.open(settings)
+        for path in fifo.paths(settings):
+            fifo.check_path(path)
         if target is not None:
             log_file.check_writable(target)
         for path in pid_paths:
@@ -130,24 +132,24 @@ def _log_path(settings: Settings) -> str | None:
     return settings.master.daemonize or settings.log.logto
 
 
-def _pid_paths(settings: Settings) -> list[str]:
-    first, second = settings.master.pidfile, settings.master.pidfile2
-    paths = [] if first is None else [os.path.abspath(first)]
-    if second is not None:
-        paths.append(os.path.abspath(os.path.join(settings.application.chdir or "", second)))
-    return paths
-
-
 def _bind(settings: Settings, systemd: range) -> Sockets:
+    gifts = attaching.attach(settings)
+    try:
+        return _bind_ours(settings, systemd, gifts)
+    finally:
+        attaching.dispose(gifts)
+
+
+def _bind_ours(settings: Settings, systemd: range, gifts: attaching.Gifts) -> Sockets:
     # uWSGI's daemonize leaves the umask at 0, and set-ups rely on everybody being able to
     # connect to its UNIX sockets; files that the application writes are not opened up.
     if settings.master.daemonize is not None and settings.sockets.umask is None:
         previous = os.umask(0)
         try:
-            return bind_all(settings, log.warning, systemd=systemd)
+            return bind_all(settings, log.warning, systemd=systemd, gifts=gifts)
         finally:
             os.umask(previous)
-    return bind_all(settings, log.warning, systemd=systemd)
+    return bind_all(settings, log.warning, systemd=systemd, gifts=gifts)
 
 
 def _raise_descriptor_limit(wanted: int) -> None:

@@ -87,6 +87,11 @@ class LogFile:
         except ConfigError as error:
             log.error("the log goes on into the old file: %s", error)
 
+    def rotate(self) -> None:
+        """Begin a new file; the old one gets the name of a backup."""
+        if self.path is not None:
+            self._rotate()
+
     def _room(self) -> int | None:
         """Bytes until the file is full; None if it never is."""
         if self.path is None or not self._max_size:

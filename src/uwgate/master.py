@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Callable
 
 import trio
 
-from uwgate import banner, exits, identity
+from uwgate import attaching, banner, exits, fifo, fixed, identity, parting, pid_file
 from uwgate.announcing.acknowledgements import Acknowledgements
 from uwgate.announcing.announcer import Announcer
 from uwgate.announcing.plan import Plan, make_plan
@@ -21,6 +21,7 @@ from uwgate.conf import logs
 from uwgate.conf.errors import ConfigError
 from uwgate.conf.procname import process_title, set_title
 from uwgate.conf.settings import Settings
+from uwgate.conf.writefifo import parse_write_fifo
 from uwgate.daemon import Caller
 from uwgate.generation import Commands, Generation, StartFailed
 from uwgate.legion.legions import Legions, make_seat
@@ -43,13 +44,6 @@ HARMLESS_SIGNALS = (
     signal.SIGTSTP,
 )
 COMMAND_SIGNALS = (*STOP_SIGNALS, signal.SIGHUP, *HARMLESS_SIGNALS)
-# What is done once, at the start of the master.
-FIXED_OPTIONS = (
-    *(("master", name) for name in ("pidfile", "pidfile2", "daemonize", "max_fd")),
-    *(("log", name) for name in ("logto", "logto2", "log_maxsize", "log_backupname")),
-    ("log", "log_master"),
-    ("sockets", "umask"),
-)
 MAX_RETIRING = 3  # generations that finish old requests at the same time
 # A client that sends its next request just as we close its idle connection would lose it.
 DRAIN_IDLE = 5.0  # seconds that idle connections have for one more request, after a reload
@@ -58,6 +52,8 @@ KILL_LIMIT = 5.0  # seconds; SIGKILL works at once, but for processes stuck in t
 
 class Master:
     """Owns the sockets and the generations. ``load`` reads the configuration again."""
+
+    _pauses: trio.Nursery  # of tasks that let the workers rest
 
     def __init__(
         self,
@@ -92,6 +88,7 @@ class Master:
         self._patience = trio.CancelScope()  # ended by the second
         self._reload_wanted = trio.Event()
         self._retiring = trio.Semaphore(MAX_RETIRING)
+        self._rests = False  # the workers accept nothing
 
     async def run(self) -> int:
         """Serve until told to stop; returns the exit code."""
@@ -116,6 +113,7 @@ class Master:
     ) -> int:
         code = exits.ERROR
         async with trio.open_nursery() as nursery:
+            self._pauses = nursery
             children = Children(nursery, output=pipe.write_end if pipe else None)
             try:
                 nursery.start_soon(children.reap, deaths)
@@ -123,6 +121,10 @@ class Master:
                 nursery.start_soon(self._notifier.feed_watchdog)
                 nursery.start_soon(self._announcer.run)
                 nursery.start_soon(self.acknowledgements.run)
+                if self._settings.master.master_fifo:
+                    await nursery.start(
+                        fifo.Fifo(fifo.paths(self._settings), self._obey_letter).run
+                    )
                 if pipe is not None:
                     nursery.start_soon(pipe.copy)
                 code = await self._live(children, nursery)
@@ -141,14 +143,73 @@ class Master:
             if number in STOP_SIGNALS:
                 self._stop(name)
             elif number == signal.SIGTSTP and self._announcer.is_useful:
-                is_paused = self._announcer.toggle()
-                log.info("%s: announcements %s", name, "pause" if is_paused else "go on")
+                self._toggle_announcements(name)
+            elif number == signal.SIGTSTP:
+                self._toggle_pause(name)
             elif number != signal.SIGHUP:
                 log.info("%s has no effect", name)
-            elif self._settings.master.exit_on_reload:
-                self._stop(f"{name} with exit-on-reload")
             else:
-                self._reload_wanted.set()
+                self._want_reload(name)
+
+    def _obey_letter(self, letter: str) -> None:
+        """A command of the FIFO; those that uWSGI has not are ignored, as there."""
+        name = f"master-fifo: {letter}"
+        match letter:
+            case "q":
+                self._stop(name)
+            case "Q":
+                self._stop(name)
+                self._patience.cancel()
+            case "r" | "R":  # requests that run are never cut
+                self._want_reload(name)
+            case "p":
+                self._toggle_pause(name)
+            case "S":
+                self._toggle_announcements(name)
+            case "w":
+                self._signal_workers(name, signal.SIGHUP)
+            case "W":
+                self._signal_workers(name, signal.SIGINT)
+            case "s":
+                self._signal_workers(name, signal.SIGUSR1)
+            case "l":
+                self._log_file.reopen()
+            case "L":
+                self._log_file.rotate()
+            case "P":
+                pid_file.write_again(self._settings)
+            case _:
+                log.debug("%r: no such command", name)
+
+    def _want_reload(self, name: str) -> None:
+        if self._settings.master.exit_on_reload:
+            self._stop(f"{name} with exit-on-reload")
+        else:
+            self._reload_wanted.set()
+
+    def _signal_workers(self, name: str, number: signal.Signals) -> None:
+        log.info("%s: %s to all workers", name, number.name)
+        if self._generations:
+            self._generations[-1].signal_workers(number)
+
+    def _toggle_announcements(self, name: str) -> None:
+        is_paused = self._announcer.toggle()
+        log.info("%s: announcements %s", name, "pause" if is_paused else "go on")
+
+    def _toggle_pause(self, name: str) -> None:
+        """Let the workers rest, or work again. A reload ends it."""
+        self._rests = not self._rests
+        log.info("%s: workers %s", name, "rest" if self._rests else "accept again")
+        if self._announcer.is_useful and self._announcer.is_paused != self._rests:
+            self._toggle_announcements(name)
+        self._pauses.start_soon(self._pause_workers)
+
+    async def _pause_workers(self) -> None:
+        """Let the workers do what was wished last; first nobody may be on his way to them."""
+        if self._rests and self._announcer.is_useful and await self._announcer.settle():
+            await self._announcer.linger()
+        for generation in self._generations[-1:]:
+            generation.pause(rest=self._rests)
 
     def _stop(self, reason: str) -> None:
         if not self._serving.cancel_called:
@@ -172,6 +233,7 @@ class Master:
         self._notifier.stopping()
         with self._patience:
             await self._announcer.leave()
+            await self._part(self.sockets, None, self._settings)
             # Who connects from here on is refused as soon as the last child has closed, too.
             self.sockets.close_unless_in(None, remove_files=False)
             async with trio.open_nursery() as nursery:
@@ -205,6 +267,8 @@ class Master:
         log.info("generation 1 serves %s", self._names())
         self._announcer.announce(self._plan, generation.observe)
         self._report_ready()
+        for path, text in map(parse_write_fifo, self._settings.master.hook_accepting1_once):
+            fifo.write(path, text)
         self._caller.release()
 
     async def _serve(self, children: Children, nursery: trio.Nursery) -> None:
@@ -226,7 +290,18 @@ class Master:
         try:
             settings = self._load()
             identity.check(settings)
-            sockets = bind_all(settings, log.warning, systemd=self._systemd, previous=self.sockets)
+            # In a thread: a zerg server may take its time. It blocks no longer than zerg-timeout.
+            gifts = await trio.to_thread.run_sync(attaching.attach, settings)
+            try:
+                sockets = bind_all(
+                    settings,
+                    log.warning,
+                    systemd=self._systemd,
+                    previous=self.sockets,
+                    gifts=gifts,
+                )
+            finally:
+                attaching.dispose(gifts)
             try:
                 plan = make_plan(settings, sockets, log.warning)
                 self.acknowledgements.open(settings)
@@ -260,10 +335,12 @@ class Master:
             nursery.start_soon(self._retire, generation, False, None)
             return True
         generation.supervise(nursery)
-        self._warn_of_fixed_options(settings)
+        fixed.warn(self._settings, settings)
         logs.configure(settings.log, self._log_file)
         gone, self.sockets, self._settings = self.sockets, sockets, settings
         self._plan = plan
+        if self._rests:
+            self._toggle_pause("reload")
         self._announcer.announce(plan, generation.observe)
         log.info(
             "generation %d serves %s, generation %d finishes what it has",
@@ -276,16 +353,6 @@ class Master:
         nursery.start_soon(self._retire, old, not shared, gone)
         await self.legions.replace(seat, nursery)
         return True
-
-    def _warn_of_fixed_options(self, settings: Settings) -> None:
-        changed = [
-            name.replace("_", "-")
-            for group, name in FIXED_OPTIONS
-            if getattr(getattr(settings, group), name)
-            != getattr(getattr(self._settings, group), name)
-        ]
-        if changed:
-            log.warning("only a restart changes %s; the old value stays", ", ".join(changed))
 
     def _stay_with(self, generation: Generation) -> None:
         """Take back what a reload that failed has changed."""
@@ -304,11 +371,17 @@ class Master:
             if await self._announcer.settle():
                 # Routers have only just been told of other addresses.
                 await self._announcer.linger()
+            await self._part(gone, kept, generation.settings)
             gone.close_unless_in(kept, remove_files=vacuum)
         await generation.drain(idle=DRAIN_IDLE, gateways_first=gateways_first)
         self._generations.remove(generation)
         self._retiring.release()
         log.info("generation %d is gone", generation.number)
+
+    async def _part(self, gone: Sockets, kept: Sockets | None, settings: Settings) -> None:
+        """Before sockets are closed: let others take over that share their ports."""
+        left = kept.bound if kept else {}
+        await parting.leave(parting.leavers(gone.bound, left, gives_away=settings.zerg.servers))
 
     def _new_generation(
         self, settings: Settings, sockets: Sockets, children: Children, board_fd: int | None

@@ -9,10 +9,20 @@ import signal
 from pathlib import Path
 
 from uwgate.conf.errors import ConfigError
+from uwgate.conf.settings import Settings
 
 log = logging.getLogger("uwgate.master")
 
 MODE = 0o644
+
+
+def paths(settings: Settings) -> list[str]:
+    """Where pid files are to be; relative paths of ``pidfile2`` are below ``chdir``."""
+    first, second = settings.master.pidfile, settings.master.pidfile2
+    paths = [] if first is None else [os.path.abspath(first)]
+    if second is not None:
+        paths.append(os.path.abspath(os.path.join(settings.application.chdir or "", second)))
+    return paths
 
 
 def check_writable(path: str) -> None:
@@ -42,6 +52,15 @@ def write(path: str) -> None:
             file.write(f"{os.getpid()}\n")
     except OSError as error:
         raise ConfigError(f"pidfile {path}: {error.strerror}") from error
+
+
+def write_again(settings: Settings) -> None:
+    """Write all of them once more; what cannot be written is logged."""
+    for path in paths(settings):
+        try:
+            write(path)
+        except ConfigError as error:
+            log.error("%s", error)
 
 
 def remove(path: str) -> None:

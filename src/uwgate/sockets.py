@@ -8,28 +8,41 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import NamedTuple
 
-from uwgate import identity
-from uwgate.binding import Bound, adopt, bind, bind_unnamed, relisten, set_permissions
+from uwgate import attaching, identity
+from uwgate.binding import (
+    Bound,
+    adopt,
+    bind,
+    bind_unnamed,
+    relisten,
+    set_permissions,
+    with_possible_backlog,
+)
 from uwgate.conf.address import Address, AddressKind, parse_listen
 from uwgate.conf.errors import ConfigError
 from uwgate.conf.groups.sockets import SocketOptions
 from uwgate.conf.settings import COREROUTERS, Settings
 from uwgate.conf.start import Listener
-from uwgate.conf.tls import parse_https, parse_https2, parse_redirect
 from uwgate.datagrams import asks_who, bind_datagrams, tune
+from uwgate.gateways.wire.zerg import MAX_SOCKETS
+from uwgate.wanted import (
+    FASTROUTER,
+    ROLE_OF_PROTOCOL,
+    ZERG_SERVER,
+    ZERG_SOCKET,
+    ZERGPOOL,
+    Wanted,
+    wanted,
+)
 
-SOMAXCONN = Path("/proc/sys/net/core/somaxconn")
 FIRST_SYSTEMD_FD = 3  # sd_listen_fds(3)
 LEASE = "lease"  # the key of the lease socket, which has no address of its own
 REGISTRY = "registry"  # the same for the socket of the registry
-ROLE_OF_PROTOCOL = {"uwsgi": "uwsgi", "http": "http-socket", "http11": "http11-socket"}
 GATEWAY_ROLES = ("http", "https", "http-to-https")
-FASTROUTER = "fastrouter"
 # Gateways with processes of their own, and what they accept on.
 ROUTER_ROLES = {
     FASTROUTER: (FASTROUTER,),
@@ -91,6 +104,17 @@ class Sockets:
         return self.of(*ROLE_OF_PROTOCOL.values())
 
     @property
+    def zergpool_listeners(self) -> tuple[Listener, ...]:
+        """Where sockets are given to zergs, and those that are."""
+        servers = self.of(ZERG_SERVER)
+        given = [
+            replace(one, role=ZERG_SOCKET, endpoint=server.name)
+            for server in servers
+            for one in {one.fd: one for one in self.worker_sockets}.values()
+        ]
+        return (*self.of(ZERGPOOL, ZERG_SOCKET), *servers, *given)
+
+    @property
     def worker_queues(self) -> list[socket.socket]:
         """The sockets in whose accept queues those others wait."""
         fds = {one.fd for one in self.worker_sockets}
@@ -116,32 +140,36 @@ def bind_all(
     *,
     systemd: Sequence[int] = (),
     previous: Sockets | None = None,
+    gifts: attaching.Gifts = attaching.NONE,
 ) -> Sockets:
     """Bind what the settings name; ``note`` gets remarks for the operator.
 
     ``systemd`` are the descriptors of ``systemd_descriptors``; they join with the protocol
     of the option ``protocol``. Sockets of ``previous`` are used again where the address is
-    the same.
+    the same. ``gifts`` is what zerg servers gave.
 
     Raises:
         ConfigError: something cannot be bound. Nothing of this call stays open then.
     """
     sockets = Sockets()
-    options = _with_possible_backlog(settings.sockets, note)
+    options = with_possible_backlog(settings.sockets, note)
     try:
-        _Binder(settings, options, sockets, previous).bind_everything(systemd)
+        _Binder(settings, options, sockets, previous, gifts).bind_everything(systemd)
     except ConfigError:
         sockets.close_unless_in(previous, remove_files=True)
         raise
     for kind in ROUTER_ROLES:
         core = settings.corerouter(kind)
-        if settings.has_gateway(kind) and not core.names_backends and not core.fallback:
+        leases = kind == FASTROUTER and settings.workers.processes > 0
+        has_backends = core.names_backends or bool(core.fallback) or leases
+        if settings.has_gateway(kind) and not has_backends:
             what = "requests get 503" if kind == FASTROUTER else "connections are closed"
             note(f"{kind} without {kind}-to or another way to backends: {what}")
     if settings.workers.processes == 0:
         if settings.http.http and not settings.http_corerouter.names_backends:
             note("http without http-to and with processes = 0: every request gets 503")
-        for one in sockets.worker_listeners:
+        alone = () if settings.zerg.zerg_server is not None else sockets.worker_listeners
+        for one in alone:
             note(f"{one.name}: nobody accepts connections here, because processes = 0")
     return sockets
 
@@ -160,66 +188,6 @@ def systemd_descriptors(environ: Mapping[str, str]) -> range:
     return range(FIRST_SYSTEMD_FD, FIRST_SYSTEMD_FD + int(text))
 
 
-class Wanted(NamedTuple):
-    """A listener that the settings name. ``endpoint`` is that of ``Listener``.
-
-    ``takes_datagrams``: it is a UDP socket, or a UNIX socket for datagrams.
-    """
-
-    option: str
-    address: str
-    role: str
-    endpoint: str = ""
-    takes_datagrams: bool = False
-
-
-def wanted(settings: Settings) -> Iterator[Wanted]:
-    """Each listener that the settings name, explicit ones first.
-
-    Raises:
-        ConfigError: an address of TLS is malformed.
-    """
-    options = settings.sockets
-    for text in settings.http.http:
-        yield Wanted("http", text, "http")
-    for option, texts, parse in (
-        ("https", settings.https.https, parse_https),
-        ("https2", settings.https.https2, parse_https2),
-    ):
-        for address in (parse(text).address for text in texts):
-            yield Wanted(option, address, "https", address)
-    for redirect in map(parse_redirect, settings.https.http_to_https):
-        port = "" if redirect.port is None else str(redirect.port)
-        yield Wanted("http-to-https", redirect.address, "http-to-https", port)
-    for text in settings.fastrouter.fastrouter:
-        yield Wanted("fastrouter", text, FASTROUTER)
-    for text in settings.rawrouter.rawrouter:
-        yield Wanted("rawrouter", text, "rawrouter")
-    for option, texts, parse in (
-        ("sslrouter", settings.sslrouter.sslrouter, parse_https),
-        ("sslrouter2", settings.sslrouter.sslrouter2, parse_https2),
-    ):
-        for address in (parse(text).address for text in texts):
-            yield Wanted(option, address, "sslrouter", address)
-    for text in settings.sslrouter.sslrouter_passthrough:
-        yield Wanted("sslrouter-passthrough", text, "sslrouter-passthrough")
-    for text in options.uwsgi_socket:
-        yield Wanted("uwsgi-socket", text, "uwsgi")
-    for text in options.http_socket:
-        yield Wanted("http-socket", text, "http-socket")
-    for text in options.http11_socket:
-        yield Wanted("http11-socket", text, "http11-socket")
-    for text in options.socket:
-        yield Wanted("socket", text, ROLE_OF_PROTOCOL[options.protocol])
-    for kind, text in settings.subscription_servers:
-        option = f"{kind}-subscription-server"
-        yield Wanted(option, text, f"{kind}-subscription", takes_datagrams=True)
-    for kind in COREROUTERS:
-        stats = settings.corerouter(kind).stats_server
-        if stats is not None:
-            yield Wanted(f"{kind}-stats-server", stats, f"{kind}-stats")
-
-
 class _Binder:
     def __init__(
         self,
@@ -227,11 +195,15 @@ class _Binder:
         options: SocketOptions,
         sockets: Sockets,
         previous: Sockets | None,
+        gifts: attaching.Gifts,
     ) -> None:
         self.settings = settings
         self.options = options
         self.sockets = sockets
         self.previous = previous.bound if previous else {}
+        self.given = attaching.Given(
+            settings, options, gifts, self.previous, ROLE_OF_PROTOCOL[options.protocol]
+        )
         self.owner = identity.socket_owner(settings)
         self.shared = [self._parse("shared-socket", one) for one in options.shared_socket]
         addresses = [
@@ -247,6 +219,7 @@ class _Binder:
 
     def bind_everything(self, systemd: Sequence[int]) -> None:
         self._take_inherited(systemd)
+        self.given.take(self.sockets.bound)
         given_by: dict[str, str] = {}
         shared_keys: list[str] = []
         for position, address in enumerate(self.shared):
@@ -260,13 +233,19 @@ class _Binder:
             if one.takes_datagrams:
                 self._bind_datagrams(one, address)
                 continue
-            key = shared_keys[int(text[1:])] if text.startswith("=") else self._key(address)
+            key = self.given.key_of(address) or (
+                shared_keys[int(text[1:])] if text.startswith("=") else self._key(address)
+            )
             if key in self.sockets.bound and not self._may_repeat(key, text):
                 raise ConfigError(f"{option} = {text}: {given_by[key]} has this address already")
             given_by[key] = option
             self._bind(key, address, option)
-            self.sockets.named.append(Named(option, text, self._add(key, one.role, one.endpoint)))
+            endpoint = one.endpoint
+            if one.role == ZERG_SOCKET:
+                endpoint = self.sockets.bound[self._key(self._parse(option, endpoint))].name
+            self.sockets.named.append(Named(option, text, self._add(key, one.role, endpoint)))
         self._serve_systemd(systemd)
+        self._serve_gifts()
         has_legions = self.settings.legion.legion or self.settings.legion.legion_mcast
         if not self.sockets.listeners and not has_legions:
             raise ConfigError(
@@ -287,9 +266,10 @@ class _Binder:
         return bound.name[1:]
 
     def _needs_lease(self) -> bool:
-        has_gateways = bool(self.sockets.gateway_listeners)
-        has_workers = self.settings.workers.processes > 0
-        return has_gateways and not self.settings.http_corerouter.names_backends and has_workers
+        settings = self.settings
+        for_http = self.sockets.gateway_listeners and not settings.http_corerouter.names_backends
+        for_fastrouter = self.sockets.of(FASTROUTER) and settings.fastrouter_may_lease
+        return settings.workers.processes > 0 and bool(for_http or for_fastrouter)
 
     def _parse(self, option: str, text: str) -> Address:
         try:
@@ -322,7 +302,7 @@ class _Binder:
         return f"{what}{address}"
 
     def _may_repeat(self, key: str, text: str) -> bool:
-        return text.startswith("=") or key.startswith("fd://")
+        return text.startswith("=") or key.startswith(("fd://", attaching.STEM))
 
     def _bind_datagrams(self, one: Wanted, address: Address) -> None:
         key = self._key(address, "datagrams ")
@@ -357,6 +337,8 @@ class _Binder:
         bound = self.sockets.bound[key]
         fd = bound.socket.fileno()
         roles = {one.role: one for one in self.sockets.listeners if one.fd == fd}
+        if role == ZERG_SOCKET:  # given away; that it may be served here as well is no matter
+            roles = {}
         # The first mention decides what is spoken there. A fastrouter and workers speak the same.
         if roles and (roles.keys() | {role} != {FASTROUTER, "uwsgi"} or role in roles):
             return roles.get(role) or next(iter(roles.values()))
@@ -383,13 +365,13 @@ class _Binder:
             listener = self._add(f"fd://{fd}", ROLE_OF_PROTOCOL[self.options.protocol])
             self.sockets.named.append(Named("", f"fd://{fd}", listener))
 
-
-def _with_possible_backlog(options: SocketOptions, note: Callable[[str], None]) -> SocketOptions:
-    try:
-        largest = int(SOMAXCONN.read_text())
-    except (OSError, ValueError):
-        return options
-    if options.listen <= largest:
-        return options
-    note(f"listen = {options.listen}: the kernel allows {largest} (net.core.somaxconn)")
-    return replace(options, listen=largest)
+    def _serve_gifts(self) -> None:
+        for key, role in self.given.roles.items():
+            self.sockets.named.append(Named("", key, self._add(key, role)))
+        server = self.settings.zerg.zerg_server
+        given = len(self.sockets.worker_sockets)
+        if server is not None and not 0 < given <= MAX_SOCKETS:
+            raise ConfigError(
+                f"zerg-server = {server}: our workers have {given} sockets to give (socket, "
+                f"uwsgi-socket, http-socket), expected 1 to {MAX_SOCKETS}"
+            )

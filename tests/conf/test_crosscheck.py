@@ -25,6 +25,14 @@ if TYPE_CHECKING:
         ("http = 127.0.0.1:80\nsocket = 127.0.0.1:80\n", "taken by http at"),
         ("fastrouter = :80\nsocket = :80\n", "taken by fastrouter at"),
         ("shared-socket = :1\nfastrouter = =0\nfastrouter = =0\n", "taken by fastrouter at"),
+        ("rawrouter = :1\nsslrouter-passthrough = :1\n", "taken by rawrouter at"),
+        (
+            "rawrouter = :1\nsslrouter = :1,crt,key\n",
+            "sslrouter = :1: this address is taken by raw",
+        ),
+        ("rawrouter = :1\nsslrouter2 = addr=:1,cert=c,key=k\n", "taken by rawrouter at"),
+        ("sslrouter = :1\n", "app.ini:2: sslrouter = :1: 0 parts, expected CERTIFICATE,KEY"),
+        ("sslrouter2 = addr=:1\n", "app.ini:2: sslrouter2 = addr=:1: cert= is missing"),
         ("shared-socket = :1\nfastrouter = =0\nhttp-socket = =0\n", "taken by fastrouter at"),
         (
             "http = :80\nhttp-stats = :80\n",
@@ -50,6 +58,8 @@ NODES = "http = :2\nhttp-subscription-server = :1\n"
         (NODES + "http-check = /a b\n", "http-check = /a b: expected"),
         (NODES + "http-check = \n", "http-check = : expected"),
         ("http = :2\nfastrouter-stats = /s\n", "fastrouter-stats-server: no fastrouter is there"),
+        ("http = :2\nrawrouter-stats = /s\n", "rawrouter-stats-server: no rawrouter is there"),
+        ("http = :2\nsslrouter-stats = /s\n", "sslrouter-stats-server: no sslrouter is there"),
         ("fastrouter = :2\nhttp-ss = /s\n", "http-stats-server: no http is there to be shown"),
         (NODES + "fastrouter-check = tcp\n", "there is no fastrouter-subscription-server"),
     ],

@@ -73,6 +73,17 @@ def nginx_before_fastrouter(folder: Path) -> Iterator[Address]:
 
 
 @contextlib.contextmanager
+def nginx_before_fastrouter_with_workers(folder: Path) -> Iterator[Address]:
+    """Workers of its own, by leases."""
+    door = f"{folder}/door.sock"
+    arguments = ("--fastrouter", door, "--buffer-size", "65535", *MIRROR)
+    with running_uwgate(*arguments, folder=folder) as program:
+        program.wait_for_socket(door)
+        with peers.nginx(folder, door) as address:
+            yield address
+
+
+@contextlib.contextmanager
 def gateway_before_nginx(folder: Path) -> Iterator[Address]:
     backend = f"{folder}/uwsgi.sock"
     with (
@@ -144,6 +155,7 @@ OURS: dict[str, Callable[[Path], AbstractContextManager[Address]]] = {
     "nginx_before_workers": nginx_before_workers,
     "apache_before_workers": apache_before_workers,
     "nginx_before_fastrouter": nginx_before_fastrouter,
+    "nginx_before_fastrouter_with_workers": nginx_before_fastrouter_with_workers,
     "gateway_before_nginx": gateway_before_nginx,
     "gateway_before_uwsgi": gateway_before_uwsgi,
     "gateway_before_workers": gateway_before_workers,

@@ -76,6 +76,10 @@ def main() -> None:
     link.send(control.encode("ready"))
     readable, _, _ = select.select([link.fileno(), start.life_fd], [], [])
     packet = link.recv(control.MAX_MESSAGE) if link.fileno() in readable else b""
+    while packet and control.decode(packet)["type"] in ("pause", "resume"):
+        os.write(2, b"spawner: " + packet + b"\n")
+        readable, _, _ = select.select([link.fileno(), start.life_fd], [], [])
+        packet = link.recv(control.MAX_MESSAGE) if link.fileno() in readable else b""
     graceful = not packet or control.decode(packet)["type"] == "drain"
     for pid in workers:
         os.kill(pid, signal.SIGHUP if graceful else signal.SIGKILL)

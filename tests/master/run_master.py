@@ -46,6 +46,7 @@ def main() -> int:
         gateway=lambda _, fd: [sys.executable, str(HERE / "fake_gateway.py"), str(fd)],
         registry=lambda _, fd: [sys.executable, str(HERE / "fake_gateway.py"), str(fd)],
         fastrouter=lambda _, fd: [sys.executable, str(HERE / "fake_gateway.py"), str(fd)],
+        zergpool=lambda _, fd: [sys.executable, str(HERE / "fake_gateway.py"), str(fd)],
         rawrouter=lambda _, fd: [sys.executable, str(HERE / "fake_gateway.py"), str(fd)],
         sslrouter=lambda _, fd: [sys.executable, str(HERE / "fake_gateway.py"), str(fd)],
         spawner=lambda _, fd: [sys.executable, str(HERE / "fake_spawner.py"), str(fd)],

@@ -13,7 +13,8 @@ import pytest
 
 from uwgate.conf.errors import ConfigError
 from uwgate.conf.settings import Settings
-from uwgate.sockets import Sockets, bind_all, systemd_descriptors, wanted
+from uwgate.sockets import Sockets, bind_all, systemd_descriptors
+from uwgate.wanted import wanted
 
 Bind = Callable[..., Sockets]
 
@@ -274,7 +275,7 @@ def test_a_fastrouter_and_workers_may_accept_on_one_shared_socket(bind: Bind) ->
 
 
 def test_a_fastrouter_without_a_way_to_backends_is_noted(bind: Bind, notes: list[str]) -> None:
-    bind(fastrouter={"fastrouter": ("127.0.0.1:0",)})
+    bind(fastrouter={"fastrouter": ("127.0.0.1:0",)}, processes=0)
     assert any("fastrouter without fastrouter-to" in note for note in notes)
 
 

@@ -90,6 +90,11 @@ class Announcer:
         self._withdrawn = True
         self._change()
 
+    @property
+    def is_paused(self) -> bool:
+        """Whether nothing is announced for now."""
+        return self._paused
+
     def toggle(self) -> bool:
         """Pause, or go on; returns whether it is paused now."""
         self._paused = not self._paused

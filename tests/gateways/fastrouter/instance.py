@@ -12,10 +12,11 @@ import trio
 import trio.testing
 
 from tests.gateways.instance import listen
-from tests.gateways.peers import Client, Uwsgi
+from tests.gateways.peers import Client, Uwsgi, Workers
 from uwgate.conf.groups.corerouter import FastrouterCorerouterOptions
 from uwgate.conf.groups.fastrouter import FastrouterOptions
 from uwgate.conf.groups.subscriptions import SubscriptionOptions
+from uwgate.conf.groups.workers import WorkerOptions
 from uwgate.conf.settings import Settings
 from uwgate.conf.start import Listener, Start
 from uwgate.gateways.fastrouter.process import Fastrouter
@@ -70,13 +71,21 @@ def packet(body: bytes = b"", modifier1: int = 0, modifier2: int = 0, /, **varia
     return encode(pairs, modifier1, modifier2) + body
 
 
-def start_of(door: socket.socket, **options: Any) -> Start:
+def start_of(
+    door: socket.socket,
+    *,
+    lease_address: str | None = None,
+    processes: int = 1,
+    bound: tuple[tuple[str, str], ...] = (),
+    **options: Any,
+) -> Start:
     """What the master would hand over; options of the corerouter have no prefix."""
     core = options.keys() - OWN - COMMON
     settings = Settings(
         fastrouter=FastrouterOptions(**{key: options[key] for key in options.keys() & OWN}),
         fastrouter_corerouter=FastrouterCorerouterOptions(**{key: options[key] for key in core}),
         subscriptions=SubscriptionOptions(**{key: options[key] for key in options.keys() & COMMON}),
+        workers=WorkerOptions(processes=processes),
     )
     listener = Listener(fd=door.fileno(), role="fastrouter", name="door")
     return Start(
@@ -84,9 +93,10 @@ def start_of(door: socket.socket, **options: Any) -> Start:
         listeners=(listener,),
         control_fd=-1,
         life_fd=-1,
-        lease_address=None,
+        lease_address=lease_address,
         instance=1,
         generation=1,
+        bound=bound,
     )
 
 
@@ -118,6 +128,8 @@ async def running(*, path: str | None = None, **options: Any) -> AsyncIterator[I
                 backend = session.backend
                 if backend is not None and backend.sock is not None:
                     backend.sock.close()
+            if gateway.leases is not None:
+                gateway.leases.close()
 
 
 @asynccontextmanager
@@ -129,3 +141,15 @@ async def routing(**options: Any) -> AsyncIterator[tuple[Instance, Uwsgi]]:
             yield instance, backend
     finally:
         backend.close()
+
+
+@asynccontextmanager
+async def leasing(**options: Any) -> AsyncIterator[tuple[Instance, Workers]]:
+    """A fastrouter whose only backend are the workers of its own instance."""
+    workers = Workers()
+    try:
+        async with running(lease_address=workers.address, **options) as instance:
+            yield instance, workers
+            workers.close()
+    finally:
+        workers.close()

@@ -1,0 +1,286 @@
+"""Opening files below a directory, so that no path and no link leads out of it.
+
+``openat2`` (Linux 5.6) has the kernel see to it. Where there is none, or where a link leads out
+of the directory and perhaps into one that is safe as well, the path is resolved first and then
+opened directory by directory without following any link: what is swapped for a link between the
+two steps is not found. The name of what was opened is asked of the descriptor.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import errno
+import os
+import stat
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+MAX_PATH = 4096  # bytes: the kernel's PATH_MAX
+
+_READ = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY  # no waiting for a FIFO's writer
+_DIRECTORY = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
+_OPENAT2 = 437  # system call; the same number on all architectures that CPython runs on
+_NO_MAGICLINKS, _NO_SYMLINKS, _BENEATH = 0x02, 0x04, 0x08  # RESOLVE_..., linux/openat2.h
+_RACES = 3  # times to try again when directories were moved meanwhile
+_DELETED = b" (deleted)"  # what /proc puts behind the name of an unlinked file
+
+_NOT_THERE = frozenset(
+    {errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG, errno.ELOOP, errno.EINVAL, errno.ENXIO}
+)
+_FORBIDDEN = frozenset({errno.EACCES, errno.EPERM})
+
+
+class ForbiddenError(Exception):
+    """Something is there that is not to be served; the text says why."""
+
+
+@dataclass(slots=True)
+class OpenFile:
+    """A file or directory that is open for reading. Whoever has it closes it.
+
+    ``path``: the real one. ``root``: the real directory that it was found in. ``changed_ns``: in
+    nanoseconds since the epoch.
+    """
+
+    descriptor: int
+    path: bytes
+    root: bytes
+    size: int
+    changed_ns: int
+    is_file: bool
+    is_directory: bool
+
+    def close(self) -> None:
+        """Give the descriptor back; a second time it does nothing."""
+        descriptor, self.descriptor = self.descriptor, -1
+        if descriptor >= 0:
+            os.close(descriptor)
+
+    @property
+    def inside(self) -> bytes:
+        """The path in ``root``."""
+        return self.path[len(self.root) :].lstrip(b"/")
+
+
+class Disk(Protocol):
+    """What the rest of this folder asks of the file system."""
+
+    def open(
+        self, root: bytes, inside: bytes, *, safe: Sequence[bytes] = (), links: bool = True
+    ) -> OpenFile | None:
+        """Open what is at a path in ``root``, a directory or the file itself.
+
+        ``inside`` has no ``..``. ``safe``: files and directories that links may lead to besides.
+        ``links`` False: none is followed. None: nothing is there.
+
+        Raises:
+            ForbiddenError: it is outside, behind a link that is not followed, or closed to us.
+            OSError: the machine cannot (no descriptors left, a broken disk).
+        """
+
+    def open_named(
+        self, path: bytes, bases: Sequence[bytes] | None, *, links: bool = True
+    ) -> OpenFile | None:
+        """Open an absolute path that is in one of ``bases`` when all links are followed.
+
+        ``bases`` None: anywhere. ``links`` False: none is followed but on the way to a base.
+
+        Raises:
+            ForbiddenError, OSError: as ``open``.
+        """
+
+    def read(self, path: bytes, limit: int) -> bytes | None:
+        """All of a file that the operator named, up to ``limit`` bytes; None: cannot be read."""
+
+
+class _OpenHow(ctypes.Structure):
+    _fields_ = (
+        ("flags", ctypes.c_uint64),
+        ("mode", ctypes.c_uint64),
+        ("resolve", ctypes.c_uint64),
+    )
+
+
+_libc = ctypes.CDLL(None, use_errno=True)
+_libc.syscall.restype = ctypes.c_long
+_libc.syscall.argtypes = (
+    ctypes.c_long,
+    ctypes.c_int,
+    ctypes.c_char_p,
+    ctypes.POINTER(_OpenHow),
+    ctypes.c_size_t,
+)
+
+
+def _openat2(directory: int, path: bytes, resolve: int) -> int:
+    how = _OpenHow(_READ, 0, resolve)
+    for attempt in range(_RACES + 1):
+        found: int = _libc.syscall(_OPENAT2, directory, path, how, ctypes.sizeof(how))
+        if found >= 0:
+            return found
+        number = ctypes.get_errno()
+        if number not in (errno.EAGAIN, errno.EINTR) or attempt == _RACES:
+            break
+    raise OSError(number, os.strerror(number))
+
+
+def has_openat2() -> bool:
+    """Whether the kernel, and what filters our system calls, let us use openat2."""
+    try:
+        directory = os.open(b"/", _DIRECTORY)
+    except OSError:
+        return False
+    try:
+        os.close(_openat2(directory, b".", _BENEATH))
+    except OSError:
+        return False
+    finally:
+        os.close(directory)
+    return True
+
+
+class RealDisk:
+    """The file system of this machine. ``with_openat2`` False: as if the kernel had none."""
+
+    def __init__(self, *, with_openat2: bool = True) -> None:
+        # Only /proc can tell the name of what openat2 has opened.
+        self._by_kernel = with_openat2 and os.path.exists("/proc/self/fd") and has_openat2()
+
+    def open(
+        self, root: bytes, inside: bytes, *, safe: Sequence[bytes] = (), links: bool = True
+    ) -> OpenFile | None:
+        """See Disk."""
+        if len(root) + len(inside) >= MAX_PATH:
+            return None
+        if b"\0" in inside or b".." in inside.split(b"/"):
+            raise ForbiddenError("a path that leads up")
+        with _translated():
+            return self._open(root, inside, safe, links)
+        return None
+
+    def open_named(
+        self, path: bytes, bases: Sequence[bytes] | None, *, links: bool = True
+    ) -> OpenFile | None:
+        """See Disk."""
+        if len(path) >= MAX_PATH:
+            return None
+        with _translated():
+            return _resolved(path, bases, links)
+        return None
+
+    def read(self, path: bytes, limit: int) -> bytes | None:
+        """See Disk."""
+        try:
+            with open(path, "rb") as file:
+                return file.read(limit)
+        except OSError:
+            return None
+
+    def _open(
+        self, root: bytes, inside: bytes, safe: Sequence[bytes], links: bool
+    ) -> OpenFile | None:
+        try:
+            directory = os.open(root, _DIRECTORY)
+        except NotADirectoryError:
+            real = os.path.realpath(root, strict=True)  # a file: whatever is asked for is it
+            return _described(_chain(os.path.dirname(real), os.path.basename(real)), real, real)
+        try:
+            if self._by_kernel:
+                resolve = _BENEATH | _NO_MAGICLINKS | (0 if links else _NO_SYMLINKS)
+                descriptor = _openat2(directory, inside.lstrip(b"/") or b".", resolve)
+                return _described(descriptor, None, _name_of(directory))
+        except OSError as error:
+            if error.errno not in (errno.EXDEV, errno.ELOOP, errno.EAGAIN):
+                raise
+            if not links and error.errno == errno.ELOOP:
+                raise ForbiddenError("a symbolic link") from error
+        finally:
+            os.close(directory)
+        return _resolved(os.path.join(root, inside.lstrip(b"/")), (root, *safe), links)
+
+
+@contextlib.contextmanager
+def _translated() -> Iterator[None]:
+    """Ends the block when nothing is there; says so when it is closed to us."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in _FORBIDDEN:
+            raise ForbiddenError("no permission to read it") from error
+        if error.errno not in _NOT_THERE:
+            raise
+
+
+def _resolved(path: bytes, bases: Sequence[bytes] | None, links: bool) -> OpenFile:
+    """Resolve a path, see whether it stays inside, and open it if it is still the same."""
+    ends = b"/" if path.endswith((b"/", b"/.")) else b""
+    real = os.path.realpath(path.rstrip(b"/") or b"/", strict=True)
+    if bases is None:
+        above, name = os.path.split(real)
+        return _described(_chain(above, name + ends), real, above)
+    for base in bases:
+        top = os.path.realpath(base)
+        if not is_inside(real, top):
+            continue
+        if not links and not _is_direct(path, base, real, top):
+            raise ForbiddenError("a symbolic link")
+        # A base may be a file: then it is opened by its name in its directory.
+        start = os.path.dirname(top) if real == top else top
+        rest = real[len(start) :].lstrip(b"/") + ends
+        return _described(_chain(start, rest), real, top)
+    raise ForbiddenError(f"{os.fsdecode(real)} is outside")
+
+
+def _is_direct(path: bytes, base: bytes, real: bytes, top: bytes) -> bool:
+    """Whether no link was followed between a base and what is there."""
+    return any(
+        is_inside(path, start) and os.path.normpath(top + b"/" + path[len(start) :]) == real
+        for start in (base.rstrip(b"/") or b"/", top)
+    )
+
+
+def is_inside(path: bytes, directory: bytes) -> bool:
+    """Whether a real path is a directory or below it."""
+    return path == directory or path.startswith(directory.rstrip(b"/") + b"/")
+
+
+def _chain(directory: bytes, inside: bytes) -> int:
+    """Open name by name, following no link below ``directory``."""
+    *above, name = inside.strip(b"/").split(b"/")
+    wanted = _READ | (os.O_DIRECTORY if inside.endswith(b"/") else 0)
+    here = os.open(directory, _DIRECTORY)
+    try:
+        for one in above:
+            below = os.open(one, _DIRECTORY | os.O_NOFOLLOW, dir_fd=here)
+            os.close(here)
+            here = below
+        return os.open(name or b".", wanted | os.O_NOFOLLOW, dir_fd=here)
+    finally:
+        os.close(here)
+
+
+def _described(descriptor: int, path: bytes | None, root: bytes) -> OpenFile:
+    try:
+        found = os.fstat(descriptor)
+        if path is None:
+            path = _name_of(descriptor)
+            if found.st_nlink == 0:
+                path = path.removesuffix(_DELETED)
+        return OpenFile(
+            descriptor,
+            path,
+            os.path.dirname(path) if path == root and not stat.S_ISDIR(found.st_mode) else root,
+            found.st_size,
+            found.st_mtime_ns,
+            stat.S_ISREG(found.st_mode),
+            stat.S_ISDIR(found.st_mode),
+        )
+    except BaseException:
+        os.close(descriptor)
+        raise
+
+
+def _name_of(descriptor: int) -> bytes:
+    return os.readlink(b"/proc/self/fd/%d" % descriptor)

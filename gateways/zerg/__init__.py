@@ -1,0 +1,1 @@
+"""Listening sockets from one instance to another."""
