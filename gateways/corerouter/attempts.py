@@ -70,7 +70,7 @@ class Attempts:
         At most connect-timeout seconds. Cancelling it loses nothing, but ``end`` has to come.
         """
         router = self._router
-        if self.granted is None and self._may_retry and router.mapper.may_wait:
+        if self.granted is None and self._may_retry() and router.mapper.may_wait:
             await router.mapper.prepare(self, router.options.connect_timeout)
 
     def next(self, now: float) -> Target | None:
@@ -81,7 +81,7 @@ class Attempts:
         """
         if self.target is not None:
             raise ValueError(f"{self.target.name} has not failed")
-        target = self._from_mapper(now) if self._may_retry else None
+        target = self._from_mapper(now) if self._may_retry() else None
         if target is None:
             if self.outcome is None:
                 self.outcome = Outcome.EXHAUSTED
@@ -97,7 +97,6 @@ class Attempts:
         self._started = now
         return target
 
-    @property
     def _may_retry(self) -> bool:
         return not self._only_fallbacks and len(self.tried) <= self._router.options.max_retries
 
@@ -125,7 +124,7 @@ class Attempts:
         """
         router = self._router
         others = self._fallback < len(router.fallbacks) or (
-            self._may_retry and router.mapper.has_other(self, now)
+            self._may_retry() and router.mapper.has_other(self, now)
         )
         limit = router.options.connect_timeout
         return min(router.BUSY_PATIENCE, limit) if others else limit
