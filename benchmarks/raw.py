@@ -168,17 +168,23 @@ ROUTERS: dict[str, Callable[[int, str, Path], list[str]] | None] = {
 @contextlib.contextmanager
 def iperf_server() -> Iterator[str]:
     """iperf3's server; gives its address."""
-    port = free_port()
-    argv = [find("iperf3") or "iperf3", "-s", "-B", "127.0.0.1", "-p", str(port)]
-    child = subprocess.Popen(argv, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + PATIENCE
+    port, child = _start_iperf()
     try:
-        deadline = time.monotonic() + PATIENCE
         while not listens(port):
             assert time.monotonic() < deadline, "iperf3 does not listen"
             time.sleep(0.1)
+            if child.poll() is not None:  # somebody else has taken the port meanwhile
+                port, child = _start_iperf()
         yield f"127.0.0.1:{port}"
     finally:
         end(child)
+
+
+def _start_iperf() -> tuple[int, subprocess.Popen[bytes]]:
+    port = free_port()
+    argv = [find("iperf3") or "iperf3", "-s", "-B", "127.0.0.1", "-p", str(port)]
+    return port, subprocess.Popen(argv, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
 
 @contextlib.contextmanager
