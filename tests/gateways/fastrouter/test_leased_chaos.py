@@ -85,7 +85,8 @@ class Slot:
         if self.dice.random() < 0.1:
             return None  # dies, and nobody knows what it has taken
         await sock.send(wire.encode_frame(_ANSWER | wire.QUEUE, HEAD, b"ok") + message[:4])
-        return HEADER.unpack_from(message, 4)[2]
+        flags: int = HEADER.unpack_from(message, 4)[2]
+        return flags
 
     async def _packet(self, sock: trio.socket.SocketType) -> int | None:
         """Take a packet with what has come of its body; its flags, None at the end of the lease."""
