@@ -107,7 +107,7 @@ class Leased:
         self._whole = False
         self._waits = False  # for a worker
         self._lease: Lease | None = None
-        self._is_taken = False  # a worker runs the request, and more than one frame comes
+        self._is_taken = False  # nobody else may have the request any more
         self.sock = LeaseStream(leases, left, self._let_go)
 
     def begin(self, *, whole: bool) -> None:
@@ -184,11 +184,11 @@ class Leased:
             self.sock.drop()
             self._apply()
             return
-        self._is_taken = True
         self._go_on(0)
 
     def _go_on(self, mask: int) -> None:
         """A worker has the request."""
+        self._is_taken = True
         session = self._session
         self._packet = self.packet = b""
         data, self._data = self._data, b""

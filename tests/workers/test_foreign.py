@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from tests.workers.conftest import Serve
@@ -58,7 +60,7 @@ def test_a_status_line_needs_a_protocol(serve: Serve, protocol: str) -> None:
     ],
 )
 def test_the_application_sees_what_it_sees_on_a_uwsgi_socket(
-    serve: Serve, expected: bytes, modifier1: int, more: dict[str, str]
+    serve: Serve, expected: bytes, modifier1: int, more: dict[str, Any]
 ) -> None:
     with Gateway(serve(SEEN).connect("lease")) as gateway:
         body = b"body" if "CONTENT_LENGTH" in more else b""
@@ -80,7 +82,7 @@ def test_a_request_that_would_load_code_is_forbidden_and_the_lease_goes_on(serve
     ids=["no method", "buffer-size", "max-vars"],
 )
 def test_a_packet_that_a_uwsgi_socket_refuses_gets_400_and_a_goodbye(
-    serve: Serve, more: dict[str, str]
+    serve: Serve, more: dict[str, Any]
 ) -> None:
     with Gateway(serve(HELLO_WORLD).connect("lease")) as gateway:
         flags, head, _ = ask(gateway, **more)

@@ -253,6 +253,8 @@ async def test_a_worker_that_wants_no_body_is_done_without_it() -> None:
         await lease.answer(b"no", HEAD, wire.GOODBYE)
         lease.close()
         assert await client.exactly(len(HEAD) + 2) == HEAD + b"no"
+        await settled()
+        assert gateway.gateway.counters["answer-502"] == 0
         await client.send(b"x" * 9998)
         client.half_close()
         assert await client.rest() == b""
