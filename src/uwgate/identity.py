@@ -6,7 +6,7 @@ import os
 
 from uwgate.conf.errors import ConfigError
 from uwgate.conf.privileges import find_group, find_user
-from uwgate.conf.settings import Settings
+from uwgate.conf.settings import COREROUTERS, Settings
 
 Owner = tuple[int, int]  # user and group as chown(2) takes them: -1 leaves one as it is
 KEEP_OWNER: Owner = (-1, -1)
@@ -57,9 +57,12 @@ def check(settings: Settings) -> None:
     Raises:
         ConfigError: an unknown name, or a change that only root may make.
     """
-    master, http = settings.master, settings.http_corerouter
-    users = [("uid", master.uid), ("http-uid", http.uid)]
-    groups = [("gid", master.gid), ("http-gid", http.gid)]
+    master = settings.master
+    users, groups = [("uid", master.uid)], [("gid", master.gid)]
+    for kind in COREROUTERS:
+        core = settings.corerouter(kind)
+        users.append((f"{kind}-uid", core.uid))
+        groups.append((f"{kind}-gid", core.gid))
     groups += [("add-gid", name) for name in master.add_gid]
     root = os.geteuid() == 0
     for option, name in users:

@@ -37,6 +37,7 @@ def as_user(monkeypatch: pytest.MonkeyPatch) -> None:
         ("master", "gid", "gid: there is no group 'nobody-has-this'"),
         ("http_corerouter", "uid", "http-uid: there is no user 'nobody-has-this'"),
         ("http_corerouter", "gid", "http-gid: there is no group 'nobody-has-this'"),
+        ("rawrouter_corerouter", "uid", "rawrouter-uid: there is no user 'nobody-has-this'"),
     ],
 )
 def test_an_unknown_name_is_an_error(group: str, field: str, text: str) -> None:
