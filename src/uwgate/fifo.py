@@ -18,6 +18,7 @@ import trio
 from uwgate.binding import file_inode
 from uwgate.conf.errors import ConfigError
 from uwgate.conf.settings import Settings
+from uwgate.conf.writefifo import parse_write_fifo
 
 log = logging.getLogger("uwgate.master")
 
@@ -149,3 +150,9 @@ def write(path: str, text: str) -> None:
             os.close(fd)
     except OSError as error:
         log.info("writefifo %s: nobody there (%s)", path, error.strerror)
+
+
+def run_hooks(settings: Settings) -> None:
+    """Do what ``hook-accepting1-once`` says, in the order of the options."""
+    for path, text in map(parse_write_fifo, settings.master.hook_accepting1_once):
+        write(path, text)

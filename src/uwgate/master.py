@@ -21,7 +21,6 @@ from uwgate.conf import logs
 from uwgate.conf.errors import ConfigError
 from uwgate.conf.procname import process_title, set_title
 from uwgate.conf.settings import Settings
-from uwgate.conf.writefifo import parse_write_fifo
 from uwgate.daemon import Caller
 from uwgate.generation import Commands, Generation, StartFailed
 from uwgate.legion.legions import Legions, make_seat
@@ -267,8 +266,7 @@ class Master:
         log.info("generation 1 serves %s", self._names())
         self._announcer.announce(self._plan, generation.observe)
         self._report_ready()
-        for path, text in map(parse_write_fifo, self._settings.master.hook_accepting1_once):
-            fifo.write(path, text)
+        fifo.run_hooks(self._settings)
         self._caller.release()
 
     async def _serve(self, children: Children, nursery: trio.Nursery) -> None:
@@ -380,8 +378,8 @@ class Master:
 
     async def _part(self, gone: Sockets, kept: Sockets | None, settings: Settings) -> None:
         """Before sockets are closed: let others take over that share their ports."""
-        left = kept.bound if kept else {}
-        await parting.leave(parting.leavers(gone.bound, left, gives_away=settings.zerg.servers))
+        left, gives_away = kept.bound if kept else {}, settings.zerg.servers
+        await parting.leave(parting.leavers(gone.bound, left, gives_away=gives_away))
 
     def _new_generation(
         self, settings: Settings, sockets: Sockets, children: Children, board_fd: int | None
