@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -60,6 +62,7 @@ class Uwsgi:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
+            process_group=0,
         )
         lines: list[bytes] = []
         assert process.stdout is not None
@@ -69,7 +72,7 @@ class Uwsgi:
                 if line.startswith(END):
                     break
         finally:
-            process.kill()
+            os.killpg(process.pid, signal.SIGKILL)  # it may have forked already
             process.stdout.close()
             process.wait()
         assert END in lines, b"\n".join(lines).decode()
