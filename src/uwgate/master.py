@@ -157,8 +157,7 @@ class Master:
             case "q":
                 self._stop(name)
             case "Q":
-                self._stop(name)
-                self._patience.cancel()
+                self._stop_at_once(name)
             case "r" | "R":  # requests that run are never cut
                 self._want_reload(name)
             case "p":
@@ -215,8 +214,12 @@ class Master:
             log.info("%s: stopping when the running requests are done", reason)
             self._serving.cancel()
         else:
-            log.warning("%s again: stopping at once", reason)
-            self._patience.cancel()
+            self._stop_at_once(f"{reason} again")
+
+    def _stop_at_once(self, reason: str) -> None:
+        log.warning("%s: stopping at once", reason)
+        self._serving.cancel()
+        self._patience.cancel()
 
     async def _live(self, children: Children, nursery: trio.Nursery) -> int:
         code = exits.OK
