@@ -45,7 +45,8 @@ def real_zerg(folder: Path, path: Path, name: str = "zerg") -> Iterator[Process]
     """A real uWSGI that serves HTTP on the sockets of a pool."""
     argv = [peers.program("uwsgi"), "--master", "--processes=2", "--die-on-term"]
     argv += ["--zerg", str(path), "--protocol=http", "--wsgi-file", WITNESS, "--disable-logging"]
-    with peers.running(Process(argv, folder=folder, name=name), stop=signal.SIGINT) as process:
+    # Asked to stop, it sometimes waits for ever for workers that wait for a connection.
+    with peers.running(Process(argv, folder=folder, name=name), stop=signal.SIGKILL) as process:
         process.wait_for_log(r"spawned uWSGI worker 2")
         yield process
 
@@ -136,7 +137,7 @@ def test_our_zergs_serve_on_sockets_of_a_real_uwsgi(
         argv += ["--zerg-server", str(path), "--http-socket", f"127.0.0.1:{port}"]
         argv += ["--wsgi-file", WITNESS, "--processes=1"]
     real = Process(argv, folder=folder, name="real")
-    with peers.running(real, stop=signal.SIGINT):
+    with peers.running(real, stop=signal.SIGKILL):
         real.wait_for_socket(str(path))
         zerg = our_zerg(uwgate, path)
         with contextlib.ExitStack() as alone:
