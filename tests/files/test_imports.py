@@ -7,24 +7,13 @@ from pathlib import Path
 
 import pytest
 
+from tests.imports import imports_of
+
 FOLDER = Path(__file__).parents[2] / "files"
 MODULES = sorted(path.relative_to(FOLDER) for path in FOLDER.rglob("*.py"))
 FORBIDDEN = {"trio", "socket", "time", "datetime", "random", "threading", "subprocess", "select"}
 DISK = {"os", "ctypes", "io", "pathlib", "stat"}
 ALLOWED = ("uwgate.conf", "uwgate.files", "uwgate.gateways.wire", "uwgate.routing.regexp")
-
-
-def imports_of(path: Path) -> set[str]:
-    found: set[str] = set()
-    for node in ast.walk(ast.parse(path.read_text())):
-        match node:
-            case ast.Import():
-                found |= {alias.name for alias in node.names}
-            case ast.ImportFrom():
-                found.add(node.module or ".")
-            case _:
-                pass
-    return found
 
 
 @pytest.mark.parametrize("module", MODULES, ids=str)

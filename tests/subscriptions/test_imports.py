@@ -2,28 +2,16 @@
 
 from __future__ import annotations
 
-import ast
 from pathlib import Path
 
 import pytest
+
+from tests.imports import imports_of
 
 FOLDER = Path(__file__).parents[2] / "subscriptions"
 MODULES = sorted(path.relative_to(FOLDER) for path in FOLDER.rglob("*.py"))
 ALLOWED = ("uwgate.conf", "uwgate.gateways.wire", "uwgate.subscriptions")
 FORBIDDEN = {"trio", "socket", "time", "threading", "multiprocessing", "select", "subprocess"}
-
-
-def imports_of(path: Path) -> set[str]:
-    found: set[str] = set()
-    for node in ast.walk(ast.parse(path.read_text())):
-        match node:
-            case ast.Import():
-                found |= {alias.name for alias in node.names}
-            case ast.ImportFrom():
-                found.add(node.module or ".")
-            case _:
-                pass
-    return found
 
 
 @pytest.mark.parametrize("module", MODULES, ids=str)
