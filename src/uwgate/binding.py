@@ -220,7 +220,7 @@ def _bind_abstract(address: Address, options: SocketOptions) -> Bound:
 
 def _bind_path(address: Address, options: SocketOptions, owner: Owner) -> Bound:
     path = address.path
-    _clear_way(path)
+    clear_way(path)
     with _closed_on_error(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)) as sock:
         try:
             sock.bind(path)
@@ -260,8 +260,12 @@ def set_permissions(bound: Bound, options: SocketOptions, owner: Owner) -> None:
             ) from error
 
 
-def _clear_way(path: str) -> None:
-    """Remove a UNIX socket that nobody listens on; whatever else stands at ``path`` stays."""
+def clear_way(path: str, kind: socket.SocketKind = socket.SOCK_STREAM) -> None:
+    """Remove a UNIX socket that nobody serves; whatever else stands at ``path`` stays.
+
+    Raises:
+        ConfigError: something else stands there, or it is in use.
+    """
     try:
         mode = os.lstat(path).st_mode
     except FileNotFoundError:
@@ -272,7 +276,7 @@ def _clear_way(path: str) -> None:
         raise ConfigError(f"{path} is a directory; a UNIX socket needs a file name of its own")
     if not stat.S_ISSOCK(mode):
         raise ConfigError(f"{path} exists and is not a socket; it is left alone")
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+    with socket.socket(socket.AF_UNIX, kind) as probe:
         probe.settimeout(PROBE_TIMEOUT)
         try:
             probe.connect(path)
@@ -281,7 +285,8 @@ def _clear_way(path: str) -> None:
         except OSError as error:  # a full backlog, another type of socket, no permission
             raise ConfigError(f"{path} is in use ({error.strerror or error})") from error
         else:
-            raise ConfigError(f"{path} is in use: somebody listens there")
+            does = "listens" if kind == socket.SOCK_STREAM else "receives"
+            raise ConfigError(f"{path} is in use: somebody {does} there")
     try:
         Path(path).unlink(missing_ok=True)
     except OSError as error:

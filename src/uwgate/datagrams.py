@@ -11,11 +11,9 @@ import errno
 import ipaddress
 import os
 import socket
-import stat
 import struct
-from pathlib import Path
 
-from uwgate.binding import Bound, file_inode, set_permissions, socket_name
+from uwgate.binding import Bound, clear_way, file_inode, set_permissions, socket_name
 from uwgate.conf.address import Address, AddressKind
 from uwgate.conf.errors import ConfigError
 from uwgate.conf.groups.sockets import SocketOptions
@@ -137,7 +135,7 @@ def _join(
 
 
 def _bind_path(path: str, options: SocketOptions, owner: Owner) -> Bound:
-    _clear_way(path)
+    clear_way(path, socket.SOCK_DGRAM)
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
     try:
         sock.bind(path)
@@ -153,31 +151,6 @@ def _bind_path(path: str, options: SocketOptions, owner: Owner) -> Bound:
         sock.close()
         raise
     return bound
-
-
-def _clear_way(path: str) -> None:
-    """Remove a UNIX socket that nobody receives on; whatever else stands at ``path`` stays."""
-    try:
-        mode = os.lstat(path).st_mode
-    except FileNotFoundError:
-        return
-    except OSError as error:
-        raise ConfigError(f"{path}: {error.strerror}") from error
-    if not stat.S_ISSOCK(mode):
-        raise ConfigError(f"{path} exists and is not a socket; it is left alone")
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as probe:
-        try:
-            probe.connect(path)
-        except ConnectionRefusedError:
-            pass
-        except OSError as error:  # another type of socket, no permission
-            raise ConfigError(f"{path} is in use ({error.strerror or error})") from error
-        else:
-            raise ConfigError(f"{path} is in use: somebody receives there")
-    try:
-        Path(path).unlink(missing_ok=True)
-    except OSError as error:
-        raise ConfigError(f"{path}: cannot replace the old socket: {error.strerror}") from error
 
 
 def _explain(error: OSError) -> str:
