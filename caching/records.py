@@ -40,7 +40,8 @@ def encode(place: bytes, key: bytes, value: bytes, expires: int, *, checked: boo
     """The record."""
     own = b"" if place[:1] == b"=" else key
     checksum = _checksum(key, value, expires) if checked else 0
-    return b"%b%b%b" % (HEAD.pack(CHECKED if checked else 0, len(own), checksum, expires), own, value)
+    head = HEAD.pack(CHECKED if checked else 0, len(own), checksum, expires)
+    return b"%b%b%b" % (head, own, value)
 
 
 def expires_of(record: bytes | memoryview) -> int:

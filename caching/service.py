@@ -47,9 +47,9 @@ def answer(caches: Caches, modifier2: int, block: bytes, read: Read) -> Iterator
             yield NOT_FOUND if item is None else item.value
         case Short.STREAM:
             item = cache.get(block)
-            yield commands.value_head(0 if item is None else len(item.value), found=item is not None)
-            if item is not None:
-                yield item.value
+            value = b"" if item is None else item.value
+            yield commands.value_head(len(value), found=item is not None)
+            yield value
         case _:
             raise PacketError(f"cache command {modifier2}")
 

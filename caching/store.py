@@ -317,9 +317,7 @@ class Store:
             with txn:
                 yield txn
 
-    def _change(
-        self, change: Callable[[lmdb.Transaction], bool], *, is_care: bool = False
-    ) -> bool:
+    def _change(self, change: Callable[[lmdb.Transaction], bool], *, is_care: bool = False) -> bool:
         """Do something as the only writer. What returns False or fails leaves no trace."""
         with self._gate, self._translated():
             env = self._opened()
@@ -608,7 +606,7 @@ _held: list[Store] = []  # by a fork
 
 def _before_fork() -> None:
     for store in sorted(_open_stores, key=id):
-        store._gate.acquire()  # noqa: SLF001  of this module
+        store._gate.acquire()
         _held.append(store)
         store.close()
 
@@ -616,9 +614,7 @@ def _before_fork() -> None:
 def _after_fork() -> None:
     # In the child it is the only thread, and it is the one that has acquired them.
     while _held:
-        _held.pop()._gate.release()  # noqa: SLF001
+        _held.pop()._gate.release()
 
 
-os.register_at_fork(
-    before=_before_fork, after_in_parent=_after_fork, after_in_child=_after_fork
-)
+os.register_at_fork(before=_before_fork, after_in_parent=_after_fork, after_in_child=_after_fork)

@@ -21,7 +21,7 @@ from collections.abc import Iterator
 ROWS = 1024  # processes that count at the same time; the last row is for all others
 ROW = 4  # numbers in a row
 HITS, MISSES, FULL = 0, 1, 2
-MODIFIED = 0  # in the first row, which is the file's own
+MODIFIED, ACCEPTED, REFUSED = 0, 1, 2  # in the first row, which is the file's own
 SIZE = (ROWS + 1) * ROW * 8
 FLOCK = struct.Struct("@hhqqi4x")  # struct flock of 64-bit Linux (fcntl(2))
 PAUSE = 0.00005  # seconds before the second try for the lock; each further one takes longer
@@ -66,6 +66,24 @@ class Tally:
     def modified(self, now: int) -> None:
         self._numbers[MODIFIED] = now
 
+    @property
+    def accepted(self) -> int:
+        """Changes of other instances that were followed; one process counts them."""
+        return self._numbers[ACCEPTED]
+
+    @accepted.setter
+    def accepted(self, count: int) -> None:
+        self._numbers[ACCEPTED] = count
+
+    @property
+    def refused(self) -> int:
+        """Datagrams that were not."""
+        return self._numbers[REFUSED]
+
+    @refused.setter
+    def refused(self, count: int) -> None:
+        self._numbers[REFUSED] = count
+
     @contextlib.contextmanager
     def writing(self, patience: float) -> Iterator[None]:
         """Be the only writer.
@@ -103,7 +121,7 @@ class Tally:
             deadline = deadline or now + patience
             if now >= deadline:
                 raise BusyError(f"another process writes for more than {patience:g} s")
-            time.sleep(min(pause, deadline - now))  # noqa: TID251  bounded; there is no event
+            time.sleep(min(pause, deadline - now))
             pause = min(2 * pause, LONGEST_PAUSE)
 
     def _claim(self) -> int:

@@ -36,9 +36,7 @@ def check_caches(settings: Settings, places: Places) -> list[str]:
     return list(_problems(settings, specs, places))
 
 
-def _problems(
-    settings: Settings, specs: tuple[CacheSpec, ...], places: Places
-) -> Iterator[str]:
+def _problems(settings: Settings, specs: tuple[CacheSpec, ...], places: Places) -> Iterator[str]:
     options = settings.cache
     if specs and importlib.util.find_spec("lmdb") is None:
         yield f"{_place(places, 'cache2')}: caches need the package lmdb: pip install lmdb"

@@ -7,8 +7,8 @@ import re
 from collections.abc import Callable, Mapping
 
 from uwgate.conf import tls
-from uwgate.conf.cachecheck import check_caches
 from uwgate.conf.address import Address, AddressKind, parse_listen
+from uwgate.conf.cachecheck import check_caches
 from uwgate.conf.errors import ConfigError
 from uwgate.conf.pair import Place
 from uwgate.conf.settings import COREROUTERS, Settings

@@ -17,6 +17,7 @@ import sys
 import time
 import traceback
 
+from uwgate.caching.library import ensure_library
 from uwgate.conf import control
 from uwgate.conf.errors import ConfigError
 from uwgate.conf.privileges import drop
@@ -159,6 +160,8 @@ class Spawner:
             os.environ.pop(name, None)
         change_directory("chdir", application.chdir)
         prepare_interpreter(application)
+        if self._start.cache_folder is not None:
+            ensure_library(self._start.lmdb_folder)
 
     def _load(self) -> Mounts:
         options = self._start.settings.application

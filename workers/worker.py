@@ -98,6 +98,8 @@ class Worker:
         # Gateways have their own time-out and give up first; this one is for one that hangs.
         self.lease_timeout = 2 * timeout + options.socket_timeout if timeout else None
         self.shared = shared
+        answers = self.settings.cache.cache_remote
+        self.caches = api.cache_server if answers else None  # answers commands of others
         self.first_slot = (number - 1) * options.threads  # its place in shared memory
         self._limit = 0
         if options.max_requests:
