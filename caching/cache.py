@@ -14,7 +14,7 @@ from typing import Protocol
 
 from uwgate.caching.arithmetic import Operation, number_of
 from uwgate.caching.datagrams import Change, Removed, Stored
-from uwgate.caching.records import NUMBER, Item
+from uwgate.caching.records import Item
 from uwgate.caching.sending import Sender
 from uwgate.caching.store import Store, StoreError
 from uwgate.conf.caches import CacheSpec
@@ -105,16 +105,13 @@ class LocalCache:
     def calculate(self, key: bytes, operation: Operation, operand: int, ttl: int = 0) -> bool:
         """See ``Cache``. Others are told the result, with the time that the item has."""
         try:
-            number = self.store.calculate(key, operation, operand, self._until(ttl))
-            if number is None:
-                return False
-            if self.spec.nodes:
-                item = self.store.peek(key)
-                until = 0 if item is None else item.expires
-                self.sender.send(Stored(key, NUMBER.pack(number), until))
+            item = self.store.calculate(key, operation, operand, self._until(ttl))
         except StoreError as error:
             self._say(error)
             return False
+        if item is None:
+            return False
+        self.sender.send(Stored(key, *item))
         return True
 
     def number(self, key: bytes) -> int:

@@ -28,9 +28,7 @@ class CacheServer:
     def __init__(self, caches: Caches) -> None:
         self._caches = caches
 
-    def answer(
-        self, modifier2: int, block: bytes, read: Callable[[int], bytes]
-    ) -> Iterator[bytes]:
+    def answer(self, modifier2: int, block: bytes, read: Callable[[int], bytes]) -> Iterator[bytes]:
         """See ``uwgate.caching.service.answer``."""
         from uwgate.caching.service import answer  # brings lmdb along
 
