@@ -12,6 +12,7 @@ from uwgate.conf.errors import ConfigError
 
 if TYPE_CHECKING:
     from uwgate.conf.settings import Settings
+    from uwgate.conf.start import Start
 
 SHARED_MODE = 0o666  # where gateways have users of their own; the folder has a secret name
 OWN_MODE = 0o600
@@ -49,6 +50,22 @@ class Caches:
         """Close files and sockets; using a cache opens them again."""
         for cache in self.local.values():
             cache.close()
+
+
+def shared_caches(start: Start) -> Caches | None:
+    """The caches of this process, the same object for all who ask; None: there are none.
+
+    lmdb can open a file once in a process only.
+    """
+    if start.cache_folder is None:
+        return None
+    caches = _opened.get(start.cache_folder)
+    if caches is None:
+        caches = _opened[start.cache_folder] = Caches(start.settings, start.cache_folder)
+    return caches
+
+
+_opened: dict[str, Caches] = {}  # by folder: one in a process, but for tests
 
 
 def has_several_users(settings: Settings) -> bool:

@@ -79,7 +79,7 @@ class Environment:
     ) -> None:
         self.path = path
         self.map_size = map_size
-        self._tally_path = tally_path
+        self.tally_path = tally_path
         self._mode = mode
         self._patience = patience
         self._gate = threading.RLock()  # held while lmdb is used: a fork waits for it
@@ -177,7 +177,7 @@ class Environment:
         if self._env is not None:
             return self._env
         if self._tally is None:
-            self._tally = Tally(self._tally_path, self._mode)
+            self._tally = Tally(self.tally_path, self._mode)
         env = lmdb.open(
             self.path,
             subdir=False,

@@ -19,7 +19,7 @@ import trio
 
 from uwgate.caching import datagrams
 from uwgate.caching.cache import LocalCache
-from uwgate.caching.caches import SHARED_MODE, Caches, has_several_users
+from uwgate.caching.caches import SHARED_MODE, has_several_users, shared_caches
 from uwgate.caching.datagrams import MAX_DATAGRAM, DatagramError
 from uwgate.caching.preload import import_store, preload
 from uwgate.caching.sealing import Opener
@@ -107,13 +107,14 @@ class CacheProcess:
         self._options = start.settings.cache
         self._counters = Counters(log)
         self._folder = start.cache_folder
-        self.caches = Caches(start.settings, start.cache_folder)
+        caches = shared_caches(start)
+        assert caches is not None
+        self.caches = caches
         shared = has_several_users(start.settings)
         for cache in self.caches.local.values():
             _open(cache)
-            if shared and not cache.spec.store:
-                for suffix in ("", "-lock"):
-                    os.chmod(cache.store.path + suffix, SHARED_MODE)
+            if shared:
+                _share(cache)
         self._preload(start)
         self._receivers = [self._receiver(one) for one in start.listeners if one.role == ROLE]
 
@@ -214,6 +215,12 @@ def _open(cache: LocalCache) -> None:
         cache.store.prepare()
     except (StoreError, OSError) as error:
         raise ConfigError(f"cache {spec.name}: {error}") from error
+
+
+def _share(cache: LocalCache) -> None:
+    """Let processes of other users use the files: the way there has a secret name."""
+    for path in cache.store.files:
+        os.chmod(path, SHARED_MODE)
 
 
 def main(fd: int) -> None:

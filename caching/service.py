@@ -1,11 +1,15 @@
-"""Answers commands of others to our caches (spec part A4.2 and A4.3). No I/O but by arguments."""
+"""Answers commands of others to our caches (spec part A4.2 and A4.3).
+
+Nothing is sent or received here, but by arguments.
+"""
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
-from uwgate.caching import commands
+from uwgate.caching import commands, dump
 from uwgate.caching.commands import MAGIC, Order, Short, Success, Verb
 from uwgate.gateways.wire.uwsgi import PacketError, decode_block
 
@@ -13,6 +17,7 @@ if TYPE_CHECKING:
     from uwgate.caching.cache import LocalCache
     from uwgate.caching.caches import Caches
 
+PIECE = 1 << 18  # bytes of a dump that are sent at a time
 NOT_FOUND = b"HTTP/1.0 404 Not Found\r\n\r\nNot Found\n"
 
 Read = Callable[[int], bytes]  # so many bytes behind the packet
@@ -50,8 +55,22 @@ def answer(caches: Caches, modifier2: int, block: bytes, read: Read) -> Iterator
             value = b"" if item is None else item.value
             yield commands.value_head(len(value), found=item is not None)
             yield value
+        case Short.DUMP:
+            named = caches.find_local(block.decode("utf-8", "replace"))
+            if named is not None:
+                yield from _dump(named)
         case _:
             raise PacketError(f"cache command {modifier2}")
+
+
+def _dump(cache: LocalCache) -> Iterator[bytes]:
+    """All of a cache, as it is now: whoever reads slowly keeps nobody from writing."""
+    with tempfile.TemporaryFile() as file:
+        dump.write(file.fileno(), cache.spec, cache.store.snapshot())
+        yield dump.encode_shape(cache.spec)
+        file.seek(0)
+        while piece := file.read(PIECE):
+            yield piece
 
 
 def _order(caches: Caches, order: Order, read: Read) -> Iterator[bytes]:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import contextlib
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from uwgate.caching import records
 from uwgate.caching.arithmetic import Operation, compute, number_of
+from uwgate.caching.datagrams import Stored
 from uwgate.caching.environment import Environment, StoreError, Transaction
 from uwgate.caching.records import NUMBER, DamagedError, Item, place_of
 from uwgate.caching.shelf import Shelf
@@ -95,6 +96,25 @@ class Store:
         """How many items there are, those included whose time is over."""
         with self._env.reading() as txn:
             return self._shelf(txn).entries
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """The paths of all files that are the instance's own."""
+        if self.spec.store:
+            return (self._env.tally_path,)
+        return self.path, f"{self.path}-lock", self._env.tally_path
+
+    def snapshot(self) -> Iterator[Stored]:
+        """All items, as they are at this moment. Nobody of this process writes meanwhile."""
+        with self._env.reading() as txn:
+            shelf = self._shelf(txn)
+            with txn.cursor(db=self._env.db.items) as cursor:
+                for place, record in cursor:
+                    with contextlib.suppress(DamagedError):
+                        key = records.key_of(place, record)
+                        item = records.decode(key, record)
+                        if not shelf.is_over(item.expires):
+                            yield Stored(key, *item)
 
     @property
     def tally(self) -> Tally:

@@ -44,9 +44,10 @@ class CacheCalls:
     def use_caches(self, start: Start) -> None:
         """Use the instance's caches. Each process opens them when it needs them."""
         if start.cache_folder is not None:
-            from uwgate.caching.caches import Caches  # brings lmdb along
+            from uwgate.caching.caches import shared_caches  # brings lmdb along
 
-            self._caches = Caches(start.settings, start.cache_folder)
+            self._caches = shared_caches(start)
+            assert self._caches is not None
             self.cache_server = CacheServer(self._caches)
 
     def cache_get(self, key: Text, cache: Text = "") -> bytes | None:
