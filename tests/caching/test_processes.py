@@ -29,7 +29,7 @@ def value_of(key: bytes, number: int, size: int) -> bytes:
 
 
 def is_whole(key: bytes, value: bytes) -> bool:
-    return zlib.crc32(key + value[:-4]) == struct.unpack("<I", value[-4:])[0]
+    return zlib.crc32(key + value[:-4]) == int.from_bytes(value[-4:], "little")
 
 
 def fork(work: Callable[[], None]) -> int:

@@ -51,7 +51,7 @@ def test_addresses_are_separated_by_semicolons() -> None:
         ("name=c,items=0", "items=0: expected a number from 1"),
         ("name=c,items=x", "items=x: expected a number"),
         ("name=c,items=1,items=2", "items: given twice"),
-        ("name=c,items=1,max-items=2", "cache2 has no 'max-items', did you mean max_items?"),
+        ("name=c,items=1,max-items=2", "cache2 has no 'max-items', did you mean maxitems?"),
         ("name=c,items=1,bitmap", "bitmap: expected bitmap=VALUE"),
         ("name=c,items=10,blocks=9", "blocks=9: fewer than items=10"),
         ("name=c,items=1,keysize=65536", "keysize=65536"),

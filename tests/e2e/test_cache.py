@@ -8,9 +8,10 @@ import os
 import signal
 import socket
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -56,6 +57,9 @@ class Instance:
         self.process.wait_for(look, f"{name}{arguments} == {expected}")
 
 
+Ours = Callable[..., Instance]
+
+
 @contextlib.contextmanager
 def theirs(folder: Path, *arguments: str) -> Iterator[Instance]:
     """A real uWSGI."""
@@ -66,9 +70,6 @@ def theirs(folder: Path, *arguments: str) -> Iterator[Instance]:
     with running(Process(argv, folder=folder, name="theirs"), stop=signal.SIGKILL) as process:
         process.wait_for_socket(("127.0.0.1", port))
         yield Instance(process, ("127.0.0.1", port), path)
-
-
-Ours = "Callable[..., Instance]"
 
 
 @pytest.fixture
@@ -122,7 +123,7 @@ CALLS: tuple[tuple[object, ...], ...] = (
     ("cache_keys", "second"),
     ("cache_clear", "second"),
     ("cache_keys", "second"),
-    ("cache_clear"),
+    ("cache_clear",),
     ("cache_get", "import"),
     ("cache_get",),
 )
@@ -130,11 +131,10 @@ SMALL = ("--cache2=name=c,items=20,keysize=20,blocksize=100", "--cache2=name=sec
 
 
 def results(instance: Instance) -> list[tuple[object, str]]:
-    calls = ((one,) if isinstance(one, str) else one for one in CALLS)
-    return [(one, instance.call(str(one[0]), *one[1:])) for one in calls]
+    return [(one, instance.call(str(one[0]), *one[1:])) for one in CALLS]
 
 
-def test_calls_return_what_they_do_in_uwsgi(ours: Any, folder: Path) -> None:
+def test_calls_return_what_they_do_in_uwsgi(ours: Ours, folder: Path) -> None:
     with theirs(folder, *SMALL) as real:
         expected = results(real)
     assert results(ours(*SMALL)) == expected
@@ -164,7 +164,7 @@ def remotely(client: Instance, server: Instance, cache: str) -> list[str]:
     return [client.call(name, *rest, f"{cache}@{server.socket}") for name, *rest in REMOTE]
 
 
-def test_remote_caches_work_between_both_programs(ours: Any, folder: Path) -> None:
+def test_remote_caches_work_between_both_programs(ours: Ours, folder: Path) -> None:
     # uWSGI clears as many items as the first cache has.
     both = ("--cache2=name=first,items=20", "--cache2=name=c,items=20")
     mine = ours(*both, "--processes=2")
@@ -180,7 +180,7 @@ def test_remote_caches_work_between_both_programs(ours: Any, folder: Path) -> No
         assert real.call("cache_get", "k", f"unknown@{mine.socket}") == "None"
 
 
-def test_changes_go_to_uwsgi_and_come_from_it(ours: Any, folder: Path) -> None:
+def test_changes_go_to_uwsgi_and_come_from_it(ours: Ours, folder: Path) -> None:
     one, other = free_port(socket.SOCK_DGRAM), free_port(socket.SOCK_DGRAM)
 
     def cache(listen: int, send: int) -> str:
@@ -203,7 +203,7 @@ def test_changes_go_to_uwsgi_and_come_from_it(ours: Any, folder: Path) -> None:
         real.wait_for("11", "cache_num", "sum")
 
 
-def test_signed_changes_are_followed_and_others_refused(ours: Any) -> None:
+def test_signed_changes_are_followed_and_others_refused(ours: Ours) -> None:
     port = free_port(socket.SOCK_DGRAM)
     key = f"--cache-udp-key={SECRET}"
     receiver = ours(f"--cache2=name=c,items=20,udp=127.0.0.1:{port}", key)
@@ -230,7 +230,7 @@ def test_signed_changes_are_followed_and_others_refused(ours: Any) -> None:
 
 
 def test_a_cache_begins_with_all_that_uwsgis_has_and_the_other_way_round(
-    ours: Any, folder: Path
+    ours: Ours, folder: Path
 ) -> None:
     text = "name=c,items=30,keysize=50,blocksize=200"
     with theirs(folder, f"--cache2={text}") as real:
@@ -248,7 +248,7 @@ def test_a_cache_begins_with_all_that_uwsgis_has_and_the_other_way_round(
         assert real.call("cache_set", "new", "v") == "True"
 
 
-def test_items_and_files_are_there_from_the_start(ours: Any, folder: Path) -> None:
+def test_items_and_files_are_there_from_the_start(ours: Ours, folder: Path) -> None:
     page = folder / "page"
     page.write_bytes(b"<h1>page</h1>")
     mine = ours(
@@ -266,14 +266,14 @@ def test_items_and_files_are_there_from_the_start(ours: Any, folder: Path) -> No
     assert mine.call("cache_get", str(page), "b").startswith("b'\\x1f\\x8b")
 
 
-def test_items_are_gone_when_their_time_has_come(ours: Any) -> None:
+def test_items_are_gone_when_their_time_has_come(ours: Ours) -> None:
     mine = ours("--cache2=name=c,items=20", "--cache-expire-freq=1", "--cache-report-freed-items")
     mine.call("cache_set", "k", "v", 1)
     mine.wait_for("None", "cache_get", "k")
     mine.process.wait_for_log('freed 1 items for cache "c"')
 
 
-def test_everybody_may_be_killed_and_the_cache_stays(ours: Any) -> None:
+def test_everybody_may_be_killed_and_the_cache_stays(ours: Ours) -> None:
     mine = ours("--cache2=name=c,items=20", "--add-cache-item=there=v", "--processes=2")
     uwgate = mine.process
     assert isinstance(uwgate, Uwgate)
@@ -295,7 +295,7 @@ def test_everybody_may_be_killed_and_the_cache_stays(ours: Any) -> None:
 
 
 def test_a_store_outlives_the_instance_and_says_when_it_is_damaged(
-    ours: Any, uwgate: Start, folder: Path
+    ours: Ours, uwgate: Start, folder: Path
 ) -> None:
     store = folder / "store"
     option = f"--cache2=name=c,items=20,store={store}"
@@ -314,7 +314,7 @@ def test_a_store_outlives_the_instance_and_says_when_it_is_damaged(
     assert anew.call("cache_set", "k", "v") == "True"
 
 
-def test_a_store_of_uwsgi_is_taken_over(ours: Any, folder: Path) -> None:
+def test_a_store_of_uwsgi_is_taken_over(ours: Ours, folder: Path) -> None:
     option = f"--cache2=name=c,items=20,blocksize=100,store={folder}/store"
     with theirs(folder, option) as real:
         real.call("cache_set", "k", "theirs")
@@ -323,7 +323,7 @@ def test_a_store_of_uwsgi_is_taken_over(ours: Any, folder: Path) -> None:
     assert (folder / "store.uwsgi").exists()
 
 
-def test_nothing_is_left_behind_when_the_master_is_killed(ours: Any, folder: Path) -> None:
+def test_nothing_is_left_behind_when_the_master_is_killed(ours: Ours, folder: Path) -> None:
     mine = ours("--cache2=name=c,items=20")
     inner = next(iter(folder.glob("uwgate-caches-*/????????*")))
     os.kill(mine.process.pid, signal.SIGKILL)
@@ -336,7 +336,7 @@ def test_nothing_is_left_behind_when_the_master_is_killed(ours: Any, folder: Pat
     assert not list(folder.glob("uwgate-caches-*"))
 
 
-def test_the_value_of_the_key_is_the_backend(ours: Any, uwgate: Start, folder: Path) -> None:
+def test_the_value_of_the_key_is_the_backend(ours: Ours, uwgate: Start, folder: Path) -> None:
     backend = ours("--cache2=name=c,items=20")
     stats = folder / "stats.sock"
     front = uwgate(
