@@ -67,11 +67,11 @@ def test_a_logvar_lasts_for_its_request(serve: Serve) -> None:
 def test_what_is_not_offered_says_so(serve: Serve) -> None:
     prelude = """
 try:
-    uwsgi.cache_get
+    uwsgi.queue_get
 except AttributeError as error:
     text = str(error)
 """
-    expected = f"uwsgi.cache_get is not offered yet by uwgate {uwgate.__version__}"
+    expected = f"uwsgi.queue_get is not offered yet by uwgate {uwgate.__version__}"
     assert evaluate(serve, "[text, hasattr(uwsgi, 'nonsense')]", prelude) == [expected, False]
 
 
