@@ -123,7 +123,7 @@ Serve = Callable[[socket.socket], None]
 
 
 @contextmanager
-def server(serve: Serve) -> Iterator[RemoteCache]:
+def server(serve: Serve, limit: float = 30.0) -> Iterator[RemoteCache]:
     """A client of a server that does ``serve`` with its one connection."""
     listener = socket.create_server(("127.0.0.1", 0))
 
@@ -136,7 +136,7 @@ def server(serve: Serve) -> Iterator[RemoteCache]:
     thread.start()
     try:
         port = listener.getsockname()[1]
-        yield RemoteCache("c", parse_backend(f"127.0.0.1:{port}"), 0.5)
+        yield RemoteCache("c", parse_backend(f"127.0.0.1:{port}"), limit)
     finally:
         thread.join(30)
         listener.close()
@@ -184,7 +184,7 @@ def test_a_server_that_says_nothing_is_a_miss_in_time() -> None:
     def serve(sock: socket.socket) -> None:
         released.wait(30)
 
-    with server(serve) as cache:
+    with server(serve, limit=0.2) as cache:
         assert cache.get(b"k") is None
         released.set()
 
