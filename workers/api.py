@@ -16,6 +16,7 @@ from uwgate.conf.board import Board, Notice
 from uwgate.conf.procname import set_title
 from uwgate.gateways.wire.websocket import Opcode
 from uwgate.workers.access_log import memory_usage
+from uwgate.workers.backend import PATIENCE
 from uwgate.workers.chunks import read_chunk, read_chunk_now
 from uwgate.workers.log import say
 from uwgate.workers.rpc import Functions, RpcError, call_remote
@@ -92,7 +93,7 @@ class Api(types.ModuleType):
         self.atexit: Callable[[], object] | None = None
         self.slots: list[Slot] = []
         self.functions = Functions()
-        self._timeout = settings.workers.socket_timeout or DEFAULT_TIMEOUT
+        self._timeout = settings.workers.socket_timeout or PATIENCE
         self._worker: Worker | None = None
         self._legions: dict[str, Notice] = {}
         if start.board_fd is not None:
@@ -171,9 +172,7 @@ class Api(types.ModuleType):
         """The names of what ``register_rpc`` registered in this process."""
         return self.functions.names()
 
-    def rpc(
-        self, node: str | bytes | None, name: str | bytes, *arguments: str | bytes
-    ) -> bytes:
+    def rpc(self, node: str | bytes | None, name: str | bytes, *arguments: str | bytes) -> bytes:
         """Call a function of another instance, or with an empty ``node`` of this process.
 
         Raises:

@@ -9,6 +9,7 @@ from uwgate.conf.address import AddressKind, parse_backend
 from uwgate.conf.errors import BackendError, BackendTimeout, ConfigError
 from uwgate.workers.connection import Connection
 
+PATIENCE = 60.0  # seconds for each wait, where socket-timeout is off
 BUSY_PAUSE = 0.02  # seconds until a UNIX socket whose accept queue was full is tried again
 
 

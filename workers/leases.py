@@ -195,9 +195,7 @@ class Lease(Connection):
             scheme = environ.get("UWSGI_SCHEME")
             if scheme is None:
                 scheme = scheme_of(environ, trust_forwarded=False) if "HTTPS" in environ else "http"
-        response = self._slot.respond(
-            self, environ, self._body, scheme, size, ruled=is_foreign
-        )
+        response = self._slot.respond(self, environ, self._body, scheme, size, ruled=is_foreign)
         if response.failed:
             self._taken = b""  # the gateway is gone, and with it whoever asked
             return False

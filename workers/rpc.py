@@ -75,9 +75,7 @@ class Functions:
         raise RpcError(f"gave {type(result).__name__}, expected bytes or str")
 
 
-def call_remote(
-    address: str, name: bytes, arguments: Sequence[bytes], timeout: float | None
-) -> bytes:
+def call_remote(address: str, name: bytes, arguments: Sequence[bytes], timeout: float) -> bytes:
     """The result of a function of another instance, within ``timeout`` seconds for each wait.
 
     Raises:

@@ -15,6 +15,7 @@ from uwgate.routing.headers import HeaderRules
 from uwgate.routing.outside import Outside, Person
 from uwgate.routing.rules import compile_rules
 from uwgate.routing.ruleset import RuleSet, read_rule_set
+from uwgate.workers.backend import PATIENCE
 from uwgate.workers.log import say
 from uwgate.workers.rules.visit import Visit
 from uwgate.workers.rules.world import WorkerWorld
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
     from uwgate.workers.slot import Slot
     from uwgate.workers.worker import Worker
 
-DEFAULT_TIMEOUT = 60.0  # seconds, where socket-timeout is off
 _WRITING = frozenset(("send", "send-crnl", "rpcblob", "rpcnext"))  # actions
 
 
@@ -69,7 +69,7 @@ class Policy:
         self.worker = worker
         self.functions = worker.api.functions
         self.harakiri = worker.harakiri
-        self.timeout = worker.settings.workers.socket_timeout or DEFAULT_TIMEOUT
+        self.timeout = worker.settings.workers.socket_timeout or PATIENCE
         self.world: Outside = WorkerWorld(
             Person(worker.number, os.getpid()), worker.listeners, worker.api, static.types
         )
@@ -98,4 +98,3 @@ class Policy:
         if text not in self._lacks:
             self._lacks.add(text)
             say(text)
-

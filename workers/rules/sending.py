@@ -82,8 +82,8 @@ def send_named(visit: Visit, wanted: ServeStatic | ServeFile) -> None:
         _fail(visit, wanted.path, error)
         return
     if not isinstance(found, Found):
-        reason = "no such file" if found is None else found.reason
-        say(f"rules: {clean(wanted.path)}: {reason}")
+        why = "no such file" if found is None else found.reason
+        say(f"rules: {clean(wanted.path)}: {why}")
         visit.fail(404 if found is None else 403)
     elif isinstance(wanted, ServeFile):
         status, reason = read_status(wanted.status)

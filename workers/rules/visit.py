@@ -7,6 +7,7 @@ every wait (of the connection, a backend, a question) has its end there.
 
 from __future__ import annotations
 
+import contextlib
 import time
 import traceback
 from typing import TYPE_CHECKING
@@ -53,17 +54,12 @@ PLAIN = (b"Content-Type", b"text/plain; charset=utf-8")
 class Visit:
     """What the rules of a worker make of one request. Belongs to the slot that serves it."""
 
-    def __init__(
-        self, policy: Policy, slot: Slot, way: Way, environ: Environ, body: Body
-    ) -> None:
+    def __init__(self, policy: Policy, slot: Slot, way: Way, environ: Environ, body: Body) -> None:
         self.policy = policy
         self.environ = environ
         self.body = body
         self.transaction = Transaction(
-            {
-                name.encode("latin-1"): value.encode("latin-1")
-                for name, value in environ.items()
-            },
+            {name.encode("latin-1"): value.encode("latin-1") for name, value in environ.items()},
             started=time.time(),
         )
         self.talk = policy.converse(self.transaction)
@@ -302,10 +298,8 @@ class Visit:
         if self.outlet.started:
             self.outlet.abort()
             return
-        try:
+        with contextlib.suppress(OSError):
             self.send_page(500)
-        except OSError:
-            pass
 
     def _end(self) -> bytes:
         """Run the final rules; what they send."""
