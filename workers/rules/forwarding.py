@@ -217,22 +217,27 @@ def _joined(head: bytes, pieces: Iterable[bytes]) -> Iterator[bytes]:
 
 
 def _send(connection: Connection, pieces: Iterator[bytes]) -> None:
-    """Send a request, unless the backend answers before it has read all of it."""
+    """Send a request, unless the backend answers before it has read all of it.
+
+    Raises:
+        TimeoutError: it takes nothing.
+    """
     poll = select.poll()
     poll.register(connection.fd, select.POLLIN | select.POLLOUT)
     for piece in pieces:
         view = memoryview(piece)
         while view:
+            events = poll.poll((connection.timeout or 0) * 1000)
+            if not events:
+                raise TimeoutError
+            if events[0][1] & ~select.POLLOUT:
+                return  # an answer, or what it said before it closed
             try:
                 view = view[connection.sock.send(view) :]
             except BlockingIOError:
-                events = poll.poll((connection.timeout or 0) * 1000)
-                if not events:
-                    raise TimeoutError from None
-                if not events[0][1] & select.POLLOUT:
-                    return
+                continue
             except OSError:
-                return  # what it said before it closed may still be read
+                return
 
 
 def _response(connection: Connection, address: str, method: bytes) -> Received:

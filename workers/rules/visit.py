@@ -171,12 +171,16 @@ class Visit:
                         return question
                     question = steps.send(False)
                 else:
+                    self._do()  # a question may take long, and a limit may have been set
                     question = steps.send(answer(question, self.policy))
         except StopIteration as end:
             verdict: Verdict = end.value
             return verdict
         finally:
-            carry_out(self.transaction.effects, self._slot, self.policy)
+            self._do()
+
+    def _do(self) -> None:
+        carry_out(self.transaction.effects, self._slot, self.policy)
 
     # What becomes of it instead of the application's response.
 
