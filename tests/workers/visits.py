@@ -108,7 +108,7 @@ class Ruled:
         )
         self.policy = Policy(compiled, cast("Any", worker))
         self.policy.world.now = lambda: float(NOW)  # type: ignore[method-assign]
-        self.slot = SimpleNamespace(core=0, logvars={})
+        self.slot = SimpleNamespace(core=0, logvars={}, session=None)
 
     def ask(
         self,

@@ -64,7 +64,7 @@ class Received:
             BackendError: it is cut short, broken, or does not come in time.
         """
         parsed = self.parsed
-        if parsed.flags & NO_BODY:
+        if parsed.flags & NO_BODY or parsed.length == 0:
             return
         if parsed.chunked:
             yield from self._decoded()

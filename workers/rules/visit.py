@@ -35,6 +35,7 @@ from uwgate.workers.rules.effects import carry_out
 from uwgate.workers.rules.head import read_head
 from uwgate.workers.rules.outlet import Outlet, Way
 from uwgate.workers.rules.questions import answer
+from uwgate.workers.rules.tunnel import carry
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -273,6 +274,9 @@ class Visit:
             return
         try:
             with forwarding.ask(wanted, self) as found:
+                if found.status == 101:
+                    self._tunnel(found)
+                    return
                 self._relay(found.status, found.head, found.pieces())
         except (BackendError, ClientError) as error:
             say(f"rules: {error}")
@@ -280,6 +284,17 @@ class Visit:
                 self.outlet.abort()
             else:
                 self.fail(error.status)
+
+    def _tunnel(self, found: forwarding.Received) -> None:
+        """The backend has agreed to a WebSocket: its bytes are none of the rules' business."""
+        session = self._slot.session
+        if session is None or found.connection is None or not session.may_tunnel():
+            raise BackendError(found.address, "answers 101, which was not asked for", sent=True)
+        self.transaction.set_status(101, reason_of(101))
+        self.outlet.started = self.outlet.ended = True
+        session.open_tunnel(found.head)
+        idle = self.policy.worker.settings.http.http_timeout or None
+        carry(session, found.connection, found.rest, idle)
 
     def _send_raw(self, data: bytes) -> None:
         try:
