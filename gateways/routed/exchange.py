@@ -109,7 +109,12 @@ class RoutedExchange:
         try:
             with self._in_time():
                 reply = await self._inner.begin(asked, source, nursery)
-        except (BackendError, NoNodeError) as error:
+        except BackendError as error:
+            return await self._fail(error)
+        except NoNodeError as error:
+            if isinstance(verdict, Forward):  # there is only this one: it is at fault
+                name = verdict.address.decode(errors="replace")
+                return await self._fail(BackendError(name, "no connection", sent=False))
             return await self._fail(error)
         take_over(request, asked)
         if reply.flags & TUNNEL:
