@@ -209,10 +209,11 @@ class HttpGateway:
     def exchange(self, request: Request) -> Exchange:
         """An exchange for a request that does not take the lane."""
         if self.policy is not None:
-            return self.policy.exchange(request, self._plain_exchange)
-        return self._plain_exchange()
+            return self.policy.exchange(request, self.plain_exchange)
+        return self.plain_exchange()
 
-    def _plain_exchange(self) -> Exchange:
+    def plain_exchange(self) -> Exchange:
+        """The same without rules."""
         if self.leases is not None:
             return LeaseExchange(self.leases)
         return BackendExchange(self._backends)

@@ -27,6 +27,7 @@ from uwgate.gateways.wire.lease import ENCODING, HEAD, LENGTH, NO_BODY, encode_r
 if TYPE_CHECKING:
     from uwgate.gateways.http2.connection import Connection
     from uwgate.gateways.leases import Lease
+    from uwgate.gateways.routed.exchange import RoutedExchange
 
 log = logging.getLogger("uwgate.http")
 
@@ -46,6 +47,7 @@ class Stream:
         "_pace",
         "_packet",
         "_pending",
+        "_routed",
         "_scope",
         "_sent",
         "connection",
@@ -66,6 +68,7 @@ class Stream:
         self.upload: Upload | None = None  # of a request with a body
         self.packet = b""  # the request, if it may go into the queue
         self._packet = b""  # the same in any case
+        self._routed: RoutedExchange | None = None  # the same, where there are rules
         edge = connection.gateway.edge
         self._pace = Pace(edge.http_min_rate, edge.http_min_rate_grace)
         self._lease: Lease | None = None
@@ -85,11 +88,19 @@ class Stream:
         self.touch()
         if not ended:
             self.upload = Upload(self)
-        leases = gateway.leases if gateway.policy is None else None
+        leases = gateway.leases
         if request.length != 0 or request.websocket_key or leases is None:
             self._start(gateway.exchange(request))
             return
-        self._packet, self.packet = encode_request(request.block)
+        block = request.block
+        if gateway.policy is not None:
+            self._routed = gateway.policy.exchange(request, gateway.plain_exchange)
+            asked = self._routed.try_request()
+            if asked is None:
+                self._start(self._routed)
+                return
+            block = asked.block
+        self._packet, self.packet = encode_request(block)
         gateway.lane.expected += 1
         leases.apply(self)
 
@@ -118,6 +129,12 @@ class Stream:
             return
         gateway = self.connection.gateway
         gateway.lane.expected -= 1
+        if self._routed is not None:
+            routed = self._routed.try_answer(flags, head, body)
+            if routed is None:
+                self._start(self._routed)
+                return
+            flags, head, body = routed
         if flags & ENCODING:
             flags, head, body = gateway.compression.whole(self.request, flags, head, body)
         self.start_response(flags, head, len(body), end=not body or bool(flags & NO_BODY))
@@ -137,7 +154,10 @@ class Stream:
         assert leases is not None
         lease.user = None
         gateway.lane.expected -= 1
-        self._start(LeaseExchange.resumed(leases, lease, len(self._packet)))
+        exchange: Exchange = LeaseExchange.resumed(leases, lease, len(self._packet))
+        if self._routed is not None:
+            exchange = self._routed.resume(exchange)
+        self._start(exchange)
 
     # The response
 

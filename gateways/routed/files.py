@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import trio
@@ -146,6 +146,19 @@ class PlanReader:
             self._pieces.pop()
             self._at = 0
         return data, not self._pieces
+
+
+def request_of(variables: Mapping[bytes, bytes]) -> Request:
+    """What of a request matters to files, of its CGI variables."""
+    fields = {
+        name[5:].replace(b"_", b"-").lower(): value
+        for name, value in variables.items()
+        if name.startswith(b"HTTP_")
+    }
+    get = variables.get
+    return Request(
+        get(b"REQUEST_METHOD", b""), get(b"PATH_INFO", b""), get(b"REQUEST_URI", b""), fields
+    )
 
 
 def _absent(path: bytes, found: Refused | None) -> NoFileError:

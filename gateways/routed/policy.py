@@ -52,7 +52,9 @@ _WORKERS_ONLY = {
 class Policy:
     """The rules, and whoever does what they say.
 
-    ``sees_errors``: rules may make something else of the gateway's own error pages.
+    ``is_quick``: there are no final rules, which have to wait for the end of an answer.
+    ``sees_answers``: each answer has to be looked at. ``sees_errors``: rules may make something
+    else of the gateway's own error pages.
     """
 
     rule_set: RuleSet
@@ -62,6 +64,8 @@ class Policy:
     forwarding: Forwarding
     effects: Effects
     counters: Counters
+    is_quick: bool
+    sees_answers: bool
     sees_errors: bool
 
     def exchange(self, request: Request, make: Callable[[], Exchange]) -> RoutedExchange:
@@ -86,6 +90,7 @@ def make_policy(
             if rule.action in _WORKERS_ONLY:
                 why = _WORKERS_ONLY[rule.action]
                 log.warning("%s: %s: not in a gateway: %s", rule.place, rule.text, why)
+    rules = rule_set.rules
     return Policy(
         rule_set,
         GatewayOutside(None if start.board_fd is None else Board(start.board_fd)),
@@ -94,7 +99,9 @@ def make_policy(
         Forwarding(router, settings.http, settings.edge, settings.workers.limit_post),
         Effects(counters, nursery),
         counters,
-        sees_errors=bool(rule_set.rules.error or rule_set.rules.response),
+        is_quick=not rules.final,
+        sees_answers=bool(rules.response or rules.error or rules.final or rule_set.headers),
+        sees_errors=bool(rules.error or rules.response),
     )
 
 

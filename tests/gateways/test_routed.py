@@ -18,8 +18,8 @@ from uwgate.gateways.wire import lease as wire
 
 
 @asynccontextmanager
-async def ruled(*rules: str, **options: int) -> AsyncIterator[Instance]:
-    async with running(rules=rules, **options) as instance:
+async def ruled(*rules: str) -> AsyncIterator[Instance]:
+    async with running(rules=rules) as instance:
         yield instance
 
 
