@@ -29,8 +29,9 @@ class Request:
     it reads 100 Continue. ``minor`` is that of HTTP/1.x; ``keep_alive`` says that the client
     may send another request. ``websocket_key`` is the Sec-WebSocket-Key of a request that asks
     for a WebSocket (wire.upgrade); then there is no body. ``raw`` goes with a ``length`` of None.
-    ``secure``: it came encrypted. ``asked`` says where it wants to go; None where that is not
-    a question.
+    ``secure``: it came encrypted. ``path`` is PATH_INFO, ``wishes`` are the fields that matter to
+    files (``gateways/files``), by their names in small letters. ``asked`` says where it wants to
+    go; None where that is not a question.
     """
 
     method: bytes
@@ -46,6 +47,8 @@ class Request:
     raw: Raw | None = None
     secure: bool = False
     asked: Asked | None = None
+    path: bytes = b""
+    wishes: tuple[tuple[bytes, bytes], ...] = ()
 
     def __str__(self) -> str:
         return f"{self.method.decode()} {self.target[:200].decode('latin-1')}"
