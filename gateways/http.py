@@ -58,7 +58,8 @@ class HttpGateway:
     ``ring`` holds the certificates; None where nothing speaks TLS. Sessions use its
     attributes: ``options``, ``https`` and ``edge`` (options), ``reader``, ``writer`` and
     ``compression``, the ``library`` of files (``serves_files``: any request may be for one),
-    ``counters`` of what was refused, ``peers`` and ``crowd`` (who they are), the ``lane``, ``leases`` (None without workers, or when requests go elsewhere), the ``router``
+    ``counters`` of what was refused, ``peers`` and ``crowd`` (who they are), the
+    ``lane``, ``leases`` (None without workers, or when requests go elsewhere), the ``router``
     that then says where, ``spools``, the ``nursery`` of
     their tasks, ``now`` (trio's clock, at most ``TICK`` old) and ``idle_timeout`` (seconds).
     """
