@@ -1,8 +1,8 @@
 """``python -m benchmarks.static``: files beside nginx with sendfile, with ratios.
 
-A file of 1 KiB and one of 100 MiB, over plain HTTP with kept connections: wrk asks for the small one
-on 32 connections and for the large one on one. Each server has one process. Nothing is saved, and
-missing a target is no failure.
+A file of 1 KiB and one of 100 MiB, over plain HTTP with kept connections: wrk asks for the small
+one on 32 connections and for the large one on one. Each server has one process. Nothing is saved,
+and missing a target is no failure.
 """
 
 from __future__ import annotations
