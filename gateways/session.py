@@ -19,8 +19,15 @@ from typing import TYPE_CHECKING
 import trio
 
 from uwgate.conf.errors import ClientError
+from uwgate.files.disk import NotCachedError
+from uwgate.files.finder import Refused
+from uwgate.files.memory import Whole
+from uwgate.files.plan import Plan
+from uwgate.files.resident import BrokenFileError
 from uwgate.gateways import relay
 from uwgate.gateways.exchange import Exchange, Request
+from uwgate.gateways.files import sending
+from uwgate.gateways.files.lane import push
 from uwgate.gateways.lane import ENDED, GONE
 from uwgate.gateways.lease_exchange import LeaseExchange
 from uwgate.gateways.leases import NOBODY
@@ -30,7 +37,7 @@ from uwgate.gateways.states import STATUS_OF_TIMEOUT, State
 from uwgate.gateways.streams import Socket
 from uwgate.gateways.wire import http1
 from uwgate.gateways.wire.http2 import PREFACE
-from uwgate.gateways.wire.lease import ENCODING, MAX_QUEUED, encode_request
+from uwgate.gateways.wire.lease import ENCODING, MAX_QUEUED, NAMES_FILE, encode_request
 
 if TYPE_CHECKING:
     from uwgate.gateways.http import HttpGateway
@@ -233,6 +240,8 @@ class Session:
         gateway = self.gateway
         self.state = State.BACKEND
         self.deadline = gateway.now + gateway.options.http_timeout
+        if gateway.serves_files and gateway.policy is None and self._serve_file(request):
+            return
         length = request.length
         if gateway.leases is None or length is None or not self._is_simple(request, length):
             self._leave_lane(relay.answer, self, request, gateway.exchange(request))
@@ -252,6 +261,60 @@ class Session:
         gateway.lane.expected += 1
         if gateway.leases.apply(self):
             self.watch()  # the client may leave meanwhile
+
+    def _serve_file(self, request: Request) -> bool:
+        """Answer with a file; False if the request is for none."""
+        try:
+            reply = self.gateway.library.look(request)
+        except NotCachedError:
+            self._leave_lane(sending.search, self, request)
+            return True
+        except OSError as error:
+            self._leave_lane(sending.fail, self, request, error)
+            return True
+        if reply is None:
+            return False
+        self._reply(request, reply, sending.drop_body(self, request))
+        return True
+
+    def _hand_over(self, request: Request, head: bytes) -> None:
+        """Answer with the file that the application's answer names."""
+        try:
+            reply = self.gateway.library.look_named(request, head)
+        except NotCachedError:
+            self._leave_lane(sending.hand_over, self, request, head, True)
+        except OSError as error:
+            self._leave_lane(sending.fail, self, request, error)
+        else:
+            if isinstance(reply, Refused):
+                self._leave_lane(sending.refuse, self, request, reply)
+            else:
+                self._reply(request, reply, True)
+
+    def _reply(self, request: Request, reply: Whole | Plan, is_read: bool) -> None:
+        """Send a file; ``is_read``: nothing of the request is to come."""
+        sock = self.sock
+        if not is_read or (isinstance(reply, Plan) and not isinstance(sock, socket.socket)):
+            self._leave_lane(sending.respond, self, request, reply, is_read)
+            return
+        start, keep = sending.head_for(self, request, reply, True)
+        if isinstance(reply, Whole):
+            self._send(start + reply.body, keep)
+            return
+        assert isinstance(sock, socket.socket)
+        try:
+            rest = push(sock, start, reply)
+        except OSError as error:
+            reply.close()
+            if isinstance(error, BrokenFileError):
+                sending.say_broken(self, request, error)
+            self.close()
+            return
+        if rest is not None:
+            self._leave_lane(sending.go_on, self, request, reply, rest, True, keep)
+            return
+        reply.close()
+        self._sent(keep)
 
     def _is_simple(self, request: Request, length: int) -> bool:
         """Whether the body is there already, and small enough to be sent without waiting."""
@@ -293,6 +356,9 @@ class Session:
                 self._leave_lane(relay.answer, self, request, self._routed)
                 return
             flags, head, body = routed
+        if flags & NAMES_FILE and self.gateway.library.names_file(head):
+            self._hand_over(request, head)
+            return
         if flags & ENCODING:
             flags, head, body = self.gateway.compression.whole(request, flags, head, body)
         start, _, keep = self.gateway.writer.start(request, flags, head, len(body), True)
@@ -322,7 +388,12 @@ class Session:
             return
         if sent < len(data):
             self._leave_lane(relay.finish, self, data[sent:], keep)
-        elif keep:
+        else:
+            self._sent(keep)
+
+    def _sent(self, keep: bool) -> None:
+        """The response is on its way: go on, or close."""
+        if keep:
             self._rest()
         elif self.buffer or self._has_more():
             self._leave_lane(relay.linger, self)

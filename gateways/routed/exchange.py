@@ -21,7 +21,7 @@ from uwgate.gateways.routed.body import Body, Read, changes_bytes, take_chunked
 from uwgate.gateways.routed.changes import for_backend, for_forward, take_over
 from uwgate.gateways.routed.course import Course
 from uwgate.gateways.routed.deadline import Deadline
-from uwgate.gateways.routed.files import NoFileError, PlanReader, Sending, request_of
+from uwgate.gateways.routed.files import FileAnswer, NoFileError
 from uwgate.gateways.routed.head import BODILESS, MAX_HEAD, join_head, split_head
 from uwgate.gateways.routed.whole import Whole
 from uwgate.gateways.tunnel import Side
@@ -40,7 +40,6 @@ from uwgate.routing.results import (
     ServeStatic,
     Verdict,
 )
-from uwgate.routing.statuses import reason_of
 from uwgate.routing.transaction import Header, Transaction
 from uwgate.routing.transformations.stream import Pipeline, has_header, replace_header
 
@@ -62,6 +61,7 @@ class RoutedExchange:
         "_asking",
         "_body",
         "_deadline",
+        "_file",
         "_finished",
         "_has_length",
         "_inner",
@@ -70,7 +70,6 @@ class RoutedExchange:
         "_policy",
         "_read",
         "_request",
-        "_sending",
         "_talk",
         "_transaction",
     )
@@ -82,7 +81,7 @@ class RoutedExchange:
         self._transaction = Transaction(dict(decode_block(request.block)), started=time.time())
         self._talk = policy.rule_set.converse(self._transaction, policy.outside)
         self._inner: Exchange | None = None
-        self._sending: Sending | None = None  # of a file
+        self._file: FileAnswer | None = None
         self._read: Read = _nothing  # the answer's body, as it comes
         self._body: Body | None = None  # the same, as it goes
         self._no_body = False  # the answer has none, whatever comes
@@ -97,7 +96,12 @@ class RoutedExchange:
 
     def try_request(self) -> Request | None:
         """The request as a worker gets it; None: rules want something else, or it takes time."""
-        verdict = self._asking.start() if self._policy.is_quick else None
+        policy = self._policy
+        if not policy.is_quick or (
+            policy.files.are_mapped and not policy.files.is_none(self._request)
+        ):
+            return None
+        verdict = self._asking.start()
         self._perform()
         if not isinstance(verdict, Continue) or self._deadline.at is not None:
             return None
@@ -145,6 +149,15 @@ class RoutedExchange:
     async def begin(
         self, request: Request, source: BodySource, nursery: trio.Nursery | None
     ) -> Reply:
+        files = self._policy.files
+        if files.are_mapped and self._inner is None:  # before any rule, as in uWSGI
+            try:
+                file = await files.find(request)
+            except NoFileError as error:
+                return await self._break(str(error), error.status)
+            if file is not None:
+                self._keep(file)
+                return await self._send_file()
         verdict = await self._run(self._asking)
         match verdict:
             case Continue():
@@ -195,8 +208,8 @@ class RoutedExchange:
 
     def end(self) -> None:
         self._drop()
-        if self._sending is not None:
-            self._sending.plan.close()
+        if self._file is not None:
+            self._file.close()
         if self._finished:
             return
         self._finished = True
@@ -262,7 +275,7 @@ class RoutedExchange:
             case Answer():
                 return await self._answer(verdict)
             case ServeStatic() | ServeFile():
-                return await self._send_file(verdict)
+                return await self._send_wanted(verdict)
             case RawAnswer(data):
                 return await self._answer_raw(data)
             case Break(reason=None):
@@ -328,36 +341,33 @@ class RoutedExchange:
 
     async def _open(self, wanted: ServeStatic | ServeFile) -> NoFileError | None:
         """Open a file. What is wrong with it is returned."""
-        request = request_of(self._transaction.variables)
         try:
-            sending = await self._policy.files.open(wanted, request, time.time())
+            self._keep(await self._policy.files.open(wanted, self._request))
         except NoFileError as error:
             return error
-        if self._sending is not None:
-            self._sending.plan.close()
-        self._sending = sending
         return None
 
-    async def _send_file(self, wanted: ServeStatic | ServeFile) -> Reply:
+    def _keep(self, file: FileAnswer) -> None:
+        if self._file is not None:
+            self._file.close()
+        self._file = file
+
+    async def _send_wanted(self, wanted: ServeStatic | ServeFile) -> Reply:
         # One that goes on without its file has been opened to see whether it is there.
         if not wanted.optional:
             error = await self._open(wanted)
             if error is not None:
                 return await self._break(str(error), error.status)
-        sending = self._sending
-        assert sending is not None
-        plan = sending.plan
-        reader = self._read = PlanReader(plan).read
-        body, last = b"", True
-        if plan.pieces:
-            try:
-                body, last = await reader()
-            except OSError as problem:
-                return await self._break(f"{wanted.path!r}: {problem.strerror}", 503)
-        if sending.by_kernel:
+        return await self._send_file()
+
+    async def _send_file(self) -> Reply:
+        file = self._file
+        assert file is not None
+        plan = file.plan
+        self._read = _nothing if plan is None else self._policy.files.reader(plan).read
+        if file.by_kernel:
             self._transaction.transformations.clear()
-        reason = sending.reason or reason_of(plan.status)
-        return await self._respond(plan.status, reason, list(plan.fields), body, last)
+        return await self._respond(file.status, file.reason, file.headers, file.body, plan is None)
 
     # The response
 
@@ -386,6 +396,8 @@ class RoutedExchange:
         self._no_body = request.method == b"HEAD" or status in BODILESS
         chunked = take_chunked(transaction)
         pipeline = None
+        if self._policy.names_file(transaction.headers):
+            transaction.transformations.clear()  # they would see the wrong body
         if transaction.transformations:
             if not self._no_body:
                 pipeline = Pipeline(transaction, self._policy.outside)
@@ -405,7 +417,13 @@ class RoutedExchange:
         self._has_length = bool(flags & LENGTH)
         if chunked or (pipeline is not None and not last and not self._has_length):
             flags |= CHUNKED
-        return Reply(flags, head, b"" if self._no_body else data, last)
+        if self._no_body:
+            return Reply(flags, head, b"", last)
+        plan = None
+        if not last and not data and pipeline is None and self._has_length and self._file:
+            plan = self._file.plan
+            await self._finish()  # nobody will read its end
+        return Reply(flags, head, data, last, plan)
 
     def _head(self) -> tuple[int, bytes]:
         """Flags and head of the answer as it is now."""
