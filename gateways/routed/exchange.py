@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import trio
@@ -46,6 +47,7 @@ from uwgate.routing.transformations.stream import Pipeline, has_header, replace_
 if TYPE_CHECKING:
     from uwgate.gateways.routed.policy import Policy
 
+MAX_SKIPPED = 65536  # bytes of an answer that are read though nobody gets them
 RULES = "rules"  # in the place of a backend's name
 
 
@@ -219,6 +221,14 @@ class RoutedExchange:
             settle(self._talk.finish(), lambda question: None)  # nobody waits for answers now
         self._perform()
 
+    async def _skip(self, last: bool) -> None:
+        """Read what is left of an answer that nobody gets; if it is small, its worker is kept."""
+        size = 0
+        with suppress(BackendError):
+            while not last and self._inner is not None and size < MAX_SKIPPED:
+                data, last = await self._inner.read()
+                size += len(data)
+
     def _drop(self) -> None:
         """Give up the backend's answer."""
         if self._inner is not None:
@@ -379,6 +389,7 @@ class RoutedExchange:
         course, self._answering = self._answering, None
         verdict = await self._run(course or Course(self._talk.respond(status, reason, headers)))
         if not isinstance(verdict, Continue):
+            await self._skip(last)
             return await self._follow(verdict)
         if transaction.body:
             sent = bytes(transaction.body)
