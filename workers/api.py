@@ -17,6 +17,7 @@ from uwgate.conf.procname import set_title
 from uwgate.gateways.wire.websocket import Opcode
 from uwgate.workers.access_log import memory_usage
 from uwgate.workers.backend import PATIENCE
+from uwgate.workers.cache_calls import CacheCalls
 from uwgate.workers.chunks import read_chunk, read_chunk_now
 from uwgate.workers.log import say
 from uwgate.workers.rpc import Functions, RpcError, call_remote
@@ -31,8 +32,7 @@ if TYPE_CHECKING:
 NOT_OFFERED = frozenset(
     """
     add_cron add_file_monitor add_ms_timer add_rb_timer add_timer add_var alarm async_connect
-    async_sleep cache_clear cache_dec cache_del cache_div cache_exists cache_get cache_inc
-    cache_keys cache_mul cache_num cache_set cache_update cl
+    async_sleep cl
     close connect embedded_data extract farm_get_msg farm_msg get_queue
     i_am_the_spooler in_farm is_connected is_locked listen_queue lock
     log_this_request logsize metric_dec metric_div metric_get metric_inc metric_mul metric_set
@@ -57,7 +57,7 @@ class NotOfferedError(AttributeError):
     """uWSGI has it, uwgate does not yet."""
 
 
-class Api(types.ModuleType):
+class Api(CacheCalls, types.ModuleType):
     """The module: constants as attributes, the rest as methods.
 
     ``applications``, ``post_fork_hook`` and ``atexit`` may be assigned by the application.
@@ -99,6 +99,7 @@ class Api(types.ModuleType):
         if start.board_fd is not None:
             self._legions = Board(start.board_fd).notices
         self._master = master
+        self.use_caches(start)
 
     def __getattr__(self, name: str) -> Any:
         if name == "env":
