@@ -160,7 +160,7 @@ def _is_known_absent(path: bytes) -> bool:
     if found >= 0:
         os.close(found)
         return False
-    return ctypes.get_errno() in (errno.ENOENT, errno.ENOTDIR)
+    return ctypes.get_errno() == errno.ENOENT  # not ENOTDIR: a mapping may be to a file
 
 
 def has_openat2() -> bool:
