@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 APP = Path(__file__).parents[1] / "routing" / "mirror.py"
 RULES = """
 [uwsgi]
+cache2 = name=pages,items=10
 collect-header = Content-Type RESP_CT
 static-map = /static={folder}/files
 static-index = index.html
@@ -62,6 +63,8 @@ route = ^/teapot$ return:418
 route = ^/close$ break:
 route = ^/forbidden$ break:403 Go Away
 route = ^/hash/(.*)$ hash:key=$1,var=TAG,items=n1;n2;n3
+route = ^/c/(.*)$ cache:key=page-$1,name=pages,content_type=text/plain
+route = ^/c/(.*)$ cachestore:key=page-$1,name=pages,expires=60
 route = ^/http http:{backend},,/there
 route = ^/uwsgi uwsgi:{uwsgi},0,0
 route = ^/gone http:127.0.0.1:1
@@ -260,6 +263,20 @@ def test_a_request_gets_behind_nginx_what_uwsgi_gives(doors: Doors, ask: Ask) ->
     # Where there is no answer, nginx has a page of its own, and so has the fastrouter.
     assert routed is not None
     assert meant(routed) == expected or (ask.target == "/close" and routed.status == 502)
+
+
+def test_a_page_comes_out_of_the_cache_the_second_time(doors: Doors) -> None:
+    replies = [
+        fetch(door, Ask(f"/c/{number}"))
+        for number, door in enumerate((doors.theirs, doors.http))
+        for _ in range(2)
+    ]
+    theirs, theirs_again, ours, ours_again = (dict(one.headers) for one in replies if one)
+    assert "X-App" in theirs
+    assert "X-App" in ours
+    assert {"X-App", "Expires"} & theirs_again.keys() == {"Expires"}
+    assert {"X-App", "Expires"} & ours_again.keys() == {"Expires"}
+    assert ours_again["Content-Length"] == theirs_again["Content-Length"]
 
 
 # What goes wrong, and what uWSGI has no word for.
