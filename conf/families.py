@@ -92,7 +92,6 @@ _TIMER = "use cron or systemd timers"
 _TASKS = "use a task queue with workers of its own, such as Celery or RQ"
 _LIMITS = "use max-requests or reload-on-rss, or set limits outside (systemd, ulimit)"
 _HOOK = "run the command before uwgate starts (systemd's ExecStartPre), or in the application"
-_ROUTE = "write the rule in the web server in front, or as WSGI middleware"
 _CACHE = "use Redis or memcached from the application"
 _ASYNC = "use threads and more processes"
 _RELOAD = "send SIGHUP to the master (uwgate --reload PIDFILE)"
@@ -141,11 +140,9 @@ NOT_OFFERED: tuple[tuple[re.Pattern[str], str], ...] = tuple(
             r"cheap|cheaper.*|idle|die-on-idle",
             "processes states how many workers run; they start at once",
         ),
-        (
-            r"(final-|error-|response-)?route(-.*)?|routers?-list|error-page-.*|(add|rem|del)-header|"
-            r"(collect|pull)-header|response-header.*|geoip.*",
-            _ROUTE,
-        ),
+        (r"error-page-.*", "write error-route-status = 404 redirect:..., or the like"),
+        (r"geoip.*", "let the web server in front say where clients are, in a header"),
+        (r"response-headers-limit", "remove it: there is a limit of 64 KiB"),
         (r".*logger.*|log-(syslog|socket|zeromq)|rsyslog.*|logger-req", _LOGGER),
         (
             r"log-(req-)?(encoder|route)|log-(drain|filter)|log-?format-strftime",
