@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from uwgate.explain.story import Story
 from uwgate.routing.explain import Fate, Step, Tale
-from uwgate.routing.results import Answer, Break, Continue, Forward, ServeFile, ServeStatic
+from uwgate.routing.results import Answer, Forward, ServeFile, ServeStatic
 from uwgate.routing.wording import plain, show, show_verdict
 from uwgate.routing.workshop import ChainName
 
@@ -46,15 +46,20 @@ class Page:
         yield from self._response(story)
 
     def _tale(self, tale: Tale) -> Iterator[str]:
-        for step in tale.steps:
+        reached = [step for step in tale.steps if step.fate is not Fate.NOT_REACHED]
+        for step in reached:
             yield from self._step(step)
+        left = len(tale.steps) - len(reached)
+        if left:
+            rules = "rule" if left == 1 else "rules"
+            yield self._in(DIM, f"  ({left} {rules} further down not reached)")
 
     def _step(self, step: Step) -> Iterator[str]:
         rule = step.rule
         colour = _FATES[step.fate]
         place = self._in(CYAN, f"{rule.place}:")
-        if step.fate in (Fate.SKIPPED, Fate.NOT_REACHED):
-            yield f"  {place} {self._in(DIM, f'{rule.text}  [{step.fate.value}]')}"
+        if step.fate is Fate.SKIPPED:
+            yield f"  {place} {self._in(DIM, f'{rule.text}  [skipped by goto]')}"
             return
         yield f"  {place} {self._in(colour, rule.text)}"
         for line in step.details():
@@ -93,7 +98,5 @@ def verdict_of(story: Story) -> str:
             if story.found.is_there:
                 return f"the file {plain(path)}, {story.found.size} bytes"
             return f"the file {plain(path)}, which cannot be served: {story.found.reason}"
-        case Continue() | Forward() | Break():
-            return show_verdict(verdict)
         case _:
             return show_verdict(verdict)
