@@ -16,6 +16,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from typing import TypedDict, Unpack
 
 from uwgate.conf.errors import ConfigError
 from uwgate.conf.loading import load
@@ -37,6 +38,17 @@ from uwgate.routing.view import bytes_of, text_of
 Headers = Mapping[str, str] | Iterable[tuple[str, str]]
 
 _REDIRECTS = range(300, 400)
+
+
+class Circumstances(TypedDict, total=False):
+    """What else is so. ``status`` and ``response_headers``: what the application answers, for
+    rules of the response; without them 200 and no headers."""
+
+    remote_address: str
+    https: bool
+    variables: Mapping[str, str]
+    status: int
+    response_headers: Headers
 
 
 class Outcome:
@@ -193,12 +205,6 @@ class Rules:
         rules = compile_rules(one for one in triples if one[0] not in HEADER_OPTIONS)
         return cls(RuleSet(rules, headers), read_answers(answers))
 
-    def post(
-        self, target: str, headers: Headers = (), *, remote_address: str = "127.0.0.1"
-    ) -> Outcome:
-        """``get`` with another method."""
-        return self.get(target, headers, method="POST", remote_address=remote_address)
-
     def with_answers(self, *answers: str) -> Rules:
         """The same rules in a world of which more is known (``cache:pages/home=hello``).
 
@@ -208,36 +214,44 @@ class Rules:
         more = read_answers(answers)
         return Rules(self._rules, replace(more, texts=self._answers.texts + more.texts))
 
-    def get(
+    def ask(
         self,
+        method: str,
         target: str,
         headers: Headers = (),
-        *,
-        method: str = "GET",
-        remote_address: str = "127.0.0.1",
-        https: bool = False,
-        variables: Mapping[str, str] | None = None,
-        status: int | None = None,
-        response_headers: Headers = (),
+        **circumstances: Unpack[Circumstances],
     ) -> Outcome:
-        """What becomes of a request.
-
-        ``target`` is a path, perhaps with a query, as a client sends it. ``status`` and
-        ``response_headers``: what the application answers, for rules of the response; without
-        them 200 and no headers.
+        """What becomes of a request; ``target`` is a path, perhaps with a query, as sent.
 
         Raises:
             ConfigError: the gateway refuses such a request before any rule sees it.
         """
-        side = Side(remote_address, https, tuple((variables or {}).items()))
-        given = _pairs(response_headers)
+        given = circumstances
+        side = Side(
+            given.get("remote_address", "127.0.0.1"),
+            given.get("https", False),
+            tuple(given.get("variables", {}).items()),
+        )
+        answered = _pairs(given.get("response_headers", ()))
         assumed = None
-        if status is not None or given:
-            code = status or 200
-            encoded = tuple((bytes_of(name), bytes_of(value)) for name, value in given)
+        if "status" in given or answered:
+            code = given.get("status", 200)
+            encoded = tuple((bytes_of(name), bytes_of(value)) for name, value in answered)
             assumed = Response(code, reason_of(code), encoded)
         asked = Asked(method, target, _pairs(headers))
         return Outcome(tell(self._rules, asked, side=side, answers=self._answers, assumed=assumed))
+
+    def get(
+        self, target: str, headers: Headers = (), **circumstances: Unpack[Circumstances]
+    ) -> Outcome:
+        """``ask`` with GET."""
+        return self.ask("GET", target, headers, **circumstances)
+
+    def post(
+        self, target: str, headers: Headers = (), **circumstances: Unpack[Circumstances]
+    ) -> Outcome:
+        """``ask`` with POST."""
+        return self.ask("POST", target, headers, **circumstances)
 
 
 def _pairs(headers: Headers) -> tuple[tuple[str, str], ...]:
