@@ -115,7 +115,6 @@ NOT_OFFERED: tuple[tuple[re.Pattern[str], str], ...] = tuple(
             _STATS,
         ),
         (
-            r"static-.*|check-static.*|mime-?file|(file-?serve|file-serve)-mode|honour-range|"
             r"xslt.*|webdav.*|glusterfs.*|rados.*",
             _FILES,
         ),

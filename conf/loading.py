@@ -23,6 +23,7 @@ from uwgate.conf.reader import PARSERS, Reader
 from uwgate.conf.registry import find
 from uwgate.conf.settings import Settings
 from uwgate.conf.source import locate
+from uwgate.conf.staticcheck import check_static
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -96,9 +97,10 @@ def load(argv: Sequence[str], environ: Mapping[str, str], *, reloading: bool = F
     settings = builder.build()
     if not reader.problems:
         reader.problems += crosscheck(settings, builder.places)
-        problems, notes = check_backends(settings, builder.places)
-        reader.problems += problems
-        reader.notes += notes
+        for check in (check_backends, check_static):
+            problems, notes = check(settings, builder.places)
+            reader.problems += problems
+            reader.notes += notes
     if settings.rules:
         _check_rules(reader, settings)
     speaks_tls = settings.https != HttpsOptions() or settings.terminates_tls

@@ -33,6 +33,7 @@ from uwgate.conf.groups.routing import (
 )
 from uwgate.conf.groups.sockets import SocketOptions
 from uwgate.conf.groups.sslrouter import SslrouterOptions
+from uwgate.conf.groups.static import StaticOptions
 from uwgate.conf.groups.stats import StatsOptions
 from uwgate.conf.groups.subscribe import SubscribeOptions
 from uwgate.conf.groups.subscriptions import SubscriptionOptions
@@ -84,6 +85,7 @@ class Settings:
     subscriptions: SubscriptionOptions = field(default_factory=SubscriptionOptions)
     subscribe: SubscribeOptions = field(default_factory=SubscribeOptions)
     zerg: ZergOptions = field(default_factory=ZergOptions)
+    static: StaticOptions = field(default_factory=StaticOptions)
     legion: LegionOptions = field(default_factory=LegionOptions)
     stats: StatsOptions = field(default_factory=StatsOptions)
     master: MasterOptions = field(default_factory=MasterOptions)
@@ -210,6 +212,7 @@ GROUPS: dict[str, Any] = {
     "subscriptions": SubscriptionOptions,
     "subscribe": SubscribeOptions,
     "zerg": ZergOptions,
+    "static": StaticOptions,
     "legion": LegionOptions,
     "stats": StatsOptions,
     "master": MasterOptions,

@@ -54,12 +54,33 @@ class StaticRules:
     remember: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """A value that cannot be used: the ``number``-th of its option, from 0."""
+
+    option: str
+    number: int
+    value: str
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.option} = {self.value}: {self.reason}"
+
+
 def read_rules(options: StaticOptions, disk: Disk) -> StaticRules:
     """Rules of the options' values. ``disk`` reads the files of types.
 
     Raises:
         ConfigError: a value cannot be used; one line for each.
     """
+    rules, problems = try_rules(options, disk)
+    if problems:
+        raise ConfigError("\n".join(map(str, problems)))
+    return rules
+
+
+def try_rules(options: StaticOptions, disk: Disk) -> tuple[StaticRules, list[Problem]]:
+    """The rules without what cannot be used, and what that is."""
     reader = _Reader()
     whole = reader.all("check-static", options.check_static, lambda text: _whole(b"", text))
     mapped = reader.all("static-map", options.static_map, _mapping)
@@ -85,11 +106,9 @@ def read_rules(options: StaticOptions, disk: Disk) -> StaticRules:
     if options.file_serve_mode is not None:
         naming = _NAMING.get(options.file_serve_mode.lower())
         if naming is None:
-            reader.problem("file-serve-mode", options.file_serve_mode, "no such mode")
+            reader.problem("file-serve-mode", 0, options.file_serve_mode, "no such mode")
     types = _types(options.mime_file, disk, reader)
-    if reader.problems:
-        raise ConfigError("\n".join(reader.problems))
-    return StaticRules(
+    rules = StaticRules(
         mappings=whole + mapped + mapped2,
         types=types,
         internal=internal,
@@ -104,27 +123,28 @@ def read_rules(options: StaticOptions, disk: Disk) -> StaticRules:
         naming=naming,
         remember=options.static_cache_paths,
     )
+    return rules, reader.problems
 
 
 class _Reader:
     def __init__(self) -> None:
-        self.problems: list[str] = []
+        self.problems: list[Problem] = []
 
-    def problem(self, option: str, value: str, reason: str) -> None:
-        self.problems.append(f"{option} = {value}: {reason}")
+    def problem(self, option: str, number: int, value: str, reason: str) -> None:
+        self.problems.append(Problem(option, number, value, reason))
 
     def all(self, option: str, values: Iterable[str], make: Callable[[bytes], T]) -> tuple[T, ...]:
         found: list[T] = []
-        for value in values:
+        for number, value in enumerate(values):
             try:
                 text = value.encode(errors="surrogateescape")
                 if b"\0" in text:
                     raise ValueError("a NUL byte in it")
                 found.append(make(text))
             except PatternError as error:
-                self.problem(option, value, f"a pattern that cannot be used: {error}")
+                self.problem(option, number, value, f"a pattern that cannot be used: {error}")
             except ValueError as error:
-                self.problem(option, value, str(error))
+                self.problem(option, number, value, str(error))
         return tuple(found)
 
 
@@ -191,16 +211,16 @@ def _keeper(kind: str, *, from_change: bool) -> Callable[[bytes], ExpiryRule]:
 
 def _types(files: tuple[str, ...], disk: Disk, reader: _Reader) -> MimeTable:
     texts: list[str] = []
-    for file in files:
+    for number, file in enumerate(files):
         try:
             found = disk.read(_path(file.encode(errors="surrogateescape")), MAX_TABLE + 1)
         except ValueError as error:
-            reader.problem("mime-file", file, str(error))
+            reader.problem("mime-file", number, file, str(error))
             continue
         if found is None:
-            reader.problem("mime-file", file, "cannot be read")
+            reader.problem("mime-file", number, file, "cannot be read")
         elif len(found) > MAX_TABLE:
-            reader.problem("mime-file", file, f"more than {MAX_TABLE} bytes")
+            reader.problem("mime-file", number, file, f"more than {MAX_TABLE} bytes")
         else:
             texts.append(found.decode("utf-8", "replace"))
     if not files:

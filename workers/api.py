@@ -16,8 +16,10 @@ from uwgate.conf.board import Board, Notice
 from uwgate.conf.procname import set_title
 from uwgate.gateways.wire.websocket import Opcode
 from uwgate.workers.access_log import memory_usage
+from uwgate.workers.backend import PATIENCE
 from uwgate.workers.chunks import read_chunk, read_chunk_now
 from uwgate.workers.log import say
+from uwgate.workers.rpc import Functions, RpcError, call_remote
 from uwgate.workers.slot import Slot, current
 from uwgate.workers.websocket import WebSocket, WebSocketClosed, open_websocket
 
@@ -30,13 +32,13 @@ NOT_OFFERED = frozenset(
     """
     add_cron add_file_monitor add_ms_timer add_rb_timer add_timer add_var alarm async_connect
     async_sleep cache_clear cache_dec cache_del cache_div cache_exists cache_get cache_inc
-    cache_keys cache_mul cache_num cache_set cache_update call cl
+    cache_keys cache_mul cache_num cache_set cache_update cl
     close connect embedded_data extract farm_get_msg farm_msg get_queue
     i_am_the_spooler in_farm is_connected is_locked listen_queue lock
     log_this_request logsize metric_dec metric_div metric_get metric_inc metric_mul metric_set
     metric_set_max metric_set_min mule_get_msg mule_id mule_msg mule_msg_hook offload parsefile
     queue_get queue_last queue_pop queue_pull queue_pull_slot queue_push queue_set queue_size
-    queue_slot recv register_rpc register_signal route rpc rpc_list send
+    queue_slot recv register_signal route send
     send_to_spooler sendfile set_spooler_frequency set_user_harakiri set_warning_message
     sharedarea_dec32 sharedarea_dec64 sharedarea_inc32 sharedarea_inc64 sharedarea_memoryview
     sharedarea_object sharedarea_read sharedarea_read16 sharedarea_read32 sharedarea_read64
@@ -90,6 +92,8 @@ class Api(types.ModuleType):
         self.post_fork_hook: Callable[[], object] | None = None
         self.atexit: Callable[[], object] | None = None
         self.slots: list[Slot] = []
+        self.functions = Functions()
+        self._timeout = settings.workers.socket_timeout or PATIENCE
         self._worker: Worker | None = None
         self._legions: dict[str, Notice] = {}
         if start.board_fd is not None:
@@ -150,6 +154,46 @@ class Api(types.ModuleType):
         """What ``set_logvar`` set in this request."""
         name = key.decode("latin-1") if isinstance(key, bytes) else key
         return _slot().logvars.get(name)
+
+    def register_rpc(
+        self, name: str | bytes, function: Callable[..., object], count: int = 0
+    ) -> bool:
+        """Let rules and ``call`` call a function by name; ``count`` arguments, 0: any number.
+
+        Arguments are bytes; so is the result, or a str.
+
+        Raises:
+            ValueError: it cannot be called.
+        """
+        self.functions.register(_bytes(name), function, count or None)
+        return True
+
+    def rpc_list(self) -> tuple[bytes, ...]:
+        """The names of what ``register_rpc`` registered in this process."""
+        return self.functions.names()
+
+    def rpc(self, node: str | bytes | None, name: str | bytes, *arguments: str | bytes) -> bytes:
+        """Call a function of another instance, or with an empty ``node`` of this process.
+
+        Raises:
+            ValueError: it does not exist, or failed.
+        """
+        values = [_bytes(one) for one in arguments]
+        try:
+            if node:
+                return call_remote(_name(node), _bytes(name), values, self._timeout)
+            return self.functions.call(_bytes(name), values)
+        except RpcError as error:
+            raise ValueError(f"unable to call rpc function {_name(name)}: {error}") from error
+
+    def call(self, name: str | bytes, *arguments: str | bytes) -> bytes:
+        """``rpc`` for ``function`` or ``function@node``.
+
+        Raises:
+            ValueError: as there.
+        """
+        function, _, node = _bytes(name).partition(b"@")
+        return self.rpc(node, function, *arguments)
 
     def disconnect(self) -> None:
         """Close the client's connection; the request goes on."""
