@@ -8,6 +8,7 @@ from typing import NamedTuple, Protocol
 
 import trio
 
+from uwgate.conf.errors import UwgateError
 from uwgate.gateways.corerouter.target import Asked
 from uwgate.gateways.tunnel import Side
 
@@ -30,7 +31,7 @@ class Request:
     may send another request. ``websocket_key`` is the Sec-WebSocket-Key of a request that asks
     for a WebSocket (wire.upgrade); then there is no body. ``raw`` goes with a ``length`` of None.
     ``secure``: it came encrypted. ``asked`` says where it wants to go; None where that is not
-    a question.
+    a question. ``modifiers``: those that a rule has set, before all others.
     """
 
     method: bytes
@@ -46,9 +47,14 @@ class Request:
     raw: Raw | None = None
     secure: bool = False
     asked: Asked | None = None
+    modifiers: tuple[int | None, int | None] = (None, None)
 
     def __str__(self) -> str:
         return f"{self.method.decode()} {self.target[:200].decode('latin-1')}"
+
+
+class UnansweredError(UwgateError):
+    """The request is over without a word to the client: its connection, or stream, just ends."""
 
 
 class Reply(NamedTuple):
@@ -113,6 +119,7 @@ class Exchange(Protocol):
 
         Raises:
             BackendError: nobody answered, or not in HTTP.
+            UnansweredError: there is to be no answer.
         """
         ...
 

@@ -17,7 +17,7 @@ import trio
 
 from uwgate.conf.errors import BackendError, ClientError, NoNodeError
 from uwgate.gateways import streams, tunnel
-from uwgate.gateways.exchange import Exchange, Raw, Reply, Request, collect
+from uwgate.gateways.exchange import Exchange, Raw, Reply, Request, UnansweredError, collect
 from uwgate.gateways.pace import Pace, Taking
 from uwgate.gateways.spool import Read, Spool
 from uwgate.gateways.states import State
@@ -56,6 +56,8 @@ async def answer(session: Session, request: Request, exchange: Exchange) -> bool
             name, "%s: %s: %d: %s", session.name, request, status, error, level=logging.ERROR
         )
         retry_after = retry_after_of(error)
+    except UnansweredError:
+        return False
     finally:
         exchange.end()  # now: a client that takes its time must not hold a worker
     if status:
@@ -262,7 +264,7 @@ class _Relay:
             async with trio.open_nursery() as nursery:
                 keep = await self._respond(nursery)
                 nursery.cancel_scope.cancel()  # the answer is complete; nobody reads the rest
-        except* (ClientError, BackendError, NoNodeError, OSError) as group:
+        except* (ClientError, BackendError, NoNodeError, UnansweredError, OSError) as group:
             failure = first_error(group)
         if failure is not None:
             raise failure

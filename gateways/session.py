@@ -231,7 +231,12 @@ class Session:
         self.state = State.BACKEND
         self.deadline = gateway.now + gateway.options.http_timeout
         length = request.length
-        if gateway.leases is not None and length is not None and self._is_simple(request, length):
+        if (
+            gateway.leases is not None
+            and gateway.policy is None
+            and length is not None
+            and self._is_simple(request, length)
+        ):
             if length:
                 request.body = self.buffer[:length]
                 self.buffer = self.buffer[length:]
@@ -240,7 +245,7 @@ class Session:
             if gateway.leases.apply(self):
                 self.watch()  # the client may leave meanwhile
         else:
-            self._leave_lane(relay.answer, self, request, gateway.exchange())
+            self._leave_lane(relay.answer, self, request, gateway.exchange(request))
 
     def _is_simple(self, request: Request, length: int) -> bool:
         """Whether the body is there already, and small enough to be sent without waiting."""

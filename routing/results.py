@@ -102,10 +102,12 @@ class ServeStatic:
     """Serve a file as static files are (type, ranges, conditions, variants).
 
     ``optional``: if it is not there, go on with ``Run.resume(False)`` instead of answering.
+    ``root``: as in ServeFile.
     """
 
     path: bytes
     optional: bool = False
+    root: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)

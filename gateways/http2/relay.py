@@ -13,7 +13,7 @@ from h2.errors import ErrorCodes
 
 from uwgate.conf.errors import BackendError, ClientError, NoNodeError
 from uwgate.gateways import tunnel
-from uwgate.gateways.exchange import BodySource, Exchange
+from uwgate.gateways.exchange import BodySource, Exchange, UnansweredError
 from uwgate.gateways.relay import first_error, retry_after_of
 from uwgate.gateways.spool import Read, Spool
 from uwgate.gateways.states import State
@@ -50,6 +50,8 @@ async def answer(stream: Stream, exchange: Exchange) -> None:
             f"answer-{status}", "%s: %d: %s", stream, status, error, level=logging.ERROR
         )
         retry_after = retry_after_of(error)
+    except UnansweredError:
+        stream.abort(ErrorCodes.CANCEL)
     finally:
         exchange.end()  # now: a client that takes its time must not hold a worker
     if not status or stream.state is State.CLOSED:
@@ -68,7 +70,7 @@ async def _respond_while_reading(stream: Stream, exchange: Exchange) -> None:
         async with trio.open_nursery() as nursery:
             await _respond(stream, exchange, stream.upload, nursery)
             nursery.cancel_scope.cancel()  # the answer is complete; nobody reads the rest
-    except* (ClientError, BackendError, NoNodeError, OSError) as group:
+    except* (ClientError, BackendError, NoNodeError, UnansweredError, OSError) as group:
         failure = first_error(group)
     if failure is not None:
         raise failure

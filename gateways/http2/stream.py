@@ -85,12 +85,13 @@ class Stream:
         self.touch()
         if not ended:
             self.upload = Upload(self)
-        if request.length != 0 or request.websocket_key or gateway.leases is None:
-            self._start(gateway.exchange())
+        leases = gateway.leases if gateway.policy is None else None
+        if request.length != 0 or request.websocket_key or leases is None:
+            self._start(gateway.exchange(request))
             return
         self._packet, self.packet = encode_request(request.block)
         gateway.lane.expected += 1
-        gateway.leases.apply(self)
+        leases.apply(self)
 
     def touch(self) -> None:
         """Something moves: the time-out counts from now on."""

@@ -34,14 +34,17 @@ def _absent(reply: Reply) -> Result:
 
 def _static(workshop: Workshop, text: bytes) -> Act:
     path = _wanted(workshop, text)
-    return lambda scope: ServeStatic(checked_path(path.expand(scope)))
+    root = default_root(path)
+    return lambda scope: ServeStatic(checked_path(path.expand(scope)), root=root)
 
 
 def _static_next(workshop: Workshop, text: bytes) -> Act:
     path = _wanted(workshop, text)
+    root = default_root(path)
 
     def act(scope: Scope) -> Result:
-        return Ask(ServeStatic(checked_path(path.expand(scope)), optional=True), _absent)
+        file = ServeStatic(checked_path(path.expand(scope)), optional=True, root=root)
+        return Ask(file, _absent)
 
     return act
 

@@ -1,0 +1,105 @@
+"""What the routing rules of a configuration need in a gateway process, made once."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import trio
+
+from uwgate.conf.board import Board
+from uwgate.conf.start import Start
+from uwgate.files.disk import RealDisk
+from uwgate.files.rules import read_rules
+from uwgate.gateways.corerouter.router import Corerouter
+from uwgate.gateways.counters import Counters
+from uwgate.gateways.exchange import Exchange, Request
+from uwgate.gateways.routed.effects import Effects
+from uwgate.gateways.routed.exchange import RoutedExchange
+from uwgate.gateways.routed.files import RuleFiles
+from uwgate.gateways.routed.forward import Forwarding
+from uwgate.gateways.routed.outside import GatewayOutside
+from uwgate.gateways.routed.questions import Questions
+from uwgate.routing.rule import Rule
+from uwgate.routing.ruleset import RuleSet, read_rule_set
+
+log = logging.getLogger("uwgate.route")
+
+# Actions that only a worker can run: they need the application, or are about its process.
+_WORKERS_ONLY = {
+    "signal": "there are no uwsgi signals",
+    "alarm": "there are no alarms",
+    "chdir": "a gateway's directory does not matter to anybody",
+    "logvar": "the access log is the workers'",
+    "donotlog": "the access log is the workers'",
+    **dict.fromkeys(
+        ("rpc", "call", "rpcret", "rpcblob", "rpcnext", "rpcraw", "rpcvar"),
+        "there are no RPC functions",
+    ),
+    **dict.fromkeys(
+        ("metricinc", "metricdec", "metricmul", "metricdiv", "metricset"), "there are no metrics"
+    ),
+    **dict.fromkeys(
+        ("ldapauth", "ldapauth-next", "radius", "radius-next", "spnego", "spnego-next"),
+        "nobody is asked, and nobody comes in",
+    ),
+    **dict.fromkeys(("httpconnect", "proxyhttpconnect", "fcgi", "scgi"), "it is answered with 502"),
+}
+
+
+@dataclass(slots=True)
+class Policy:
+    """The rules, and whoever does what they say.
+
+    ``sees_errors``: rules may make something else of the gateway's own error pages.
+    """
+
+    rule_set: RuleSet
+    outside: GatewayOutside
+    questions: Questions
+    files: RuleFiles
+    forwarding: Forwarding
+    effects: Effects
+    counters: Counters
+    sees_errors: bool
+
+    def exchange(self, request: Request, make: Callable[[], Exchange]) -> RoutedExchange:
+        """An exchange for a request; ``make`` makes the one that it has without rules."""
+        return RoutedExchange(self, request, make)
+
+
+def make_policy(
+    start: Start, router: Corerouter, counters: Counters, nursery: trio.Nursery
+) -> Policy | None:
+    """The policy of a gateway process; None if there are no rules.
+
+    Raises:
+        ConfigError: a rule cannot be used.
+    """
+    settings = start.settings
+    rule_set = read_rule_set(settings)
+    if rule_set is None:
+        return None
+    if start.instance == 1:
+        for rule in rules_of(rule_set):
+            if rule.action in _WORKERS_ONLY:
+                why = _WORKERS_ONLY[rule.action]
+                log.warning("%s: %s: not in a gateway: %s", rule.place, rule.text, why)
+    return Policy(
+        rule_set,
+        GatewayOutside(None if start.board_fd is None else Board(start.board_fd)),
+        Questions(counters),
+        RuleFiles(read_rules(settings.static, RealDisk())),
+        Forwarding(router, settings.http, settings.edge, settings.workers.limit_post),
+        Effects(counters, nursery),
+        counters,
+        sees_errors=bool(rule_set.rules.error or rule_set.rules.response),
+    )
+
+
+def rules_of(rule_set: RuleSet) -> Iterator[Rule]:
+    """All rules of all chains."""
+    rules = rule_set.rules
+    for chain in (rules.request, rules.response, rules.error, rules.final):
+        yield from chain.rules.values()
