@@ -6,11 +6,13 @@ section is a case, whose rules see the requests with the case's name as host. Of
 - ``row`` says what it tries: ``condition exists``, ``action break``, ``variable qs``,
   ``recipe force-https``; several are separated by commas;
 - ``ask`` is a request, with headers behind ``|``: ``GET /a | Cookie: a=b``;
+- ``alone`` is the reason why only our workers are compared, and not the gateway,
 - ``differs`` behind an ``ask`` is the reason why both answers are not the same, and
   ``ours`` what ours begins with then (status and reason, ``|``, part of the body);
 - all others are rules and options.
 
-``@`` stands for the folder with files, ``@backend`` and the like for addresses.
+``@`` stands for the folder with files; ``@http``, ``@uwsgi``, ``@redis`` and ``@dead`` for
+addresses.
 """
 
 from __future__ import annotations
@@ -39,14 +41,19 @@ class Ask:
     differs: str = ""
     ours: str = ""
 
-    def as_bytes(self, host: str) -> bytes:
-        """What is sent; a Host that the case does not say is the case's own."""
+    def as_bytes(self, host: str, *, close: bool = False) -> bytes:
+        """What is sent; a Host that the case does not say is the case's own.
+
+        ``close``: the server is told to close the connection behind its answer.
+        """
         request, *headers = (part.strip() for part in self.line.split(" | "))
         words = request.split()
         method = words.pop(0) if not words[0].startswith("/") else "GET"
         version = words[1] if len(words) > 1 else "HTTP/1.1"
         if not any(one.lower().startswith("host:") for one in headers):
             headers.insert(0, f"Host: {host}")
+        if close:
+            headers.append("Connection: close")
         return "\r\n".join([f"{method} {words[0]} {version}", *headers, "", ""]).encode("latin-1")
 
 
@@ -56,6 +63,7 @@ class Case:
 
     name: str
     rows: list[str] = field(default_factory=list)
+    alone: str = ""
     lines: list[tuple[str, str]] = field(default_factory=list)
     asks: list[Ask] = field(default_factory=list)
 
@@ -123,6 +131,8 @@ def read(path: Path) -> CaseFile:
         match name:
             case "row":
                 case.rows += [one.strip() for one in value.split(", ")]
+            case "alone":
+                case.alone = value
             case "ask":
                 case.asks.append(Ask(value))
             case "differs":
