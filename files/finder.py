@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections import OrderedDict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from uwgate.files.disk import Disk, ForbiddenError, OpenFile
 from uwgate.files.mapping import Candidate, Mapping, candidates, problem_of
@@ -17,11 +18,13 @@ MAX_REMEMBERED = 10_000  # paths
 class Found:
     """A regular file. ``path_info``: the path of the request, with the index that was chosen.
 
-    Whoever gets it closes ``file``, or hands it on.
+    ``before``: where it was looked for first, and nothing was; None where that is not all that
+    this answer depends on. Whoever gets it closes ``file``, or hands it on.
     """
 
     file: OpenFile
     path_info: bytes
+    before: tuple[bytes, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,13 +68,16 @@ class Finder:
         if rules.remember:
             self._promote(places, path, now)
         refused = None
+        tried: list[bytes] = []
         for number, place in places:
-            found = self._look(place, path)
+            found = self._look(place, path, tried)
             if isinstance(found, Found):
                 if rules.remember and len(places) > 1:
                     self._remember(path, number, now)
-                return found
+                    return found
+                return replace(found, before=tuple(tried))
             refused = refused or found
+            tried.append(os.path.join(place.root, place.inside))
         return refused
 
     def find_internal(self, path: bytes) -> Found | Refused | None:
@@ -112,14 +118,14 @@ class Finder:
     def _first(self, mappings: tuple[Mapping, ...], path: bytes) -> Found | Refused | None:
         refused = None
         for _, place in candidates(mappings, path, None):
-            found = self._look(place, path)
+            found = self._look(place, path, [])
             if isinstance(found, Found):
                 return found
             refused = refused or found
         return refused
 
-    def _look(self, place: Candidate, path: bytes) -> Found | Refused | None:
-        """What is at one place, or an index of it."""
+    def _look(self, place: Candidate, path: bytes, tried: list[bytes]) -> Found | Refused | None:
+        """What is at one place, or an index of it. ``tried`` gets indexes that are not there."""
         found = self._open(place, path)
         if not isinstance(found, OpenFile):
             return found
@@ -137,6 +143,7 @@ class Finder:
                 file.close()
             else:
                 refused = refused or file
+            tried.append(os.path.join(place.root, inside.lstrip(b"/")))
         return refused
 
     def _open(self, place: Candidate, path: bytes) -> OpenFile | Refused | None:
@@ -160,7 +167,7 @@ class Finder:
             places.sort(key=lambda place: place[0] != number)
 
     def _remember(self, path: bytes, number: int, now: float) -> None:
+        self._remembered.pop(path, None)  # behind all others; several threads may be here
         self._remembered[path] = (number, now + self._rules.remember)
-        self._remembered.move_to_end(path)
         if len(self._remembered) > MAX_REMEMBERED:
             self._remembered.popitem(last=False)

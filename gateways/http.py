@@ -26,6 +26,7 @@ from uwgate.gateways.corerouter.router import Corerouter
 from uwgate.gateways.counters import Counters
 from uwgate.gateways.door import Door, connection_limit
 from uwgate.gateways.exchange import Exchange, Request
+from uwgate.gateways.files.library import Library
 from uwgate.gateways.http2.connection import Connection
 from uwgate.gateways.http2.responses import ResponseHeads
 from uwgate.gateways.lane import Lane
@@ -60,7 +61,8 @@ class HttpGateway:
 
     ``ring`` holds the certificates; None where nothing speaks TLS. Sessions use its
     attributes: ``options``, ``https`` and ``edge`` (options), ``reader``, ``writer`` and
-    ``compression``, ``counters`` of what was refused, ``peers`` and ``crowd`` (who they are), the
+    ``compression``, the ``library`` of files (``serves_files``: any request may be for one),
+    ``counters`` of what was refused, ``peers`` and ``crowd`` (who they are), the
     ``lane``, ``leases`` (None without workers, or when requests go elsewhere), the ``router``
     that then says where, the ``policy`` of routing rules (None without any), ``spools``, the
     ``nursery`` of their tasks, ``now`` (trio's clock, at most ``TICK`` old) and ``idle_timeout``
@@ -97,6 +99,8 @@ class HttpGateway:
         self.answers = Answers()
         self.writer = ResponseWriter(options, hsts, self.answers)
         self.compression = Compression(options)
+        self.library = Library(settings.static, self.counters)
+        self.serves_files = self.library.is_asked
         self.http2_heads = ResponseHeads(options, hsts, self.answers)
         self.lane = Lane()
         self.leases: LeasePool | None = None
@@ -132,8 +136,9 @@ class HttpGateway:
         self._backends = Backends(
             self.router, options, settings.edge, stickiness, settings.workers.limit_post
         )
-        # A request to a plain backend takes a second descriptor.
-        self._most = connection_limit(options.http_max_connections, 2 if core.names_backends else 1)
+        # A request to a plain backend, or for a file, takes a second descriptor.
+        two = core.names_backends or self.serves_files
+        self._most = connection_limit(options.http_max_connections, 2 if two else 1)
         self.crowd = Crowd(settings.edge.http_client_connections or max(self._most // 4, 1))
 
     async def serve(self, nursery: trio.Nursery) -> None:
@@ -147,7 +152,9 @@ class HttpGateway:
             # Here, because most gateways have no rules, and need none of all that.
             from uwgate.gateways.routed.policy import make_policy
 
-            self.policy = make_policy(self._start, self.router, self.counters, nursery)
+            self.policy = make_policy(
+                self._start, self.router, self.library, self.counters, nursery
+            )
         slots = settings.workers.processes * settings.workers.threads
         address = self._start.lease_address
         if address is not None and slots and not settings.http_corerouter.names_backends:
@@ -209,10 +216,11 @@ class HttpGateway:
     def exchange(self, request: Request) -> Exchange:
         """An exchange for a request that does not take the lane."""
         if self.policy is not None:
-            return self.policy.exchange(request, self._plain_exchange)
-        return self._plain_exchange()
+            return self.policy.exchange(request, self.plain_exchange)
+        return self.plain_exchange()
 
-    def _plain_exchange(self) -> Exchange:
+    def plain_exchange(self) -> Exchange:
+        """The same without rules."""
         if self.leases is not None:
             return LeaseExchange(self.leases)
         return BackendExchange(self._backends)

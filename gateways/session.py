@@ -19,8 +19,15 @@ from typing import TYPE_CHECKING
 import trio
 
 from uwgate.conf.errors import ClientError
+from uwgate.files.disk import NotCachedError
+from uwgate.files.finder import Refused
+from uwgate.files.memory import Whole
+from uwgate.files.plan import Plan
+from uwgate.files.resident import BrokenFileError
 from uwgate.gateways import relay
-from uwgate.gateways.exchange import Request
+from uwgate.gateways.exchange import Exchange, Request
+from uwgate.gateways.files import sending
+from uwgate.gateways.files.lane import push
 from uwgate.gateways.lane import ENDED, GONE
 from uwgate.gateways.lease_exchange import LeaseExchange
 from uwgate.gateways.leases import NOBODY
@@ -30,11 +37,12 @@ from uwgate.gateways.states import STATUS_OF_TIMEOUT, State
 from uwgate.gateways.streams import Socket
 from uwgate.gateways.wire import http1
 from uwgate.gateways.wire.http2 import PREFACE
-from uwgate.gateways.wire.lease import ENCODING, MAX_QUEUED, encode_request
+from uwgate.gateways.wire.lease import ENCODING, MAX_QUEUED, NAMES_FILE, encode_request
 
 if TYPE_CHECKING:
     from uwgate.gateways.http import HttpGateway
     from uwgate.gateways.leases import Lease
+    from uwgate.gateways.routed.exchange import RoutedExchange
 
 log = logging.getLogger("uwgate.http")
 
@@ -59,6 +67,7 @@ class Session:
         "_packet",
         "_quota",
         "_request",
+        "_routed",
         "_scope",
         "buffer",
         "deadline",
@@ -87,6 +96,7 @@ class Session:
         self._ends = gateway.lifetime_end()
         self._more = False  # the client may have sent more than was received
         self._request: Request | None = None
+        self._routed: RoutedExchange | None = None  # the same, where there are rules
         self._packet = b""  # the running request
         self.packet = b""  # the same, if it may go into the queue
         self._lease: Lease | None = None
@@ -230,22 +240,81 @@ class Session:
         gateway = self.gateway
         self.state = State.BACKEND
         self.deadline = gateway.now + gateway.options.http_timeout
+        if gateway.serves_files and gateway.policy is None and self._serve_file(request):
+            return
         length = request.length
-        if (
-            gateway.leases is not None
-            and gateway.policy is None
-            and length is not None
-            and self._is_simple(request, length)
-        ):
-            if length:
-                request.body = self.buffer[:length]
-                self.buffer = self.buffer[length:]
-            self._packet, self.packet = encode_request(request.block, request.body)
-            gateway.lane.expected += 1
-            if gateway.leases.apply(self):
-                self.watch()  # the client may leave meanwhile
-        else:
+        if gateway.leases is None or length is None or not self._is_simple(request, length):
             self._leave_lane(relay.answer, self, request, gateway.exchange(request))
+            return
+        if length:
+            request.body = self.buffer[:length]
+            self.buffer = self.buffer[length:]
+        block = request.block
+        if gateway.policy is not None:
+            self._routed = routed = gateway.policy.exchange(request, gateway.plain_exchange)
+            asked = routed.try_request()
+            if asked is None:
+                self._leave_lane(relay.answer, self, request, routed)
+                return
+            block = asked.block
+        self._packet, self.packet = encode_request(block, request.body)
+        gateway.lane.expected += 1
+        if gateway.leases.apply(self):
+            self.watch()  # the client may leave meanwhile
+
+    def _serve_file(self, request: Request) -> bool:
+        """Answer with a file; False if the request is for none."""
+        try:
+            reply = self.gateway.library.look(request)
+        except NotCachedError:
+            self._leave_lane(sending.search, self, request)
+            return True
+        except OSError as error:
+            self._leave_lane(sending.fail, self, request, error)
+            return True
+        if reply is None:
+            return False
+        self._reply(request, reply, sending.drop_body(self, request))
+        return True
+
+    def _hand_over(self, request: Request, head: bytes) -> None:
+        """Answer with the file that the application's answer names."""
+        try:
+            reply = self.gateway.library.look_named(request, head)
+        except NotCachedError:
+            self._leave_lane(sending.hand_over, self, request, head, True)
+        except OSError as error:
+            self._leave_lane(sending.fail, self, request, error)
+        else:
+            if isinstance(reply, Refused):
+                self._leave_lane(sending.refuse, self, request, reply)
+            else:
+                self._reply(request, reply, True)
+
+    def _reply(self, request: Request, reply: Whole | Plan, is_read: bool) -> None:
+        """Send a file; ``is_read``: nothing of the request is to come."""
+        sock = self.sock
+        if not is_read or (isinstance(reply, Plan) and not isinstance(sock, socket.socket)):
+            self._leave_lane(sending.respond, self, request, reply, is_read)
+            return
+        start, keep = sending.head_for(self, request, reply, True)
+        if isinstance(reply, Whole):
+            self._send(start + reply.body, keep)
+            return
+        assert isinstance(sock, socket.socket)
+        try:
+            rest = push(sock, start, reply)
+        except OSError as error:
+            reply.close()
+            if isinstance(error, BrokenFileError):
+                sending.say_broken(self, request, error)
+            self.close()
+            return
+        if rest is not None:
+            self._leave_lane(sending.go_on, self, request, reply, rest, True, keep)
+            return
+        reply.close()
+        self._sent(keep)
 
     def _is_simple(self, request: Request, length: int) -> bool:
         """Whether the body is there already, and small enough to be sent without waiting."""
@@ -281,6 +350,15 @@ class Session:
         self.gateway.lane.expected -= 1
         request = self._request
         assert request is not None
+        if self._routed is not None:
+            routed = self._routed.try_answer(flags, head, body)
+            if routed is None:
+                self._leave_lane(relay.answer, self, request, self._routed)
+                return
+            flags, head, body = routed
+        if flags & NAMES_FILE and self.gateway.library.names_file(head):
+            self._hand_over(request, head)
+            return
         if flags & ENCODING:
             flags, head, body = self.gateway.compression.whole(request, flags, head, body)
         start, _, keep = self.gateway.writer.start(request, flags, head, len(body), True)
@@ -294,7 +372,9 @@ class Session:
         self._lease = None
         lease.user = None
         self.gateway.lane.expected -= 1
-        exchange = LeaseExchange.resumed(leases, lease, len(self._packet))
+        exchange: Exchange = LeaseExchange.resumed(leases, lease, len(self._packet))
+        if self._routed is not None:
+            exchange = self._routed.resume(exchange)
         self._leave_lane(relay.answer, self, self._request, exchange)
 
     def _send(self, data: bytes, keep: bool) -> None:
@@ -308,7 +388,12 @@ class Session:
             return
         if sent < len(data):
             self._leave_lane(relay.finish, self, data[sent:], keep)
-        elif keep:
+        else:
+            self._sent(keep)
+
+    def _sent(self, keep: bool) -> None:
+        """The response is on its way: go on, or close."""
+        if keep:
             self._rest()
         elif self.buffer or self._has_more():
             self._leave_lane(relay.linger, self)
@@ -326,7 +411,7 @@ class Session:
 
     def _rest(self) -> None:
         """Wait for the next request; it may be in the buffer already."""
-        self._request = None
+        self._request = self._routed = None
         self.state = State.IDLE
         self.deadline = self.gateway.now + self.gateway.idle_timeout
         if not self.is_watched:

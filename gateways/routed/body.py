@@ -7,9 +7,15 @@ from collections.abc import Awaitable, Callable
 import trio
 
 from uwgate.conf.errors import BackendError
-from uwgate.routing.transformations.stream import Pipeline
+from uwgate.routing.transaction import Transaction
+from uwgate.routing.transformations.stream import Pipeline, replace_header
 
 Read = Callable[[], Awaitable[tuple[bytes, bool]]]  # as Exchange.read
+
+# Transformations that leave the bytes of a body alone.
+_ALOOF = frozenset(
+    ("flush", "fixcl", "forcecl", "offload", "tofile", "cachestore", "memcachedstore", "redisstore")
+)
 
 
 class Body:
@@ -77,3 +83,23 @@ class Body:
     def _end(self) -> bytes:
         pipeline, self._pipeline = self._pipeline, None
         return b"" if pipeline is None else pipeline.finish()
+
+
+def changes_bytes(transaction: Transaction) -> bool:
+    """Whether a body becomes another one in the transformations."""
+    return any(one.name not in _ALOOF for one in transaction.transformations)
+
+
+def take_chunked(transaction: Transaction) -> bool:
+    """Take ``chunked:`` out of the transformations; whether the client is to get chunks.
+
+    How a body is framed is the gateway's business (RFC 9112 section 6.1).
+    """
+    kept = [one for one in transaction.transformations if one.name != "chunked"]
+    if len(kept) == len(transaction.transformations):
+        return False
+    transaction.transformations = kept
+    if transaction.get(b"SERVER_PROTOCOL") == b"HTTP/1.0":
+        return False
+    replace_header(transaction.headers, b"Content-Length", None)
+    return True

@@ -9,25 +9,26 @@ goes out.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import trio
 
-from uwgate.conf.errors import BackendError, BackendTimeout, NoNodeError
-from uwgate.files.request import Request as FileRequest
+from uwgate.conf.errors import BackendError, ClientError, NoNodeError
 from uwgate.gateways.exchange import BodySource, Exchange, Reply, Request, UnansweredError
 from uwgate.gateways.pages import error_parts
-from uwgate.gateways.routed.body import Body, Read
+from uwgate.gateways.routed.body import Body, Read, changes_bytes, take_chunked
 from uwgate.gateways.routed.changes import for_backend, for_forward, take_over
-from uwgate.gateways.routed.files import NoFileError, PlanReader, Sending
+from uwgate.gateways.routed.course import Course
+from uwgate.gateways.routed.deadline import Deadline
+from uwgate.gateways.routed.files import FileAnswer, NoFileError
 from uwgate.gateways.routed.head import BODILESS, MAX_HEAD, join_head, split_head
+from uwgate.gateways.routed.whole import Whole
 from uwgate.gateways.tunnel import Side
-from uwgate.gateways.wire.lease import CHUNKED, LENGTH, TUNNEL
+from uwgate.gateways.wire.lease import CHUNKED, LENGTH, NO_BODY, TUNNEL
 from uwgate.gateways.wire.response import ResponseError, parse_response
 from uwgate.gateways.wire.uwsgi import decode_block
-from uwgate.routing.conversation import Steps, settle
+from uwgate.routing.conversation import settle
 from uwgate.routing.effects import Effect, SetHarakiri
 from uwgate.routing.results import (
     Answer,
@@ -39,7 +40,6 @@ from uwgate.routing.results import (
     ServeStatic,
     Verdict,
 )
-from uwgate.routing.statuses import reason_of
 from uwgate.routing.transaction import Header, Transaction
 from uwgate.routing.transformations.stream import Pipeline, has_header, replace_header
 
@@ -47,10 +47,6 @@ if TYPE_CHECKING:
     from uwgate.gateways.routed.policy import Policy
 
 RULES = "rules"  # in the place of a backend's name
-# Transformations that leave the bytes of a body alone.
-_ALOOF = frozenset(
-    ("flush", "fixcl", "forcecl", "offload", "tofile", "cachestore", "memcachedstore", "redisstore")
-)
 
 
 async def _nothing() -> tuple[bytes, bool]:
@@ -61,8 +57,11 @@ class RoutedExchange:
     """One request. ``make`` makes the exchange that it would have without rules."""
 
     __slots__ = (
+        "_answering",
+        "_asking",
         "_body",
         "_deadline",
+        "_file",
         "_finished",
         "_has_length",
         "_inner",
@@ -71,7 +70,6 @@ class RoutedExchange:
         "_policy",
         "_read",
         "_request",
-        "_sending",
         "_talk",
         "_transaction",
     )
@@ -83,39 +81,108 @@ class RoutedExchange:
         self._transaction = Transaction(dict(decode_block(request.block)), started=time.time())
         self._talk = policy.rule_set.converse(self._transaction, policy.outside)
         self._inner: Exchange | None = None
-        self._sending: Sending | None = None  # of a file
+        self._file: FileAnswer | None = None
         self._read: Read = _nothing  # the answer's body, as it comes
         self._body: Body | None = None  # the same, as it goes
         self._no_body = False  # the answer has none, whatever comes
         self._has_length = False  # it says how long it is
         self._finished = False  # the final rules have run
-        self._deadline: float | None = None  # trio's clock; by a rule (harakiri)
+        self._deadline = Deadline()
+        # The rules for the request, and those for its answer, where they have begun already.
+        self._asking = Course(self._talk.request())
+        self._answering: Course | None = None
+
+    # In the lane, without waiting. What has to wait goes on in ``begin``, from where it stopped.
+
+    def try_request(self) -> Request | None:
+        """The request as a worker gets it; None: rules want something else, or it takes time."""
+        policy = self._policy
+        if not policy.is_quick or (
+            policy.files.are_mapped and not policy.files.is_none(self._request)
+        ):
+            return None
+        verdict = self._asking.start()
+        self._perform()
+        if not isinstance(verdict, Continue) or self._deadline.at is not None:
+            return None
+        try:
+            return for_backend(self._request, self._transaction)
+        except ClientError:
+            return None  # ``begin`` finds that out again
+
+    def try_answer(self, flags: int, head: bytes, body: bytes) -> tuple[int, bytes, bytes] | None:
+        """A worker's whole answer as the client gets it; None: it takes time."""
+        if self._is_idle():
+            return flags, head, body
+        self._inner = Whole(Reply(flags, head, body, last=True))
+        transaction = self._transaction
+        if transaction.transformations:
+            return None
+        self._answering = Course(self._talk.respond(*split_head(head)))
+        verdict = self._answering.start()
+        self._perform()
+        if not isinstance(verdict, Continue) or transaction.transformations or transaction.body:
+            return None
+        self._no_body = bool(flags & NO_BODY)
+        flags, head = self._head()
+        return (flags, head, body) if len(head) <= MAX_HEAD else None
+
+    def resume(self, inner: Exchange) -> RoutedExchange:
+        """Go on with a worker that has got what ``try_request`` gave."""
+        self._inner = inner
+        return self
+
+    def _is_idle(self) -> bool:
+        """Whether nothing of the answer is to be looked at."""
+        transaction = self._transaction
+        return not (
+            self._policy.sees_answers
+            or transaction.transformations
+            or transaction.added
+            or transaction.removed
+            or transaction.body
+            or transaction.headers_off
+        )
 
     # The exchange
 
     async def begin(
         self, request: Request, source: BodySource, nursery: trio.Nursery | None
     ) -> Reply:
-        verdict = await self._run(self._talk.request())
+        files = self._policy.files
+        if files.are_mapped and self._inner is None:  # before any rule, as in uWSGI
+            try:
+                file = await files.find(request)
+            except NoFileError as error:
+                return await self._break(str(error), error.status)
+            if file is not None:
+                self._keep(file)
+                return await self._send_file()
+        verdict = await self._run(self._asking)
         match verdict:
             case Continue():
                 asked = for_backend(request, self._transaction)
-                self._inner = self._make()
+                if self._inner is None:
+                    self._inner = self._make()
             case Forward():
                 asked = for_forward(request, self._transaction, verdict)
                 self._inner = self._policy.forwarding.exchange(verdict)
             case _:
                 return await self._follow(verdict)
         try:
-            with self._in_time():
+            with self._deadline.kept():
                 reply = await self._inner.begin(asked, source, nursery)
         except (BackendError, NoNodeError) as error:
-            return await self._fail(error)
+            return await self._fail(error, verdict)
         take_over(request, asked)
         if reply.flags & TUNNEL:
             self._finished = True  # there is no answer whose end could be seen
             return reply
         self._read = self._inner.read
+        if self._is_idle() and asked.method == request.method:
+            self._body = Body(self._read)
+            self._finished = True  # there are no final rules
+            return reply
         status, reason, headers = split_head(reply.head)
         if asked.method == b"HEAD" != request.method:  # a length, and no body
             replace_header(headers, b"Content-Length", None)
@@ -123,7 +190,7 @@ class RoutedExchange:
 
     async def read(self) -> tuple[bytes, bool]:
         assert self._body is not None
-        with self._in_time():
+        with self._deadline.kept():
             data, last = await self._body.read()
         if self._no_body:
             data = b""
@@ -141,8 +208,8 @@ class RoutedExchange:
 
     def end(self) -> None:
         self._drop()
-        if self._sending is not None:
-            self._sending.plan.close()
+        if self._file is not None:
+            self._file.close()
         if self._finished:
             return
         self._finished = True
@@ -157,35 +224,23 @@ class RoutedExchange:
         if self._inner is not None:
             self._inner.end()
 
-    @contextmanager
-    def _in_time(self) -> Iterator[None]:
-        if self._deadline is None:
-            yield
-            return
-        try:
-            with trio.fail_at(self._deadline):
-                yield
-        except trio.TooSlowError:
-            raise BackendTimeout(RULES, "longer than its rule allows", sent=True) from None
-
     # What rules say
 
-    async def _run(self, steps: Steps) -> Verdict:
+    async def _run(self, course: Course) -> Verdict:
         """Run a chain to its end, answering what it asks."""
         try:
-            question = next(steps)
-            while True:
+            course.start()
+            while (question := course.question) is not None:
                 if isinstance(question, ServeStatic | ServeFile):
                     if await self._open(question) is None:
                         return question
-                    question = steps.send(False)
+                    course.answer(False)
                 else:
-                    question = steps.send(await self._policy.questions.answer(question))
-        except StopIteration as end:
-            verdict: Verdict = end.value
-            return verdict
+                    course.answer(await self._policy.questions.answer(question))
         finally:
             self._perform()
+        assert course.verdict is not None
+        return course.verdict
 
     def _perform(self) -> None:
         """Do what rules want done so far."""
@@ -195,7 +250,7 @@ class RoutedExchange:
         effects: list[Effect] = []
         for effect in transaction.effects:
             if isinstance(effect, SetHarakiri):
-                self._deadline = trio.current_time() + effect.seconds
+                self._deadline.set(effect.seconds)
             else:
                 effects.append(effect)
         transaction.effects.clear()
@@ -208,7 +263,7 @@ class RoutedExchange:
             return b""
         self._finished = True
         transaction.duration = time.time() - transaction.started
-        await self._run(self._talk.finish())
+        await self._run(Course(self._talk.finish()))
         tail = bytes(transaction.body)
         transaction.body.clear()
         return tail
@@ -220,7 +275,7 @@ class RoutedExchange:
             case Answer():
                 return await self._answer(verdict)
             case ServeStatic() | ServeFile():
-                return await self._send_file(verdict)
+                return await self._send_wanted(verdict)
             case RawAnswer(data):
                 return await self._answer_raw(data)
             case Break(reason=None):
@@ -265,9 +320,13 @@ class RoutedExchange:
         self._read = _nothing
         return await self._emit(page, last=True)
 
-    async def _fail(self, error: BackendError | NoNodeError) -> Reply:
+    async def _fail(self, error: BackendError | NoNodeError, verdict: Verdict) -> Reply:
         """Nobody has answered: let the rules for errors make something of it, if there are any."""
         policy = self._policy
+        if isinstance(error, NoNodeError) and isinstance(verdict, Forward):
+            # There was only this one: it is at fault, and not that there is nobody.
+            name = verdict.address.decode(errors="replace")
+            error = BackendError(name, "no connection", sent=False)
         if not policy.sees_errors:
             raise error
         self._drop()
@@ -282,45 +341,33 @@ class RoutedExchange:
 
     async def _open(self, wanted: ServeStatic | ServeFile) -> NoFileError | None:
         """Open a file. What is wrong with it is returned."""
-        variables = self._transaction.variables
-        get = variables.get
-        fields = {
-            name[5:].replace(b"_", b"-").lower(): value
-            for name, value in variables.items()
-            if name.startswith(b"HTTP_")
-        }
-        request = FileRequest(
-            get(b"REQUEST_METHOD", b""), get(b"PATH_INFO", b""), get(b"REQUEST_URI", b""), fields
-        )
         try:
-            sending = await self._policy.files.open(wanted, request, time.time())
+            self._keep(await self._policy.files.open(wanted, self._request))
         except NoFileError as error:
             return error
-        if self._sending is not None:
-            self._sending.plan.close()
-        self._sending = sending
         return None
 
-    async def _send_file(self, wanted: ServeStatic | ServeFile) -> Reply:
+    def _keep(self, file: FileAnswer) -> None:
+        if self._file is not None:
+            self._file.close()
+        self._file = file
+
+    async def _send_wanted(self, wanted: ServeStatic | ServeFile) -> Reply:
         # One that goes on without its file has been opened to see whether it is there.
         if not wanted.optional:
             error = await self._open(wanted)
             if error is not None:
                 return await self._break(str(error), error.status)
-        sending = self._sending
-        assert sending is not None
-        plan = sending.plan
-        reader = self._read = PlanReader(plan).read
-        body, last = b"", True
-        if plan.pieces:
-            try:
-                body, last = await reader()
-            except OSError as problem:
-                return await self._break(f"{wanted.path!r}: {problem.strerror}", 503)
-        if sending.by_kernel:
+        return await self._send_file()
+
+    async def _send_file(self) -> Reply:
+        file = self._file
+        assert file is not None
+        plan = file.plan
+        self._read = _nothing if plan is None else self._policy.files.reader(plan).read
+        if file.by_kernel:
             self._transaction.transformations.clear()
-        reason = sending.reason or reason_of(plan.status)
-        return await self._respond(plan.status, reason, list(plan.fields), body, last)
+        return await self._respond(file.status, file.reason, file.headers, file.body, plan is None)
 
     # The response
 
@@ -329,7 +376,8 @@ class RoutedExchange:
     ) -> Reply:
         """Begin with an answer that the rules for responses have not seen yet."""
         transaction = self._transaction
-        verdict = await self._run(self._talk.respond(status, reason, headers))
+        course, self._answering = self._answering, None
+        verdict = await self._run(course or Course(self._talk.respond(status, reason, headers)))
         if not isinstance(verdict, Continue):
             return await self._follow(verdict)
         if transaction.body:
@@ -346,41 +394,39 @@ class RoutedExchange:
         transaction, request = self._transaction, self._request
         status = transaction.status
         self._no_body = request.method == b"HEAD" or status in BODILESS
-        chunked = self._take_chunked()
+        chunked = take_chunked(transaction)
         pipeline = None
+        if self._policy.names_file(transaction.headers):
+            transaction.transformations.clear()  # they would see the wrong body
         if transaction.transformations:
-            if self._no_body:  # nobody knows how long it would be
-                if any(one.name not in _ALOOF for one in transaction.transformations):
-                    replace_header(transaction.headers, b"Content-Length", None)
-            else:
+            if not self._no_body:
                 pipeline = Pipeline(transaction, self._policy.outside)
+            elif changes_bytes(transaction):  # nobody knows how long it would be
+                replace_header(transaction.headers, b"Content-Length", None)
         self._body = Body(self._read, pipeline)
-        with self._in_time():
+        with self._deadline.kept():
             data, last = await self._body.begin(b"" if self._no_body else body, last)
         transaction.size = len(data)
         if last:
             data += await self._finish()
             if not self._no_body and has_header(transaction.headers, b"Content-Length"):
                 replace_header(transaction.headers, b"Content-Length", b"%d" % len(data))
-        headers = [] if transaction.headers_off else self._talk.head()
-        flags, head = join_head(
-            transaction.status, transaction.reason, headers, bodiless=self._no_body
-        )
+        flags, head = self._head()
         if len(head) > MAX_HEAD:
             raise BackendError(RULES, f"a head of {len(head)} bytes, limit {MAX_HEAD}", sent=True)
         self._has_length = bool(flags & LENGTH)
         if chunked or (pipeline is not None and not last and not self._has_length):
             flags |= CHUNKED
-        return Reply(flags, head, b"" if self._no_body else data, last)
+        if self._no_body:
+            return Reply(flags, head, b"", last)
+        plan = None
+        if not last and not data and pipeline is None and self._has_length and self._file:
+            plan = self._file.plan
+            await self._finish()  # nobody will read its end
+        return Reply(flags, head, data, last, plan)
 
-    def _take_chunked(self) -> bool:
-        """Whether rules want chunks. How the body is framed is not theirs to do."""
+    def _head(self) -> tuple[int, bytes]:
+        """Flags and head of the answer as it is now."""
         transaction = self._transaction
-        kept = [one for one in transaction.transformations if one.name != "chunked"]
-        if len(kept) == len(transaction.transformations):
-            return False
-        transaction.transformations = kept
-        if transaction.get(b"SERVER_PROTOCOL") == b"HTTP/1.0":
-            return False
-        replace_header(transaction.headers, b"Content-Length", None)
-        return True
+        headers = [] if transaction.headers_off else self._talk.head()
+        return join_head(transaction.status, transaction.reason, headers, bodiless=self._no_body)

@@ -1,24 +1,23 @@
-"""Files that rules want to be sent: opened and read in threads, as a disk may take its time."""
+"""Files in answers that rules see: those that rules name, and those of the static options."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from dataclasses import dataclass
 
-import trio
-
-from uwgate.files.answer import Answerer
-from uwgate.files.disk import ForbiddenError, OpenFile, RealDisk
-from uwgate.files.finder import Finder, Found, Refused
+from uwgate.files.disk import NotCachedError
 from uwgate.files.mapping import problem_of
-from uwgate.files.plan import Extent, Field, Piece, Plan
-from uwgate.files.request import Request
-from uwgate.files.rules import StaticRules
+from uwgate.files.memory import Whole
+from uwgate.files.plan import Extent, Plan
+from uwgate.files.resident import ShortenedError, is_resident
+from uwgate.gateways.exchange import Request
+from uwgate.gateways.files.head import head_of
+from uwgate.gateways.files.library import Library, Reply, status_of
+from uwgate.gateways.routed.head import split_head
 from uwgate.routing.results import ServeFile, ServeStatic
+from uwgate.routing.transaction import Header
 
-THREADS = 8  # that wait for disks at a time; others wait for them
-PIECE = 262144  # bytes read at a time
+PIECE = 65536  # bytes read at a time
 
 
 class NoFileError(Exception):
@@ -29,93 +28,103 @@ class NoFileError(Exception):
         self.status = status
 
 
-@dataclass(frozen=True, slots=True)
-class Sending:
-    """A plan with the whole status line, and whether a transformation may see its body."""
+@dataclass(slots=True)
+class FileAnswer:
+    """A file that is to be sent. ``plan`` is None where ``body`` is all of it.
 
-    plan: Plan
-    reason: bytes | None = None  # None: the usual one
+    ``by_kernel``: no transformation sees it. Whoever has it closes it.
+    """
+
+    status: int
+    reason: bytes
+    headers: list[Header]
+    body: bytes
+    plan: Plan | None
     by_kernel: bool = False
+
+    def close(self) -> None:
+        """Close the file; a second time it does nothing."""
+        if self.plan is not None:
+            self.plan.close()
 
 
 class RuleFiles:
-    """Opens what rules name. Whoever gets a Sending closes its plan."""
+    """Finds and opens files."""
 
-    def __init__(self, rules: StaticRules) -> None:
-        disk = RealDisk()
-        self.types = rules.types
-        self._rules = rules
-        self._disk = disk
-        self._finder = Finder(rules, disk)
-        self._answerer = Answerer(rules, disk)
-        self._threads = trio.CapacityLimiter(THREADS)
+    def __init__(self, library: Library) -> None:
+        self._library = library
+        self.are_mapped = library.is_asked  # any request may be for a file
+        self.mime_type = library.rules.types.type_of
 
-    async def open(self, wanted: ServeStatic | ServeFile, request: Request, now: float) -> Sending:
-        """Open a file for a request, at a time in seconds since the epoch.
+    def is_none(self, request: Request) -> bool:
+        """Whether a request is for no file of the static options; False: it may be for one."""
+        try:
+            found = self._library.look(request)
+        except (NotCachedError, OSError):
+            return False
+        if isinstance(found, Plan):
+            found.close()
+        return found is None
+
+    async def find(self, request: Request) -> FileAnswer | None:
+        """The file of the static options that a request is for.
+
+        Raises:
+            NoFileError: the machine cannot open it.
+        """
+        try:
+            try:
+                found = self._library.look(request)
+            except NotCachedError:
+                found = await self._library.find(request)
+        except OSError as error:
+            raise NoFileError(str(error.strerror), status_of(error)) from error
+        return None if found is None else _answer(found, request)
+
+    async def open(self, wanted: ServeStatic | ServeFile, request: Request) -> FileAnswer:
+        """A file that a rule names.
 
         Raises:
             NoFileError: it is not there, or not to be sent.
         """
-        opened: list[Sending] = []
-
-        def work() -> None:
+        path, name = wanted.path, repr(wanted.path[:200].decode("latin-1"))
+        try:
             if isinstance(wanted, ServeStatic):
-                opened.append(self._open_static(wanted, request, now))
+                problem = problem_of(path)
+                if problem is not None:
+                    raise NoFileError(f"{name}: {problem}", 403)
+                found = await self._library.serve_static(request, path, wanted.root)
             else:
-                opened.append(self._open_file(wanted, request))
-
-        try:
-            # Not abandoned: an open file whose thread nobody waits for would never be closed.
-            await trio.to_thread.run_sync(work, limiter=self._threads)
+                found = await self._library.serve_bytes(
+                    request,
+                    path,
+                    status=int(wanted.status[:3]),
+                    content_type=wanted.content_type if wanted.with_headers else None,
+                    mime=wanted.mime and wanted.with_headers,
+                    root=wanted.root,
+                )
         except OSError as error:
-            raise NoFileError(f"{_shown(wanted.path)}: {error.strerror}", 503) from error
-        except trio.Cancelled:
-            for one in opened:
-                one.plan.close()
-            raise
-        return opened[0]
+            raise NoFileError(f"{name}: {error.strerror}", status_of(error)) from error
+        if found is None:
+            raise NoFileError(f"{name}: there is no such file, or it is not to be served")
+        answer = _answer(found, request)
+        if isinstance(wanted, ServeFile):
+            answer.by_kernel = wanted.by_kernel
+            answer.reason = wanted.status[4:] or answer.reason
+            if not wanted.with_length and not wanted.by_kernel:
+                answer.headers = [one for one in answer.headers if one[0] != b"Content-Length"]
+        return answer
 
-    def _open_static(self, wanted: ServeStatic, request: Request, now: float) -> Sending:
-        problem = problem_of(wanted.path)
-        if problem is not None:
-            raise _absent(wanted.path, Refused(wanted.path, problem))
-        found = self._finder.find_by_rule(wanted.path, wanted.root)
-        if not isinstance(found, Found):
-            raise _absent(wanted.path, found)
-        return Sending(self._answerer.answer(found, request, now), by_kernel=True)
-
-    def _open_file(self, wanted: ServeFile, request: Request) -> Sending:
-        """The bytes of a file, whatever the method: rules decide that."""
-        bases = None if wanted.root is None else (wanted.root, *self._rules.safe)
-        try:
-            file = self._disk.open_named(wanted.path, bases, links=self._rules.links)
-        except ForbiddenError as error:
-            raise _absent(wanted.path, Refused(wanted.path, str(error))) from error
-        if file is None or not file.is_file:
-            if file is not None:
-                file.close()
-            raise _absent(wanted.path, None)
-        code, _, reason = wanted.status.partition(b" ")
-        pieces: tuple[Piece, ...] = ()
-        if file.size and request.method != b"HEAD":
-            pieces = (Extent(file.descriptor, 0, file.size),)
-        plan = Plan(int(code), tuple(self._fields(wanted, file)), pieces, file)
-        return Sending(plan, reason or None, wanted.by_kernel)
-
-    def _fields(self, wanted: ServeFile, file: OpenFile) -> Iterator[Field]:
-        if not wanted.with_headers:
-            return
-        if wanted.with_length or wanted.by_kernel:
-            yield b"Content-Length", b"%d" % file.size
-        found = self.types.type_of(file.path) if wanted.mime else None
-        yield b"Content-Type", found or wanted.content_type
+    def reader(self, plan: Plan) -> PlanReader:
+        """Reads the body of a plan."""
+        return PlanReader(plan, self._library)
 
 
 class PlanReader:
     """Reads the body of a plan in order, as ``Exchange.read`` does."""
 
-    def __init__(self, plan: Plan) -> None:
-        self._plan = plan
+    def __init__(self, plan: Plan, library: Library) -> None:
+        self._library = library
         self._pieces = list(reversed(plan.pieces))
         self._at = 0  # bytes of the piece that have been read
 
@@ -131,16 +140,13 @@ class PlanReader:
         if not isinstance(piece, Extent):
             self._pieces.pop()
             return piece, not self._pieces
+        descriptor, offset = piece.descriptor, piece.offset + self._at
         size = min(PIECE, piece.length - self._at)
-        descriptor = os.dup(piece.descriptor)  # the plan may be closed while a thread reads
-        try:
-            data = await trio.to_thread.run_sync(
-                os.pread, descriptor, size, piece.offset + self._at
-            )
-        finally:
-            os.close(descriptor)
+        if not is_resident(descriptor, offset, size):
+            await self._library.bring_in(descriptor, offset, size)
+        data = os.pread(descriptor, size, offset)
         if not data:
-            raise OSError(0, "the file became shorter while it was sent")
+            raise ShortenedError
         self._at += len(data)
         if self._at == piece.length:
             self._pieces.pop()
@@ -148,11 +154,11 @@ class PlanReader:
         return data, not self._pieces
 
 
-def _absent(path: bytes, found: Refused | None) -> NoFileError:
-    if found is None:
-        return NoFileError(f"there is no file {_shown(path)}")
-    return NoFileError(f"{_shown(path)} is not served: {found.reason}", 403)
-
-
-def _shown(path: bytes) -> str:
-    return repr(path[:200].decode("latin-1"))
+def _answer(found: Reply, request: Request) -> FileAnswer:
+    if isinstance(found, Whole):
+        return FileAnswer(*split_head(found.head), found.body, None)
+    _, head = head_of(found, request.method)
+    if found.pieces:
+        return FileAnswer(*split_head(head), b"", found)
+    found.close()
+    return FileAnswer(*split_head(head), b"", None)

@@ -7,6 +7,7 @@ import os
 import random
 import time
 import uuid
+from collections.abc import Callable
 
 from uwgate.conf.board import Board
 from uwgate.routing.outside import FileTest, Outside, Person
@@ -15,13 +16,16 @@ from uwgate.routing.outside import FileTest, Outside, Person
 class GatewayOutside(Outside):
     """This machine, as a gateway process sees it.
 
-    ``board``: who is lord of which legion, None: there are no legions. The worker's number of
-    a gateway is 0. Gateways have no metrics.
+    ``mime_type`` tells that of a file's name. ``board``: who is lord of which legion, None: there
+    are no legions. The worker's number of a gateway is 0. Gateways have no metrics.
     """
 
-    def __init__(self, board: Board | None = None) -> None:
+    def __init__(
+        self, mime_type: Callable[[bytes], bytes | None], board: Board | None = None
+    ) -> None:
         self.person = Person(0, os.getpid())
         self._board = board
+        self._mime_type = mime_type
         self._turn = 0
 
     def now(self) -> float:
@@ -69,6 +73,10 @@ class GatewayOutside(Outside):
         with contextlib.suppress(OSError, ValueError):
             return os.getxattr(path, name)
         return b""
+
+    def mime_type(self, name: bytes) -> bytes:
+        """See Outside."""
+        return self._mime_type(name) or b""
 
     def is_lord(self, legion: bytes) -> bool:
         """See Outside."""

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 import trio
 
 from uwgate.conf.board import Board
 from uwgate.conf.start import Start
-from uwgate.files.disk import RealDisk
-from uwgate.files.rules import read_rules
 from uwgate.gateways.corerouter.router import Corerouter
 from uwgate.gateways.counters import Counters
 from uwgate.gateways.exchange import Exchange, Request
+from uwgate.gateways.files.library import Library
 from uwgate.gateways.routed.effects import Effects
 from uwgate.gateways.routed.exchange import RoutedExchange
 from uwgate.gateways.routed.files import RuleFiles
@@ -23,6 +22,7 @@ from uwgate.gateways.routed.outside import GatewayOutside
 from uwgate.gateways.routed.questions import Questions
 from uwgate.routing.rule import Rule
 from uwgate.routing.ruleset import RuleSet, read_rule_set
+from uwgate.routing.transaction import Header
 
 log = logging.getLogger("uwgate.route")
 
@@ -52,25 +52,39 @@ _WORKERS_ONLY = {
 class Policy:
     """The rules, and whoever does what they say.
 
-    ``sees_errors``: rules may make something else of the gateway's own error pages.
+    ``is_quick``: there are no final rules, which have to wait for the end of an answer.
+    ``sees_answers``: each answer has to be looked at. ``sees_errors``: rules may make something
+    else of the gateway's own error pages.
     """
 
     rule_set: RuleSet
     outside: GatewayOutside
     questions: Questions
     files: RuleFiles
+    library: Library
     forwarding: Forwarding
     effects: Effects
     counters: Counters
+    is_quick: bool
+    sees_answers: bool
     sees_errors: bool
 
     def exchange(self, request: Request, make: Callable[[], Exchange]) -> RoutedExchange:
         """An exchange for a request; ``make`` makes the one that it has without rules."""
         return RoutedExchange(self, request, make)
 
+    def names_file(self, headers: Iterable[Header]) -> bool:
+        """Whether an application's answer with these headers will be a file."""
+        followed = self.library.followed
+        return bool(followed) and any(name.lower() in followed for name, _ in headers)
+
 
 def make_policy(
-    start: Start, router: Corerouter, counters: Counters, nursery: trio.Nursery
+    start: Start,
+    router: Corerouter,
+    library: Library,
+    counters: Counters,
+    nursery: trio.Nursery,
 ) -> Policy | None:
     """The policy of a gateway process; None if there are no rules.
 
@@ -86,15 +100,20 @@ def make_policy(
             if rule.action in _WORKERS_ONLY:
                 why = _WORKERS_ONLY[rule.action]
                 log.warning("%s: %s: not in a gateway: %s", rule.place, rule.text, why)
+    rules = rule_set.rules
+    files = RuleFiles(library)
     return Policy(
         rule_set,
-        GatewayOutside(None if start.board_fd is None else Board(start.board_fd)),
+        GatewayOutside(files.mime_type, None if start.board_fd is None else Board(start.board_fd)),
         Questions(counters),
-        RuleFiles(read_rules(settings.static, RealDisk())),
+        files,
+        library,
         Forwarding(router, settings.http, settings.edge, settings.workers.limit_post),
         Effects(counters, nursery),
         counters,
-        sees_errors=bool(rule_set.rules.error or rule_set.rules.response),
+        is_quick=not rules.final,
+        sees_answers=bool(rules.response or rules.error or rules.final or rule_set.headers),
+        sees_errors=bool(rules.error or rules.response),
     )
 
 
