@@ -41,6 +41,7 @@ from uwgate.workers.worker import EXIT_ENDED, EXIT_NO_APPLICATION, run_worker
 if TYPE_CHECKING:
     from uwgate.workers.rules.policy import Compiled
 
+DIRECT = ("uwsgi", "http-socket", "http11-socket")  # roles of listeners
 EXIT_CONFIG = 1
 STOP_GRACE = 1.0  # seconds between SIGTERM and SIGKILL
 REPORT_LIMIT = 32768  # characters of a traceback; the pipe holds it without a reader
@@ -187,6 +188,9 @@ class Spawner:
         settings = self._start.settings
         if not settings.rules and settings.static == StaticOptions():
             return None
+        is_reached = any(one.role in DIRECT for one in self._start.listeners)
+        if not (is_reached or settings.has_gateway("fastrouter")):
+            return None  # all requests come from gateways of ours that have done it
         # Here, for most configurations have neither.
         from uwgate.workers.rules.policy import compile_policy
 

@@ -6,6 +6,7 @@ Nothing is sent twice: a backend that fails is not replaced by another one.
 from __future__ import annotations
 
 import contextlib
+import re
 import select
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -26,6 +27,10 @@ if TYPE_CHECKING:
     from uwgate.workers.body import Body
     from uwgate.workers.rules.visit import Visit
 
+_TOKEN = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110 section 5.6.2
+_SENT = re.compile(rb"HTTP_|CONTENT_TYPE\Z|REMOTE_ADDR\Z|SERVER_NAME\Z")
+_UNSENDABLE = re.compile(rb"[\x00-\x20\x7f]")
+_CONTROL = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
 BUFFERED = 1 << 20  # bytes of a body without a length that stay in memory until it is whole
 _HTTP = (Protocol.HTTP, Protocol.HTTP_UNCHANGED)
 
@@ -120,6 +125,7 @@ def ask(wanted: Forward, visit: Visit) -> Iterator[Received]:
 
     Raises:
         BackendError, BackendTimeout: there is none.
+        ClientError: the request cannot be asked of it.
         BodyError: the client does not send its request whole.
     """
     address = wanted.address.decode("latin-1")
@@ -147,8 +153,10 @@ def _request(
             variables[b"HTTP_HOST"] = wanted.host
         variables.pop(b"HTTP_EXPECT", None)
         target = wanted.uri or variables.get(b"REQUEST_URI") or b"/"
-        method = variables.get(b"REQUEST_METHOD", b"GET")
-        head = encode_head(method, target, _block(variables, address), length, forwarded=False)
+        method = variables.get(b"REQUEST_METHOD", b"")
+        _check(method, target, variables)
+        unchanged = wanted.protocol is Protocol.HTTP_UNCHANGED
+        head = encode_head(method, target, _block(variables, address), length, forwarded=unchanged)
         return head, _chunks(body) if length is None else _pieces(body)
     if wanted.protocol is not Protocol.UWSGI:
         text = f"{wanted.protocol.value}: workers do not speak it; put a gateway in front"
@@ -158,13 +166,30 @@ def _request(
         options = visit.policy.worker.settings.workers
         file, size = buffer_body(body, BUFFERED, options.post_buffering_bufsize)
         stack.callback(file.close)
-        variables[b"CONTENT_LENGTH"] = b"%d" % size
         variables.pop(b"HTTP_TRANSFER_ENCODING", None)
         pieces = iter(lambda: file.read(RECEIVE_SIZE), b"")
+        length = size
+    # What rules say of it counts for nothing.
+    variables[b"CONTENT_LENGTH"] = b"%d" % length if length else b""
     if wanted.application is not None:
         variables[b"UWSGI_APPID"] = wanted.application
     block = _block(variables, address)
     return encode_block(block, wanted.modifier1, wanted.modifier2), pieces
+
+
+def _check(method: bytes, target: bytes, variables: dict[bytes, bytes]) -> None:
+    """Nothing that rules or a front-end have made of the request ends a line of it.
+
+    Raises:
+        ClientError: something would.
+    """
+    if not _TOKEN.fullmatch(method):
+        raise ClientError(400, f"the method {method[:40]!r} cannot be sent")
+    if not target or _UNSENDABLE.search(target):
+        raise ClientError(400, f"the target {target[:80]!r} cannot be sent")
+    for name, value in variables.items():
+        if _SENT.match(name) and (_CONTROL.search(value) or not _TOKEN.fullmatch(name)):
+            raise ClientError(400, f"{name[:40]!r} cannot be sent as a field")
 
 
 def _block(variables: dict[bytes, bytes], address: str) -> bytes:

@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from uwgate.routing.conversation import Conversation
 
 FILE_PIECE = 65536  # bytes of a file that go through transformations at a time
+# Transformations that do not change how long a body is, or say it themselves.
+_ALOOF = frozenset(
+    ("flush", "offload", "toupper", "tofile", "cachestore", "memcachedstore", "redisstore")
+)
 _TOO_LARGE = Text(
     b"500 Internal Server Error\r\nContent-Length: 0\r\n", LENGTH | NO_BODY, close=True
 )
@@ -201,7 +205,7 @@ class Outlet:
         if chunked or transaction.status == 204:  # RFC 9110 section 8.6
             length = None
         elif self._no_body:
-            if transaction.transformations:  # they would have changed it
+            if any(one.name not in _ALOOF for one in transaction.transformations):
                 length = None
         elif whole is not None:
             length = whole

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from uwgate.files.finder import Found, Refused
 from uwgate.files.handover import Given
 from uwgate.files.handover import hand_over as hand_over_file
+from uwgate.files.mapping import problem_of
 from uwgate.files.plan import Extent, Plan
 from uwgate.files.request import Request
 from uwgate.routing.actions.flow import read_status
@@ -128,11 +129,13 @@ def _find(visit: Visit, wanted: ServeStatic | ServeFile) -> Found | Refused | No
     path = wanted.path
     if isinstance(wanted, ServeFile):
         return finder.find_by_rule(path, wanted.root)
-    if b".." in path.split(b"/"):
-        return Refused(path, "a path that leads up")
-    found = finder.find_by_rule(path)
-    for index in visit.policy.static.indexes if found is None else ():
-        found = found or finder.find_by_rule(path.rstrip(b"/") + b"/" + index)
+    problem = problem_of(path)
+    if problem is not None:
+        return Refused(path, problem)
+    found = finder.find_by_rule(path, wanted.root)
+    if found is None:  # it may be a directory
+        for index in visit.policy.static.indexes:
+            found = found or finder.find_by_rule(path.rstrip(b"/") + b"/" + index, wanted.root)
     return found
 
 

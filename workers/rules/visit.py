@@ -12,7 +12,7 @@ import time
 import traceback
 from typing import TYPE_CHECKING
 
-from uwgate.conf.errors import BackendError
+from uwgate.conf.errors import BackendError, ClientError
 from uwgate.files.handover import names_file
 from uwgate.gateways.wire.lease import NO_BODY
 from uwgate.gateways.wire.response import ResponseError
@@ -118,10 +118,9 @@ class Visit:
         """
         try:
             return self._enter()
-        except BodyError as error:
+        except BodyError as error:  # the client does not send what a backend is to get
             say(f"rules: {error}")
-            response.ended = True
-            self._give_up()
+            self._give_up(error.status)
         except OSError:  # the peer is gone
             response.failed = response.ended = True
         # The boundary for what runs before the application's own; a bug ends this request only.
@@ -264,10 +263,14 @@ class Visit:
         return False
 
     def _forward(self, wanted: Forward) -> None:
+        limit = self.policy.worker.settings.workers.limit_post
+        if limit and self.body.length > limit:
+            self.fail(413)
+            return
         try:
             with forwarding.ask(wanted, self) as found:
                 self._relay(found.status, found.head, found.pieces())
-        except BackendError as error:
+        except (BackendError, ClientError) as error:
             say(f"rules: {error}")
             if self.outlet.started:
                 self.outlet.abort()
@@ -293,13 +296,13 @@ class Visit:
             self.outlet.feed(piece, last=False)
         self.outlet.feed(b"", last=True)
 
-    def _give_up(self) -> None:
+    def _give_up(self, status: int = 500) -> None:
         """Nothing that was tried has worked. Raises nothing."""
         if self.outlet.started:
             self.outlet.abort()
             return
         with contextlib.suppress(OSError):
-            self.send_page(500)
+            self.send_page(status)
 
     def _end(self) -> bytes:
         """Run the final rules; what they send."""
@@ -318,6 +321,16 @@ class Visit:
 
     def begin(self, head: bytes, flags: int, body: bytes, last: bool) -> None:
         """See ``wsgi.Output``."""
+        try:
+            self._begin(head, flags, body, last)
+        except OSError:
+            raise
+        except Exception:  # as in ``enter``
+            say(f"rules: {traceback.format_exc().rstrip()}")
+            self._muted = True
+            self._give_up()
+
+    def _begin(self, head: bytes, flags: int, body: bytes, last: bool) -> None:
         status, reason, headers = read_head(head)
         if names_file(headers) and sending.hand_over(self, status, headers):
             self._muted = True
