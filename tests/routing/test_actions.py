@@ -250,7 +250,7 @@ STEERING = [
     (b"continue", Continue(), b""),
     (b"whatever", Continue(), b""),
     (b"break", Break(), b""),
-    (b"break 403 No", Answer(403, b"No", (CLOSE,), close=True), b""),
+    (b"break 403 No", Answer(403, b"No", (CLOSE, PLAIN), close=True), b""),
     (b"break x", Break("'x' is no status: expected 200 to 999 and perhaps a reason", 502), b""),
     (b"goto nowhere", Break("goto 'nowhere': there is no such label", 500), b""),
     (b"goto 2", Continue(), b""),

@@ -12,6 +12,7 @@ from uwgate.files.answer import Answerer
 from uwgate.files.disk import RealDisk
 from uwgate.files.finder import Finder
 from uwgate.files.rules import StaticRules, read_rules
+from uwgate.routing.functions import Functions
 from uwgate.routing.headers import HeaderRules
 from uwgate.routing.outside import Outside, Person
 from uwgate.routing.rules import compile_rules
@@ -40,20 +41,23 @@ class Compiled:
 
     rules: RuleSet
     static: StaticRules
+    functions: Functions
 
 
 def compile_policy(settings: Settings) -> Compiled | None:
     """What the options say; None: nothing, about any request.
 
     Raises:
-        ConfigError: an option cannot be used.
+        ConfigError: an option cannot be used, or a function of a rule cannot be imported.
     """
     rules = read_rule_set(settings)
     if rules is None and settings.static == StaticOptions():
         return None
     if rules is None:
         rules = RuleSet(compile_rules(()), HeaderRules())
-    return Compiled(rules, read_rules(settings.static, RealDisk()))
+    functions = Functions()
+    functions.load(rules.rules.functions)
+    return Compiled(rules, read_rules(settings.static, RealDisk()), functions)
 
 
 class Policy:
@@ -70,6 +74,7 @@ class Policy:
         self.worker = worker
         self.functions = worker.api.functions
         self.caches = CacheAnswers(worker.api.caches)
+        self.rule_functions = compiled.functions
         self.harakiri = worker.harakiri
         self.timeout = worker.settings.workers.socket_timeout or PATIENCE
         self.world: Outside = WorkerWorld(

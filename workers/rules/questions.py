@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING
 
 from uwgate.routing import htpasswd
@@ -9,6 +10,7 @@ from uwgate.routing.results import (
     CacheAdd,
     CacheGet,
     CacheSum,
+    CallFunction,
     CallRpc,
     CheckCredentials,
     CheckPassword,
@@ -22,6 +24,7 @@ from uwgate.workers.rules.effects import clean
 from uwgate.workers.rules.stores import StoreError, get
 
 if TYPE_CHECKING:
+    from uwgate.routing.functions import Functions
     from uwgate.workers.rules.policy import Policy
 
 
@@ -30,6 +33,8 @@ def answer(question: Question, policy: Policy) -> Reply:
     match question:
         case CheckPassword(path, user, password):
             return _is_password(path, user, password)
+        case CallFunction():
+            return _decide(question, policy.rule_functions)
         case CallRpc(function, arguments, address):
             return _call(function, arguments, address, policy)
         case StoreGet(store, address, key):
@@ -55,6 +60,13 @@ def _is_password(path: bytes, user: bytes, password: bytes) -> bool:
         say(f"rules: {clean(path)}: {error}")
         return False
     return htpasswd.verify(content, user, password)
+
+
+def _decide(question: CallFunction, functions: Functions) -> Reply:
+    """What a Python function says. Nobody can interrupt it: harakiri ends one that hangs."""
+    began = time.monotonic()
+    reply = functions.call(question)
+    return functions.settle(question, reply, time.monotonic() - began)
 
 
 def _call(
