@@ -179,6 +179,30 @@ class Board:
             self.notices[name.decode("utf-8", "replace")] = Notice(memory, offset, scrolls)
 
 
+class Lords:
+    """Of which legions this node is the lord, for whoever has the board's descriptor.
+
+    ``fd`` None: there is no board, for there are no legions.
+    """
+
+    def __init__(self, fd: int | None) -> None:
+        self._notices = {} if fd is None else Board(fd).notices
+
+    def is_lord(self, legion: str | bytes) -> bool:
+        """Whether this node may act as lord at this moment; False if there is no such legion."""
+        notice = self.notice(legion)
+        return notice is not None and notice.standing.is_lord
+
+    def notice(self, legion: str | bytes) -> Notice | None:
+        """What the board says of a legion; None if there is no such legion."""
+        name = legion.decode("utf-8", "replace") if isinstance(legion, bytes) else legion
+        return self._notices.get(name)
+
+    def statistics(self) -> list[bytes]:
+        """What each legion's part of the statistics is, a JSON object; in order."""
+        return [text for one in self._notices.values() if (text := one.stats)]
+
+
 def make_board(names: Sequence[str], *, scroll: int, scrolls: int) -> int:
     """A new board in a memory file; returns its descriptor, which may be written to.
 

@@ -46,7 +46,10 @@ def note_line(note: Note, *, colours: bool = False) -> str:
 
 
 def effective_ini(settings: Settings) -> str:
-    """The options that differ from their defaults, as an ini file that means the same."""
+    """The options that differ from their defaults, as an ini file that means the same.
+
+    But for secrets, which are masked.
+    """
     lines = ["[uwgate]"]
     for group, group_class in GROUPS.items():
         values = getattr(settings, group)
@@ -68,7 +71,8 @@ def _texts(option: Option, value: Any) -> Iterator[str]:
                 yield f"{item:g}"
             case _:
                 # Values are read with their references expanded: what is left stays text.
-                yield without_pem(str(item)).replace("%", "%%").replace("%%(", "%(")
+                text = str(item) if option.mask is None else option.mask(str(item))
+                yield without_pem(text).replace("%", "%%").replace("%%(", "%(")
 
 
 def _coloured(text: str, colour: str, colours: bool) -> str:

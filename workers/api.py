@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import uwgate
-from uwgate.conf.board import Board, Notice
+from uwgate.conf.board import Lords
 from uwgate.conf.procname import set_title
 from uwgate.gateways.wire.websocket import Opcode
 from uwgate.workers.access_log import memory_usage
@@ -91,9 +91,7 @@ class Api(types.ModuleType):
         self.atexit: Callable[[], object] | None = None
         self.slots: list[Slot] = []
         self._worker: Worker | None = None
-        self._legions: dict[str, Notice] = {}
-        if start.board_fd is not None:
-            self._legions = Board(start.board_fd).notices
+        self._legions = Lords(start.board_fd)
         self._master = master
 
     def __getattr__(self, name: str) -> Any:
@@ -248,8 +246,7 @@ class Api(types.ModuleType):
 
     def i_am_the_lord(self, name: str | bytes) -> bool:
         """Whether this node is the lord of a legion, at this moment."""
-        notice = self._legions.get(_name(name))
-        return notice is not None and notice.standing.is_lord
+        return self._legions.is_lord(name)
 
     def legion_term(self, name: str | bytes) -> int:
         """The term of the lordship if this node is lord, else the highest it has heard of.
@@ -257,17 +254,17 @@ class Api(types.ModuleType):
         Not in uWSGI. What must not be done twice carries it, and is refused below the highest
         term seen.
         """
-        notice = self._legions.get(_name(name))
+        notice = self._legions.notice(name)
         return 0 if notice is None else notice.standing.term
 
     def lord_scroll(self, name: str | bytes) -> bytes | None:
         """The scroll of a legion's lord; None if it has none, or if there is no such legion."""
-        notice = self._legions.get(_name(name))
+        notice = self._legions.notice(name)
         return None if notice is None else notice.scrolls.lord
 
     def scrolls(self, name: str | bytes) -> list[bytes] | None:
         """The scrolls of a legion's nodes, our own first; None if there is no such legion."""
-        notice = self._legions.get(_name(name))
+        notice = self._legions.notice(name)
         return None if notice is None else list(notice.scrolls.all)
 
     def mem(self) -> tuple[int, int]:
@@ -355,10 +352,6 @@ def _websocket() -> WebSocket:
     if websocket is None:
         raise WebSocketClosed("no WebSocket has been opened with websocket_handshake()")
     return websocket
-
-
-def _name(name: str | bytes) -> str:
-    return name.decode("utf-8", "replace") if isinstance(name, bytes) else name
 
 
 def _bytes(message: str | bytes) -> bytes:

@@ -259,7 +259,7 @@ class Generation:
                 bound=[(one.role, one.name) for one in sockets.listeners],
                 instance=place.instance,
                 generation=self.number,
-                board_fd=self._board_fd if is_spawner else None,
+                board_fd=self._board_fd,
                 is_trusted=not is_spawner,
                 is_first=self.number == 1 and place not in self._filled,
                 slots=self.settings.workers.processes * self.settings.workers.threads

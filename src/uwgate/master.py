@@ -80,7 +80,9 @@ class Master:
         self._caller = caller
         self._plan = plan
         self.acknowledgements = acknowledgements
-        self._announcer = Announcer(paused=settings.subscribe.start_unsubscribed)
+        self._announcer = Announcer(
+            paused=settings.subscribe.start_unsubscribed, is_lord=legions.is_lord
+        )
         self._generations: list[Generation] = []
         self._count = 0
         self._serving = trio.CancelScope()  # ended by the first wish to stop
@@ -119,6 +121,7 @@ class Master:
                 nursery.start_soon(self._obey, signals)
                 nursery.start_soon(self._notifier.feed_watchdog)
                 nursery.start_soon(self._announcer.run)
+                nursery.start_soon(self._announcer.watch_lords)
                 nursery.start_soon(self.acknowledgements.run)
                 if self._settings.master.master_fifo:
                     await nursery.start(

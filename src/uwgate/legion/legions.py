@@ -22,7 +22,7 @@ import trio
 from uwgate.child import Child
 from uwgate.children import Children
 from uwgate.conf.backoff import Backoff
-from uwgate.conf.board import Board, make_board, open_for_reading
+from uwgate.conf.board import Board, Lords, make_board, open_for_reading
 from uwgate.conf.capabilities import NET_ADMIN, NET_RAW, has
 from uwgate.conf.errors import ConfigError
 from uwgate.conf.groups.legion import LegionOptions
@@ -172,11 +172,16 @@ class Legions:
 
     def __init__(self, seat: Seat) -> None:
         self.seat = seat
+        self._lords = Lords(seat.reading)
         self._children: Children | None = None
         self._child: Child | None = None
         self._ending = trio.Event()
         self._gone = trio.Event()
         self._gone.set()
+
+    def is_lord(self, legion: str) -> bool:
+        """Whether this node may act as the lord of a legion at this moment."""
+        return self._lords.is_lord(legion)
 
     async def start(self, children: Children, nursery: trio.Nursery) -> str | None:
         """Start the process; returns when it runs, or why it cannot (it is tried again then)."""
@@ -202,6 +207,7 @@ class Legions:
         log.info("the legions have changed: this node leaves them, and joins again")
         await self.leave()
         old, self.seat = self.seat, seat
+        self._lords = Lords(seat.reading)
         old.close_unless_in(seat)
         await self.start(self._children, nursery)
 
