@@ -107,16 +107,16 @@ async def test_what_only_the_lord_announces_comes_and_goes_with_the_lordship(
     await hear_for(ear, 1.0)
     instance.ruled.clear()
     assert {line for _, line in await hear_for(ear, 0.5)} == {"-a", "+b"}
-    assert {line for _, line in await hear_for(ear, 30.0)} == {"+b"}
+    assert {line for _, line in await hear_for(ear, 11.0)} == {"+b"}
 
 
 async def test_all_may_be_announced_by_the_lord_only(
     instance: Instance, ear: Ear, autojump_clock: Clock
 ) -> None:
     instance.announce(told(ear, "a"), told(ear, "b"), subscribe_legion="ring")
-    assert await hear_for(ear, 30) == []
+    assert await hear_for(ear, 11.0) == []
     instance.ruled.add("ring")
-    assert await hear_for(ear, 0.5) == [(0.0, "+a"), (0.0, "+b")]
+    assert {line for _, line in await hear_for(ear, 0.5)} == {"+a", "+b"}
 
 
 def test_a_legion_that_does_not_exist_is_an_error(tmp_path: Path, ear: Ear) -> None:
