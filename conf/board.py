@@ -198,6 +198,12 @@ class Lords:
         name = legion.decode("utf-8", "replace") if isinstance(legion, bytes) else legion
         return self._notices.get(name)
 
+    def environ(self, legion: str) -> dict[str, str]:
+        """What commands are told that only the lord of a legion runs."""
+        notice = self.notice(legion)
+        term = 0 if notice is None else notice.standing.term
+        return {"UWGATE_LEGION_NAME": legion, "UWGATE_LEGION_TERM": str(term)}
+
     def statistics(self) -> list[bytes]:
         """What each legion's part of the statistics is, a JSON object; in order."""
         return [text for one in self._notices.values() if (text := one.stats)]

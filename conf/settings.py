@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from uwgate.conf.groups.application import ApplicationOptions
+from uwgate.conf.groups.attendant import AttendantOptions
 from uwgate.conf.groups.corerouter import (
     CorerouterOptions,
     FastrouterCorerouterOptions,
@@ -70,6 +71,7 @@ class Settings:
     subscribe: SubscribeOptions = field(default_factory=SubscribeOptions)
     zerg: ZergOptions = field(default_factory=ZergOptions)
     legion: LegionOptions = field(default_factory=LegionOptions)
+    attendant: AttendantOptions = field(default_factory=AttendantOptions)
     stats: StatsOptions = field(default_factory=StatsOptions)
     master: MasterOptions = field(default_factory=MasterOptions)
     log: LogOptions = field(default_factory=LogOptions)
@@ -189,6 +191,7 @@ GROUPS: dict[str, Any] = {
     "subscribe": SubscribeOptions,
     "zerg": ZergOptions,
     "legion": LegionOptions,
+    "attendant": AttendantOptions,
     "stats": StatsOptions,
     "master": MasterOptions,
     "log": LogOptions,

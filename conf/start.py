@@ -54,6 +54,7 @@ class Start:
     ``instance`` counts processes of one kind from 1; ``generation`` counts reloads from 1.
     ``board_fd`` is the board of the legions (``uwgate.conf.board``), None without any.
     ``scoreboard_fd`` is the memory file of ``uwgate.workers.scoreboard``, -1 for whom has none.
+    ``minute`` is the number of the last one whose commands were run, -1 if none was.
     ``is_first``: the instance never had a process in this place, so nobody knows anything yet.
     """
 
@@ -69,6 +70,7 @@ class Start:
     secret: str = field(default="", repr=False)
     scoreboard_fd: int = -1
     board_fd: int | None = None
+    minute: int = -1
     is_first: bool = False
 
     def to_memory_file(self) -> int:

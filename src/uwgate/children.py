@@ -62,6 +62,7 @@ class Children:
         is_trusted: bool = False,
         slots: int = 0,
         is_first: bool = False,
+        minute: int = -1,
     ) -> Child:
         """Start a child. It is not ready yet; ``settled`` says when.
 
@@ -91,6 +92,7 @@ class Children:
                 secret=self._secret if is_trusted else "",
                 scoreboard_fd=scoreboard_fd,
                 is_first=is_first,
+                minute=minute,
             ).to_memory_file()
             passed = [theirs.fileno(), self._life_read, start_fd]
             if board_fd is not None:

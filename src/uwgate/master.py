@@ -16,6 +16,8 @@ from uwgate import attaching, banner, exits, fifo, fixed, identity, parting, pid
 from uwgate.announcing.acknowledgements import Acknowledgements
 from uwgate.announcing.announcer import Announcer
 from uwgate.announcing.plan import Plan, make_plan
+from uwgate.attendant.supervision import Supervision
+from uwgate.attendant.supervision import check as check_attendant
 from uwgate.children import Children, become_subreaper
 from uwgate.conf import logs
 from uwgate.conf.errors import ConfigError
@@ -83,6 +85,7 @@ class Master:
         self._announcer = Announcer(
             paused=settings.subscribe.start_unsubscribed, is_lord=legions.is_lord
         )
+        self._attendant = Supervision(self._stop)
         self._generations: list[Generation] = []
         self._count = 0
         self._serving = trio.CancelScope()  # ended by the first wish to stop
@@ -244,6 +247,7 @@ class Master:
             async with trio.open_nursery() as nursery:
                 drained = trio.Event()
                 nursery.start_soon(self.legions.leave_after, drained)
+                nursery.start_soon(self._attendant.leave_after, drained)
                 async with trio.open_nursery() as drains:
                     for generation in self._generations:
                         drains.start_soon(self._drain_last, generation)
@@ -266,7 +270,9 @@ class Master:
         )
         await generation.start()
         generation.supervise(nursery)
-        failure = await self.legions.start(children, nursery)
+        failure = await self.legions.start(children, nursery) or await self._attendant.start(
+            self._settings, self.legions.seat.reading, children, nursery
+        )
         if failure is not None:
             raise StartFailed(failure, exits.ERROR)
         log.info("generation 1 serves %s", self._names())
@@ -294,6 +300,7 @@ class Master:
         try:
             settings = self._load()
             identity.check(settings)
+            check_attendant(settings)
             # In a thread: a zerg server may take its time. It blocks no longer than zerg-timeout.
             gifts = await trio.to_thread.run_sync(attaching.attach, settings)
             try:
@@ -356,6 +363,7 @@ class Master:
         shared = sockets.lease_address == gone.lease_address
         nursery.start_soon(self._retire, old, not shared, gone)
         await self.legions.replace(seat, nursery)
+        await self._attendant.reload(settings, seat.reading, children, nursery)
         return True
 
     def _stay_with(self, generation: Generation) -> None:
