@@ -23,8 +23,8 @@ RANGES = {
     "week": range(8),
 }
 SUNDAY = 7  # as well as 0
-ITEM = re.compile(r"(?:\*|(?P<first>\d{1,2})(?:-(?P<last>\d{1,2}))?)(?:/(?P<step>\d{1,2}))?")
-EVERY = re.compile(r"-(\d{1,2})")
+ITEM = re.compile(r"(?:\*|(?P<first>\d{1,2})(?:-(?P<last>\d{1,2}))?)(?:/(?P<step>\d{1,2}))?", re.A)
+EVERY = re.compile(r"-(\d{1,2})", re.A)
 CRON2_KEYS = (*NAMES, "unique", "harakiri", "legion")
 
 
