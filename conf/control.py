@@ -9,7 +9,8 @@ From a gateway: ``ready``. From the spawner: ``ready`` (every worker accepts), `
 ``worker`` (``worker`` number, ``pid``; one more worker runs), ``gone`` (``worker``, ``pid``,
 ``status`` as of waitpid). To the attendant also ``reload``; from it ``minute`` (its number: its
 commands were run), ``rested`` (its daemons have ended), ``control`` (``reason`` to stop), and
-``worker`` and ``gone`` of the process groups of its daemons. End of file means that the other side is dead.
+``worker`` and ``gone`` of the process groups of its daemons. End of file means that the other
+side is dead.
 """
 
 from __future__ import annotations

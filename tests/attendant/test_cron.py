@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -36,17 +37,25 @@ class Table:
         )
 
     async def wait_lines(self, count: int) -> None:
-        with trio.fail_after(LIMIT):
-            while not self.out.exists() or len(self.out.read_text().splitlines()) < count:
-                await trio.sleep(0.01)
-        assert len(self.out.read_text().splitlines()) == count
+        await until(lambda: len(self.lines()) >= count)
+        assert len(self.lines()) == count
 
     async def pass_minutes(self, *minutes: float) -> None:
         for minute in minutes:
             self.minute = minute
-            with trio.fail_after(LIMIT):
-                while self.told[-1:] != [int(minute)]:
-                    await trio.sleep(0.01)
+            await until(partial(self.has_handled, int(minute)))
+
+    def has_handled(self, minute: int) -> bool:
+        return self.told[-1:] == [minute]
+
+    def lines(self) -> list[str]:
+        return self.out.read_text().splitlines() if self.out.exists() else []
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    with trio.fail_after(LIMIT):
+        while not condition():  # noqa: ASYNC110  another process brings it about
+            await trio.sleep(0.01)
 
 
 @pytest.fixture(autouse=True)
@@ -79,9 +88,7 @@ async def test_a_unique_command_is_left_out_while_it_runs(tmp_path: Path) -> Non
         await table.pass_minutes(1000, 1001, 1002)
         await table.wait_lines(1)
         (tmp_path / "go").touch()
-        with trio.fail_after(LIMIT):
-            while table.crons.running:
-                await trio.sleep(0.01)
+        await until(lambda: table.crons.running == 0)
         await table.pass_minutes(1003)
         await table.wait_lines(2)
         table.crons.stop()

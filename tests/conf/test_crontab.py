@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable
 
@@ -89,10 +90,8 @@ def test_a_time_that_never_comes_is_an_error(field: int, text: str) -> None:
 
 @given(st.text(alphabet="0123456789-*/, ", max_size=30))
 def test_whatever_stands_there_is_read_or_refused(text: str) -> None:
-    try:
+    with contextlib.suppress(ConfigError):
         read_cron(f"{text} true")
-    except ConfigError:
-        pass
 
 
 def test_the_command_is_the_rest_of_the_line() -> None:
