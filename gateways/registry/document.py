@@ -51,7 +51,7 @@ class Moment:
     of those that said nothing in time, for which what they said before stands. ``ledger`` has the
     sums. ``table`` is None without subscription servers; ``epoch`` is when its clock was 0, in
     seconds since 1970.
-    ``announcements`` and ``checks`` are shown as they are, if there are any.
+    ``announcements``, ``checks`` and ``legions`` are shown as they are, if there are any.
     """
 
     own: ProcessFigures
@@ -63,6 +63,7 @@ class Moment:
     cheap: bool = False
     announcements: Mapping[str, Any] = field(default_factory=dict[str, Any])
     checks: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    legions: Sequence[Mapping[str, Any]] = ()
 
 
 def fields_of(subject: Subject, moment: Moment) -> Iterator[tuple[str, Any]]:
@@ -89,6 +90,8 @@ def fields_of(subject: Subject, moment: Moment) -> Iterator[tuple[str, Any]]:
         yield "announcements", dict(moment.announcements)
     if moment.checks:
         yield "checks", dict(moment.checks)
+    if moment.legions:
+        yield "legions", list(moment.legions)
 
 
 def _process(figures: ProcessFigures, *, silent: bool) -> dict[str, int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import socket
 import time
@@ -12,6 +13,7 @@ import trio
 
 import uwgate
 from uwgate.conf.address import parse_backend
+from uwgate.conf.board import Lords
 from uwgate.conf.start import Listener, Start
 from uwgate.gateways.registry.book import Book
 from uwgate.gateways.registry.census import Census
@@ -35,6 +37,7 @@ class Report:
         self._book = book
         self._core = start.settings.corerouter(kind)
         self._options = start.settings.stats
+        self._lords = Lords(start.board_fd)
         roles = (*ROLES.get(kind, (kind,)), f"{kind}-subscription")
         self._subject = Subject(
             kind=kind,
@@ -70,6 +73,7 @@ class Report:
             cheap=self._core.cheap and table is not None and table.is_empty,
             announcements=self._announcements(),
             checks=self._checks(),
+            legions=[json.loads(text) for text in self._lords.statistics()],
         )
         return text_of(fields_of(self._subject, moment), minified=self._options.stats_minified)
 
