@@ -6,6 +6,7 @@ import dataclasses
 from dataclasses import dataclass, field
 from typing import Any
 
+from uwgate.conf.groups.alarm import AlarmOptions
 from uwgate.conf.groups.application import ApplicationOptions
 from uwgate.conf.groups.attendant import AttendantOptions
 from uwgate.conf.groups.corerouter import (
@@ -71,6 +72,7 @@ class Settings:
     subscribe: SubscribeOptions = field(default_factory=SubscribeOptions)
     zerg: ZergOptions = field(default_factory=ZergOptions)
     legion: LegionOptions = field(default_factory=LegionOptions)
+    alarm: AlarmOptions = field(default_factory=AlarmOptions)
     attendant: AttendantOptions = field(default_factory=AttendantOptions)
     stats: StatsOptions = field(default_factory=StatsOptions)
     master: MasterOptions = field(default_factory=MasterOptions)
@@ -191,6 +193,7 @@ GROUPS: dict[str, Any] = {
     "subscribe": SubscribeOptions,
     "zerg": ZergOptions,
     "legion": LegionOptions,
+    "alarm": AlarmOptions,
     "attendant": AttendantOptions,
     "stats": StatsOptions,
     "master": MasterOptions,

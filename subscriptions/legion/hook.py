@@ -9,11 +9,10 @@ from uwgate.conf.errors import ConfigError
 
 COMMANDS = ("cmd", "exec", "exec-as-root")
 FILES = ("touch", "write", "append", "unlink")
-ACTIONS = (*COMMANDS, "log", "print", *FILES)
+ACTIONS = (*COMMANDS, "log", "print", "alarm", *FILES)
 # Actions of uWSGI that stand on parts which do not exist here.
 WITHOUT = {
     "signal": "there are no uWSGI signals yet; use cmd:kill -USR1 ...",
-    "alarm": "there are no alarms yet; use cmd:",
     "legion-cache-fetch": "there is no cache to fetch",
 }
 MAX_HOOKS = 256  # of one legion
@@ -57,6 +56,8 @@ def read_hook(text: str) -> Hook:
         raise ConfigError(f"there is no action {action!r}, only {', '.join(ACTIONS)}")
     if not argument:
         raise ConfigError(f"the action {action} needs an argument")
+    if action == "alarm" and " " not in argument:
+        raise ConfigError("expected alarm:NAME MESSAGE")
     if action in ("write", "append") and " " not in argument:
         raise ConfigError(f"expected {action}:FILE TEXT")
     return Hook(action, argument)

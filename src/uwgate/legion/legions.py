@@ -49,7 +49,8 @@ def legion_command(settings: Settings, fd: int) -> list[str]:
 def essence(settings: Settings) -> tuple[object, ...]:
     """What a legion process is started with; it has to be another one if this changes."""
     master = settings.master
-    return (settings.legion, master.uid, master.gid, master.add_gid, master.no_initgroups)
+    own = settings.legion, settings.alarm
+    return (*own, master.uid, master.gid, master.add_gid, master.no_initgroups)
 
 
 @dataclass(slots=True)

@@ -23,6 +23,7 @@ from uwgate.conf.errors import ConfigError
 from uwgate.conf.privileges import drop
 from uwgate.conf.procname import process_title, set_title
 from uwgate.conf.start import Start
+from uwgate.legion.alarms import Alarms
 from uwgate.legion.chronicle import Chronicle
 from uwgate.legion.hooks import Hooks
 from uwgate.legion.lordship import Holding, Lordship
@@ -57,6 +58,7 @@ class LegionProcess:
         link.setblocking(False)
         self._link = link
         self._root_hooks = RootHooks(link)
+        self._alarms = Alarms(start.settings.alarm)
         self._limit = 0.0  # seconds for leaving, once there was an order
 
     def _make_holdings(self, spec: LegionSpec) -> tuple[Holding, ...]:
@@ -125,6 +127,7 @@ class LegionProcess:
             spec.hooks,
             timeout=settings.legion.legion_hook_timeout,
             run_as_root=self._root_hooks.of(spec.name),
+            alarms=self._alarms,
         )
         return Node(
             spec,
