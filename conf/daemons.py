@@ -181,8 +181,8 @@ READERS: dict[str, tuple[str, Callable[[str, str], object]]] = {
     "stop_signal": ("stop_signal", _bounded(1, 64)),
     "reloadsignal": ("reload_signal", _bounded(0, 64)),
     "reload_signal": ("reload_signal", _bounded(0, 64)),
-    "uid": ("user", _bounded(0, MOST)),
-    "gid": ("group", _bounded(0, MOST)),
+    "uid": ("user", _bounded(1, MOST)),  # 0 is uWSGI's word for none
+    "gid": ("group", _bounded(1, MOST)),
     "chdir": ("directory", _text),
     "max_throttle": ("longest_pause", _bounded(1, 86400)),
     "notifypid": ("notify", _flag),

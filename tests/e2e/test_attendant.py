@@ -177,3 +177,23 @@ def test_what_cannot_work_is_told_at_the_start(
     program = uwgate("--http", "127.0.0.1:0", *options)
     assert program.wait() == 1
     assert text in program.log
+
+
+def test_commands_run_as_the_user_of_the_instance_or_as_their_own(
+    uwgate: Start, folder: Path
+) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("only root can become another user")
+    who = "$(id -u):$(id -g):$(id -G)"
+    program = uwgate(
+        *("--http", "127.0.0.1:0", "--need-app=false", "--uid", "65534", "--gid", "65534"),
+        *("--attach-daemon", f"echo plain {who}; {STAY}", "--cron", f"* * * * * echo cron {who}"),
+        *("--attach-daemon2", f"cmd=echo own {who}; {STAY},uid=65533,gid=65532"),
+    )
+    program.wait_for_log("^plain 65534:65534:65534$")
+    program.wait_for_log("^cron 65534:65534:65534$")
+    program.wait_for_log("^own 65533:65532:65532$")
+    # As they are the user's, so are they killed with the attendant.
+    (attendant,) = program.wait_for_processes("attendant", 1)
+    os.kill(attendant, signal.SIGKILL)
+    program.wait_for(lambda: program.log.count("plain 65534") == 2, "another one")

@@ -96,16 +96,28 @@ class Command(Running):
         directory: str | None = None,
         user: int | None = None,
         group: int | None = None,
+        become: Callable[[], object] | None = None,
         outlives_us: bool,
     ) -> Command:
         """Start it. Its output goes where ours goes.
 
-        Unless ``outlives_us`` the kernel kills the shell when we die: most often it is the
-        program itself by then, for shells replace themselves by the last thing they do.
+        Without a ``user`` and a ``group`` it calls ``become`` first, which makes it the user that
+        it has to be. Unless ``outlives_us`` the kernel kills the shell when we die: most often it
+        is the program itself by then, for shells replace themselves by the last thing they do.
 
         Raises:
             OSError, subprocess.SubprocessError: it cannot be executed.
         """
+        has_own = user is not None or group is not None
+
+        def prepare() -> None:
+            if become is not None and not has_own:
+                become()
+            # Behind the change of the user, which would take it back.
+            if not outlives_us:
+                die_with_parent()
+
+        # Not by a thread of trio's: the kernel would take that thread's end for our death.
         return cls(
             subprocess.Popen(
                 ["/bin/sh", "-c", command],
@@ -114,10 +126,9 @@ class Command(Running):
                 cwd=directory,
                 user=user,
                 group=group,
-                extra_groups=None if user is None and group is None else [],
+                extra_groups=[] if has_own else None,
                 start_new_session=True,
-                # Not by a thread of trio's: the kernel would take its end for our death.
-                preexec_fn=None if outlives_us else die_with_parent,
+                preexec_fn=None if outlives_us and become is None else prepare,
             )
         )
 

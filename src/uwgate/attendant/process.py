@@ -11,9 +11,11 @@ import os
 import signal
 import socket
 import sys
+from functools import partial
 
 import trio
 
+from uwgate.attendant.command import Command
 from uwgate.attendant.cron import Crons
 from uwgate.attendant.daemon import Daemon, Surroundings
 from uwgate.attendant.plain import PlainDaemon
@@ -39,6 +41,12 @@ class Attendant:
         settings = start.settings
         options = settings.attendant
         lords = Lords(start.board_fd)
+        master = settings.master
+        # Gives up privileges: here, or where a program wants another user in each command.
+        self._drop = partial(drop, master.uid, master.gid, master.add_gid, master.no_initgroups)
+        daemons = options.daemons
+        self._keeps_power = any(one.user is not None or one.group is not None for one in daemons)
+        start_command = partial(Command.start, become=self._drop if self._keeps_power else None)
         link.setblocking(False)
         self._start = start
         self._link = link
@@ -49,8 +57,9 @@ class Attendant:
             on_start=lambda pid: self._say("worker", worker=0, pid=pid),
             on_end=lambda pid: self._say("gone", pid=pid),
             on_control=lambda reason: self._say("control", reason=reason),
+            start=start_command,
         )
-        self._daemons = [self._make(spec) for spec in options.daemons]
+        self._daemons = [self._make(spec) for spec in daemons]
         self._crons = Crons(
             options.crons,
             harakiri=options.cron_harakiri,
@@ -58,6 +67,7 @@ class Attendant:
             timetable=Timetable(None if start.minute < 0 else start.minute),
             told=lambda minute: self._say("minute", minute=minute),
             scope=start.secret,
+            start=start_command,
         )
         self._leaving = trio.Event()
 
@@ -68,11 +78,11 @@ class Attendant:
             ConfigError: one of them cannot be had.
         """
         settings = self._start.settings
-        master, application = settings.master, settings.application
+        application = settings.application
         if settings.sockets.umask is not None:
             os.umask(settings.sockets.umask)
-        if not any(one.spec.user or one.spec.group for one in self._daemons):
-            drop(master.uid, master.gid, master.add_gid, master.no_initgroups)
+        if not self._keeps_power:
+            self._drop()
         for variable in application.env:
             name, _, value = variable.partition("=")
             os.environ[name] = value
