@@ -12,7 +12,7 @@ from uwgate.conf.errors import ConfigError
 
 PLUGINS = ("cmd", "log")
 NOT_OFFERED = {
-    "signal": "there are no uWSGI signals yet; use cmd:kill -USR1 ...",
+    "signal": "in hooks of legions signal:N does that; else use cmd:kill -USR1 ...",
     "mule": "there are no mules; use cmd:",
     "curl": "use cmd:curl -d @- URL",
     "xmpp": "use cmd: and a program that speaks it",

@@ -172,6 +172,14 @@ class Generation:
         if spawner is not None:
             spawner.send("pause" if rest else "resume")
 
+    def throw(self, number: int) -> bool:
+        """Raise a uWSGI signal in the workers; False if there is nobody to do it."""
+        spawner = self._filled.get(Place("spawner", 1))
+        if spawner is None or spawner.status is not None:
+            return False
+        spawner.send("signal", number=number)
+        return True
+
     def signal_workers(self, number: signal.Signals) -> None:
         """Send a signal to all workers; those that it ends are replaced."""
         spawner = self._filled.get(Place("spawner", 1))

@@ -86,6 +86,7 @@ class Master:
             paused=settings.subscribe.start_unsubscribed, is_lord=legions.is_lord
         )
         self._attendant = Supervision(self._stop)
+        legions.on_signal = self._throw
         self._generations: list[Generation] = []
         self._count = 0
         self._serving = trio.CancelScope()  # ended by the first wish to stop
@@ -195,6 +196,11 @@ class Master:
         log.info("%s: %s to all workers", name, number.name)
         if self._generations:
             self._generations[-1].signal_workers(number)
+
+    def _throw(self, number: int) -> None:
+        """Raise a uWSGI signal in the workers."""
+        if not any(one.throw(number) for one in self._generations[-1:]):
+            log.warning("signal %d: there are no workers", number)
 
     def _toggle_announcements(self, name: str) -> None:
         is_paused = self._announcer.toggle()

@@ -32,12 +32,14 @@ class Hooks:
         timeout: float,
         run_as_root: RunAsRoot,
         alarms: Alarms | None = None,
+        throw: Callable[[int], str | None] = lambda number: "nobody takes signals",
     ) -> None:
         self.timeout = timeout
         self.failures = 0
         self._name = name
         self._hooks = hooks
         self._run_as_root = run_as_root
+        self._throw = throw
         self._alarms = alarms or Alarms(AlarmOptions())
         self._threads = trio.CapacityLimiter(MAX_STRAYS)
 
@@ -75,6 +77,8 @@ class Hooks:
         if hook.action in ("log", "print"):
             log.info("legion %s: %s", self._name, hook.argument)
             return None
+        if hook.action == "signal":
+            return self._throw(int(hook.argument))
         if hook.action == "alarm":
             return await self._alarms.trigger(hook.argument, given, self.timeout)
         if hook.action == "exec-as-root":

@@ -13,7 +13,7 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -174,6 +174,7 @@ class Legions:
     def __init__(self, seat: Seat) -> None:
         self.seat = seat
         self._lords = Lords(seat.reading)
+        self.on_signal: Callable[[int], None] = lambda number: None  # a hook raises one
         self._children: Children | None = None
         self._child: Child | None = None
         self._ending = trio.Event()
@@ -297,6 +298,14 @@ class Legions:
             log.error("legion: cannot be executed: %s", error)
             return None
         runner = RootRunner(seat.specs, nursery)
-        child.on_other = lambda message: runner.take(message, child.send)
+
+        def take(message: dict[str, object]) -> bool:
+            match message:
+                case {"type": "signal", "number": int(number)}:
+                    self.on_signal(number)
+                    return True
+            return runner.take(message, child.send)
+
+        child.on_other = take
         log.info("spawned uWSGI legion (pid: %d)", child.pid)
         return child

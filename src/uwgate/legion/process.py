@@ -128,6 +128,7 @@ class LegionProcess:
             timeout=settings.legion.legion_hook_timeout,
             run_as_root=self._root_hooks.of(spec.name),
             alarms=self._alarms,
+            throw=self._throw,
         )
         return Node(
             spec,
@@ -140,6 +141,14 @@ class LegionProcess:
             ),
             keep_term=self._files[spec.name].keep,
         )
+
+    def _throw(self, number: int) -> str | None:
+        """Have a uWSGI signal raised in the workers; None, or why that cannot be done."""
+        try:
+            self._link.send(control.encode("signal", number=number))
+        except OSError as error:
+            return f"the master cannot be told: {error}"
+        return None
 
     async def _wait_for_order(self, nursery: trio.Nursery) -> None:
         """Wait until it is time to leave; answers of the master are passed on until the end."""
