@@ -5,13 +5,14 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from .conftest import Start
-from .processes import Uwgate, free_port
+from .processes import PATIENCE, Uwgate, free_port
 
 SECRET = "aes-256-gcm:sixteen letters.."
 TIMES = ("--legion-freq", "0.3", "--legion-tolerance", "1.2")
@@ -197,3 +198,61 @@ def test_commands_run_as_the_user_of_the_instance_or_as_their_own(
     (attendant,) = program.wait_for_processes("attendant", 1)
     os.kill(attendant, signal.SIGKILL)
     program.wait_for(lambda: program.log.count("plain 65534") == 2, "another one")
+
+
+def test_a_daemon_that_does_not_want_to_end_is_killed_with_all_it_started(
+    uwgate: Start, pids: Path
+) -> None:
+    stubborn = f"trap '' TERM; sleep 1000 & echo $! >> {pids}; echo $$ >> {pids}; wait; sleep 1000"
+    program = uwgate(
+        *("--http", "127.0.0.1:0", "--need-app=false", "--reload-mercy", "1"),
+        *("--attach-daemon", stubborn),
+    )
+    program.wait_for(lambda: len(lines(pids)) == 2, "two pids")
+    child, shell = map(int, lines(pids))
+    os.kill(program.pid, signal.SIGINT)
+    assert program.wait() == 0
+    assert not is_alive(child)
+    assert not is_alive(shell)
+
+
+def test_a_daemon_ends_with_a_master_that_is_killed(uwgate: Start, pids: Path) -> None:
+    program = uwgate(
+        *("--http", "127.0.0.1:0", "--need-app=false"),
+        *("--attach-daemon", f"echo $$ >> {pids}; {STAY}"),
+    )
+    daemon = new(program, pids, 1)
+    os.kill(program.pid, signal.SIGKILL)
+    program.popen.wait()
+    deadline = time.monotonic() + PATIENCE
+    while is_alive(daemon):
+        assert time.monotonic() < deadline, program.log
+        time.sleep(0.01)
+
+
+def test_another_configuration_lets_commands_run_on_that_the_old_one_began(
+    uwgate: Start, pids: Path, folder: Path
+) -> None:
+    config = folder / "app.ini"
+    text = "[uwsgi]\nhttp = 127.0.0.1:0\nneed-app = false\n"
+    waits = f"while [ ! -e {folder}/go ]; do sleep 0.1; done; echo done"
+    config.write_text(f"{text}cron = * * * * * {waits}\n")
+    program = uwgate(str(config))
+    program.wait_for_log("runs [(]pid")
+    (first,) = program.wait_for_processes("attendant", 1)
+    config.write_text(f"{text}attach-daemon = echo $$ >> {pids}; {STAY}\n")
+    os.kill(program.pid, signal.SIGHUP)
+    daemon = new(program, pids, 1)
+    assert first in program.wait_for_processes("attendant", 2)
+    (folder / "go").touch()
+    program.wait_for_log("^done$")
+    program.wait_for(lambda: not is_alive(first), "end of the first attendant")
+    assert is_alive(daemon)
+    config.write_text(text)
+    os.kill(program.pid, signal.SIGHUP)
+    program.wait_for(lambda: not is_alive(daemon), "end of the daemon")
+    program.wait_for_processes("attendant", 0)
+    config.write_text(f"{text}cron = 1 2 3 4\n")
+    os.kill(program.pid, signal.SIGHUP)
+    program.wait_for_log(r"app.ini:4: cron: '1 2 3 4': expected MINUTE")
+    program.wait_for_log("reload failed")
