@@ -188,15 +188,14 @@ class Lords:
     def __init__(self, fd: int | None) -> None:
         self._notices = {} if fd is None else Board(fd).notices
 
-    def is_lord(self, legion: str | bytes) -> bool:
+    def is_lord(self, legion: str) -> bool:
         """Whether this node may act as lord at this moment; False if there is no such legion."""
         notice = self.notice(legion)
         return notice is not None and notice.standing.is_lord
 
-    def notice(self, legion: str | bytes) -> Notice | None:
+    def notice(self, legion: str) -> Notice | None:
         """What the board says of a legion; None if there is no such legion."""
-        name = legion.decode("utf-8", "replace") if isinstance(legion, bytes) else legion
-        return self._notices.get(name)
+        return self._notices.get(legion)
 
     def environ(self, legion: str) -> dict[str, str]:
         """What commands are told that only the lord of a legion runs."""

@@ -56,8 +56,16 @@ def effective_ini(settings: Settings) -> str:
         for field, option in options_of(group_class, group).items():
             value = getattr(values, field)
             if value != option.default:
+                value = _masked(option, value)
                 lines += [f"{option.name} = {text}" for text in _texts(option, value)]
     return "\n".join(lines)
+
+
+def _masked(option: Option, value: Any) -> Any:
+    """A value without its secrets."""
+    if option.mask is None:
+        return value
+    return tuple(map(option.mask, value)) if option.repeatable else option.mask(value)
 
 
 def _texts(option: Option, value: Any) -> Iterator[str]:
@@ -71,8 +79,7 @@ def _texts(option: Option, value: Any) -> Iterator[str]:
                 yield f"{item:g}"
             case _:
                 # Values are read with their references expanded: what is left stays text.
-                text = str(item) if option.mask is None else option.mask(str(item))
-                yield without_pem(text).replace("%", "%%").replace("%%(", "%(")
+                yield without_pem(str(item)).replace("%", "%%").replace("%%(", "%(")
 
 
 def _coloured(text: str, colour: str, colours: bool) -> str:

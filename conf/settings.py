@@ -68,12 +68,12 @@ class Settings:
     sslrouter_corerouter: SslrouterCorerouterOptions = field(
         default_factory=SslrouterCorerouterOptions
     )
+    alarm: AlarmOptions = field(default_factory=AlarmOptions)
+    attendant: AttendantOptions = field(default_factory=AttendantOptions)
     subscriptions: SubscriptionOptions = field(default_factory=SubscriptionOptions)
     subscribe: SubscribeOptions = field(default_factory=SubscribeOptions)
     zerg: ZergOptions = field(default_factory=ZergOptions)
     legion: LegionOptions = field(default_factory=LegionOptions)
-    alarm: AlarmOptions = field(default_factory=AlarmOptions)
-    attendant: AttendantOptions = field(default_factory=AttendantOptions)
     stats: StatsOptions = field(default_factory=StatsOptions)
     master: MasterOptions = field(default_factory=MasterOptions)
     log: LogOptions = field(default_factory=LogOptions)
@@ -189,12 +189,12 @@ GROUPS: dict[str, Any] = {
     "sslrouter": SslrouterOptions,
     "sslrouter_relay": SslrouterRelayOptions,
     "sslrouter_corerouter": SslrouterCorerouterOptions,
+    "alarm": AlarmOptions,
+    "attendant": AttendantOptions,
     "subscriptions": SubscriptionOptions,
     "subscribe": SubscribeOptions,
     "zerg": ZergOptions,
     "legion": LegionOptions,
-    "alarm": AlarmOptions,
-    "attendant": AttendantOptions,
     "stats": StatsOptions,
     "master": MasterOptions,
     "log": LogOptions,

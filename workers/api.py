@@ -248,7 +248,7 @@ class Api(types.ModuleType):
 
     def i_am_the_lord(self, name: str | bytes) -> bool:
         """Whether this node is the lord of a legion, at this moment."""
-        return self._legions.is_lord(name)
+        return self._legions.is_lord(_name(name))
 
     def legion_term(self, name: str | bytes) -> int:
         """The term of the lordship if this node is lord, else the highest it has heard of.
@@ -256,7 +256,7 @@ class Api(types.ModuleType):
         Not in uWSGI. What must not be done twice carries it, and is refused below the highest
         term seen.
         """
-        notice = self._legions.notice(name)
+        notice = self._legions.notice(_name(name))
         return 0 if notice is None else notice.standing.term
 
     def register_signal(self, number: int, target: str, handler: Handler) -> bool:
@@ -291,12 +291,12 @@ class Api(types.ModuleType):
 
     def lord_scroll(self, name: str | bytes) -> bytes | None:
         """The scroll of a legion's lord; None if it has none, or if there is no such legion."""
-        notice = self._legions.notice(name)
+        notice = self._legions.notice(_name(name))
         return None if notice is None else notice.scrolls.lord
 
     def scrolls(self, name: str | bytes) -> list[bytes] | None:
         """The scrolls of a legion's nodes, our own first; None if there is no such legion."""
-        notice = self._legions.notice(name)
+        notice = self._legions.notice(_name(name))
         return None if notice is None else list(notice.scrolls.all)
 
     def mem(self) -> tuple[int, int]:
@@ -384,6 +384,10 @@ def _websocket() -> WebSocket:
     if websocket is None:
         raise WebSocketClosed("no WebSocket has been opened with websocket_handshake()")
     return websocket
+
+
+def _name(name: str | bytes) -> str:
+    return name.decode("utf-8", "replace") if isinstance(name, bytes) else name
 
 
 def _bytes(message: str | bytes) -> bytes:

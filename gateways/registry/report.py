@@ -32,12 +32,12 @@ class Report:
     def __init__(self, kind: str, start: Start, census: Census, book: Book | None) -> None:
         self.checks: Checks | None = None
         self._server: StatsServer | None = None
+        self._lords = Lords(start.board_fd)
         self._kind = kind
         self._census = census
         self._book = book
         self._core = start.settings.corerouter(kind)
         self._options = start.settings.stats
-        self._lords = Lords(start.board_fd)
         roles = (*ROLES.get(kind, (kind,)), f"{kind}-subscription")
         self._subject = Subject(
             kind=kind,
@@ -65,6 +65,7 @@ class Report:
         table = None if self._book is None else self._book.table
         moment = Moment(
             own=ProcessFigures(pid=os.getpid(), uid=os.getuid(), gid=os.getgid()),
+            legions=[json.loads(text) for text in self._lords.statistics()],
             processes=self._census.processes(self._kind),
             silent=silent,
             ledger=self._census.ledgers[self._kind],
@@ -73,7 +74,6 @@ class Report:
             cheap=self._core.cheap and table is not None and table.is_empty,
             announcements=self._announcements(),
             checks=self._checks(),
-            legions=[json.loads(text) for text in self._lords.statistics()],
         )
         return text_of(fields_of(self._subject, moment), minified=self._options.stats_minified)
 

@@ -58,11 +58,11 @@ class Children:
         generation: int,
         board_fd: int | None = None,
         registry_address: str | None = None,
+        minute: int = -1,
         bound: Sequence[tuple[str, str]] = (),
         is_trusted: bool = False,
         slots: int = 0,
         is_first: bool = False,
-        minute: int = -1,
     ) -> Child:
         """Start a child. It is not ready yet; ``settled`` says when.
 
@@ -88,11 +88,11 @@ class Children:
                 generation=generation,
                 board_fd=board_fd,
                 registry_address=registry_address,
+                minute=minute,
                 bound=tuple(bound),
                 secret=self._secret if is_trusted else "",
                 scoreboard_fd=scoreboard_fd,
                 is_first=is_first,
-                minute=minute,
             ).to_memory_file()
             passed = [theirs.fileno(), self._life_read, start_fd]
             if board_fd is not None:

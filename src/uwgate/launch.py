@@ -17,7 +17,6 @@ import trio
 from uwgate import attaching, exits, fifo, identity, log_file, pid_file
 from uwgate.announcing.acknowledgements import Acknowledgements
 from uwgate.announcing.plan import make_plan
-from uwgate.attendant.supervision import check as check_attendant
 from uwgate.conf import logs
 from uwgate.conf.errors import ConfigError
 from uwgate.conf.settings import Settings
@@ -48,7 +47,6 @@ def run(
     """
     logs.configure(settings.log)
     identity.check(settings)
-    check_attendant(settings)
     if settings.sockets.umask is not None:
         os.umask(settings.sockets.umask)
     target = _log_path(settings)

@@ -17,7 +17,6 @@ from uwgate.announcing.acknowledgements import Acknowledgements
 from uwgate.announcing.announcer import Announcer
 from uwgate.announcing.plan import Plan, make_plan
 from uwgate.attendant.supervision import Supervision
-from uwgate.attendant.supervision import check as check_attendant
 from uwgate.children import Children, become_subreaper
 from uwgate.conf import logs
 from uwgate.conf.errors import ConfigError
@@ -306,7 +305,6 @@ class Master:
         try:
             settings = self._load()
             identity.check(settings)
-            check_attendant(settings)
             # In a thread: a zerg server may take its time. It blocks no longer than zerg-timeout.
             gifts = await trio.to_thread.run_sync(attaching.attach, settings)
             try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from uwgate.attendant.supervision import check as check_attendant
 from uwgate.conf.alarms import alarms_by_name
 from uwgate.conf.errors import ConfigError
 from uwgate.conf.groups.legion import LegionOptions
@@ -9,11 +10,12 @@ from uwgate.conf.loading import Loaded
 
 
 def check(loaded: Loaded) -> None:
-    """Read the legions of a configuration.
+    """Read the legions of a configuration, and see that those exist of which others speak.
 
     Raises:
         ConfigError: one cannot be used; the text says where it stands, if one value is at fault.
     """
+    check_attendant(loaded.settings)
     if loaded.settings.legion == LegionOptions():
         return
     # Here, because cryptography is large, and most have no use for it.
