@@ -259,6 +259,16 @@ class Api(types.ModuleType):
         notice = self._legions.notice(_name(name))
         return 0 if notice is None else notice.standing.term
 
+    def lord_scroll(self, name: str | bytes) -> bytes | None:
+        """The scroll of a legion's lord; None if it has none, or if there is no such legion."""
+        notice = self._legions.notice(_name(name))
+        return None if notice is None else notice.scrolls.lord
+
+    def scrolls(self, name: str | bytes) -> list[bytes] | None:
+        """The scrolls of a legion's nodes, our own first; None if there is no such legion."""
+        notice = self._legions.notice(_name(name))
+        return None if notice is None else list(notice.scrolls.all)
+
     def register_signal(self, number: int, target: str, handler: Handler) -> bool:
         """Run ``handler(number)`` in a worker between two requests when this signal is raised.
 
@@ -288,16 +298,6 @@ class Api(types.ModuleType):
         if self.signals is None:
             raise ValueError("there are no workers")
         return self.signals
-
-    def lord_scroll(self, name: str | bytes) -> bytes | None:
-        """The scroll of a legion's lord; None if it has none, or if there is no such legion."""
-        notice = self._legions.notice(_name(name))
-        return None if notice is None else notice.scrolls.lord
-
-    def scrolls(self, name: str | bytes) -> list[bytes] | None:
-        """The scrolls of a legion's nodes, our own first; None if there is no such legion."""
-        notice = self._legions.notice(_name(name))
-        return None if notice is None else list(notice.scrolls.all)
 
     def mem(self) -> tuple[int, int]:
         """Resident memory and address space of this process, in bytes."""
