@@ -130,8 +130,6 @@ NOT_OFFERED: tuple[tuple[re.Pattern[str], str], ...] = tuple(
         ),
         (r"https-socket.*|suwsgi-socket|ssl-socket", "use https, which listens in a gateway"),
         (r"forkpty.*|tuntap.*|pty-.*", NO_SUBSTITUTE),
-        (r"legion-.*daemon.*", "start the program with legion-lord, stop it with legion-unlord"),
-        (r"legion-cron|.*-legion-cron|.*cron-legion", "use cron; uwsgi.i_am_the_lord() tells"),
         (r"multicast", "use legion-mcast"),
         (r".*-zerg", "use zerg, http-zerg or fastrouter-zerg"),
         (
@@ -151,12 +149,11 @@ NOT_OFFERED: tuple[tuple[re.Pattern[str], str], ...] = tuple(
             r".*alarm.*|check-mount.*|mount(point)?-check",
             "watch the log or the service from outside",
         ),
-        (r".*cron.*|.*timer|curl-cron", _TIMER),
+        (r".*curl.*cron.*|.*cron-curl.*", "use cron = ... curl URL"),
+        (r".*timer", _TIMER),
         (r"spooler.*|mules?(-.*)?|farm|.*-mules?-.*|queue.*|mule-.*", _TASKS),
-        (
-            r".*attach-.*daemon.*|daemons-.*|worker-exec2?",
-            "run the program as a service of its own",
-        ),
+        (r"daemons-honour-stdin", "a daemon has no terminal"),
+        (r"worker-exec2?", "run the program with attach-daemon"),
         (
             r"touch-.*|fs-.*|propagate-touch|py(thon)?-auto-?reload.*|reload-on-fd|brutal-reload-.*",
             _RELOAD,

@@ -95,7 +95,7 @@ class Spawner:
         self._wake_read, self._wake_write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         self._children = [Child(number + 1) for number in range(self._options.processes)]
         slots = max(1, self._options.processes * self._options.threads)
-        self._shared = Shared(slots, start.scoreboard_fd)
+        self._shared = Shared(slots, start.scoreboard_fd, workers=self._options.processes)
         if start.scoreboard_fd >= 0:
             os.close(start.scoreboard_fd)
         self._mounts = Mounts(default_allowed=True)
@@ -122,6 +122,7 @@ class Spawner:
         self._prepare()
         self._api = uwsgi_api.install(self._start, self._master)
         self._compiled = self._compile()
+        self._api.signals = self._shared.signals
         if not self._is_lazy:
             self._mounts = self._load()
         self._handle_signals()
@@ -347,7 +348,8 @@ class Spawner:
         if not packet:
             self._master_gone()
             return
-        kind = control.decode(packet)["type"]
+        message = control.decode(packet)
+        kind = message["type"]
         if kind == "drain":
             self._drain()
         elif kind == "stop":
@@ -356,6 +358,8 @@ class Spawner:
             self._shared.pause.begin()
         elif kind == "resume":
             self._shared.pause.end()
+        elif kind == "signal":
+            self._shared.signals.throw(message["number"])
 
     def _master_gone(self) -> None:
         for fd in (self._control.fileno(), self._start.life_fd):
