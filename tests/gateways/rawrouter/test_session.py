@@ -397,17 +397,20 @@ async def test_a_cheap_rawrouter_accepts_only_while_it_has_nodes() -> None:
     backend.close()
 
 
-async def test_beyond_max_connections_clients_wait_and_the_log_says_so(
+async def test_beyond_max_connections_clients_are_refused_and_the_log_says_so(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     async with routing(max_connections=1) as (gateway, backend):
         first = await gateway.connect()
         async with await backend.accept():
-            second = await gateway.connect()
-            await settled()
-            assert "connection limit reached" in caplog.text
+            with pytest.raises(ConnectionResetError):
+                await (await gateway.connect()).rest()
+            assert "door: 1 connections, the limit (rawrouter-max-connections" in caplog.text
+            assert gateway.gateway.counters["full"] == 1
             first.reset()
             first.close()
+            assert await gateway.is_empty()
+            third = await gateway.connect()
             async with await backend.accept() as server:
                 await server.send(b"now")
-                assert await second.exactly(3) == b"now"
+                assert await third.exactly(3) == b"now"
