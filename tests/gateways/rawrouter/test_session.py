@@ -403,8 +403,9 @@ async def test_beyond_max_connections_clients_are_refused_and_the_log_says_so(
     async with routing(max_connections=1) as (gateway, backend):
         first = await gateway.connect()
         async with await backend.accept():
-            with pytest.raises(ConnectionResetError):
-                await (await gateway.connect()).rest()
+            with trio.socket.socket() as refused, pytest.raises(ConnectionResetError):
+                await refused.connect(gateway.door.getsockname())
+                await refused.recv(1)
             assert "door: 1 connections, the limit (rawrouter-max-connections" in caplog.text
             assert gateway.gateway.counters["full"] == 1
             first.reset()
