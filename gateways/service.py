@@ -28,6 +28,9 @@ log = logging.getLogger("uwgate.gateway")
 
 DRAIN_IDLE = 5.0  # seconds that an idle connection may still bring one last request in
 EXIT_ERROR = 1
+# They only pass on what others have begun: every turn that they wait for the CPU, a stream stands
+# still (docs/design.md, "Bytes that stay in the kernel").
+CARRIERS = frozenset(("rawrouter", "sslrouter"))
 
 
 class Gateway(Protocol):
@@ -73,7 +76,8 @@ def run(
         settings.master.add_gid,
         settings.master.no_initgroups,
     )
-    prefer_throughput()
+    if kind not in CARRIERS:
+        prefer_throughput()
     try:
         gateway = make(start)
     except ConfigError as error:
