@@ -130,6 +130,7 @@ NOT_OFFERED: tuple[tuple[re.Pattern[str], str], ...] = tuple(
         ),
         (r"https-socket.*|suwsgi-socket|ssl-socket", "use https, which listens in a gateway"),
         (r"forkpty.*|tuntap.*|pty-.*", NO_SUBSTITUTE),
+        (r"check-cache", "write a rule instead: route = .* cache:key=${REQUEST_URI}"),
         (r"multicast", "use legion-mcast"),
         (r".*-zerg", "use zerg, http-zerg or fastrouter-zerg"),
         (
@@ -163,7 +164,7 @@ NOT_OFFERED: tuple[tuple[re.Pattern[str], str], ...] = tuple(
             "send signals to the master: SIGHUP reloads, SIGTERM stops",
         ),
         (
-            r"sharedarea|py-sharedarea",
+            r"sharedarea|py-sharedarea|.*-use-cache",
             _CACHE,
         ),
         (
