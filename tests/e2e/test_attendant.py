@@ -256,3 +256,18 @@ def test_another_configuration_lets_commands_run_on_that_the_old_one_began(
     os.kill(program.pid, signal.SIGHUP)
     program.wait_for_log(r"app.ini:4: cron: '1 2 3 4': expected MINUTE")
     program.wait_for_log("reload failed")
+
+
+def test_an_attendant_that_dies_again_and_again_delays_no_stop(uwgate: Start, pids: Path) -> None:
+    program = uwgate(
+        *("--http", "127.0.0.1:0", "--need-app=false"),
+        *("--attach-daemon", f"echo $$ >> {pids}; {STAY}"),
+    )
+    for _ in range(6):  # the pause before the next one is some seconds then
+        (attendant,) = program.wait_for_processes("attendant", 1)
+        before = len(program.log)
+        os.kill(attendant, signal.SIGKILL)
+        program.wait_for_log("DAMN ! attendant", start=before)
+    began = time.monotonic()
+    assert program.stop() == 0
+    assert time.monotonic() - began < 30  # reload-mercy is 60

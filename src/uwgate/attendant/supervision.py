@@ -143,7 +143,8 @@ class Supervision:
         started = False
         try:
             while not ending.is_set():
-                child = self._child = self._launch(children)
+                rested = self._rested = trio.Event()
+                child = self._child = self._launch(children, rested)
                 if child is not None:
                     with trio.move_on_after(START_LIMIT):
                         await child.settled.wait()
@@ -159,6 +160,7 @@ class Supervision:
                     end_groups(child.workers)
                     lived, was_ready = child.lived, child.is_ready
                     if ending.is_set():
+                        rested.set()
                         return
                     log.error(
                         "DAMN ! %s (pid: %d) died, %s :( trying respawn ...",
@@ -166,14 +168,14 @@ class Supervision:
                         child.pid,
                         child.describe_exit(),
                     )
+                rested.set()
                 with trio.move_on_after(backoff.pause_after(lived, was_ready=was_ready)):
                     await ending.wait()
         finally:
             gone.set()
 
-    def _launch(self, children: Children) -> Child | None:
+    def _launch(self, children: Children, rested: trio.Event) -> Child | None:
         assert self._settings is not None
-        rested = self._rested = trio.Event()
         try:
             child = children.start(
                 "attendant",
