@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from .conftest import Start
-from .processes import PATIENCE, Uwgate, free_port
+from .processes import APPS, PATIENCE, Uwgate, free_port
 
 SECRET = "aes-256-gcm:sixteen letters.."
 TIMES = ("--legion-freq", "0.3", "--legion-tolerance", "1.2")
@@ -271,3 +271,16 @@ def test_an_attendant_that_dies_again_and_again_delays_no_stop(uwgate: Start, pi
     began = time.monotonic()
     assert program.stop() == 0
     assert time.monotonic() - began < 30  # reload-mercy is 60
+
+
+def test_an_address_is_asked_and_the_log_has_the_answer(uwgate: Start) -> None:
+    port = free_port()
+    program = uwgate(
+        *("--http", f"127.0.0.1:{port}", "--wsgi-file", str(APPS / "legionary.py")),
+        *("--curl-cron", f"* * * * * http://127.0.0.1:{port}/it's?a=b"),
+        *("--curl-cron", "* * * * * http://127.0.0.1:1/nobody"),
+    )
+    program.wait_for_log("127.0.0.1:1/nobody: .*refused")
+    program.wait_for_log("127.0.0.1:1/nobody: ended after .* status 1")
+    program.wait_for_log(r"a=b: ended after \d+ s, status 0")
+    program.wait_for_log(r"GET /it's\?a=b")
