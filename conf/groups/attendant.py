@@ -121,6 +121,11 @@ class AttendantOptions:
     )
 
     @property
+    def has_work(self) -> bool:
+        """Whether there is anything to run."""
+        return any(getattr(self, field) for field in (*CRONS, *DAEMONS))
+
+    @property
     def crons(self) -> list[Cron]:
         """What runs at certain times."""
         return [cron for _, cron in self.crons_by_option()]

@@ -69,6 +69,13 @@ def test_a_daemon_is_started_again_when_it_dies_or_after_a_reload_and_ends_at_th
     assert not is_alive(fourth)
 
 
+def test_an_instance_needs_nothing_but_commands(uwgate: Start) -> None:
+    program = uwgate("--cron", "* * * * * echo ran")
+    program.wait_for_log("^ran$")
+    program.wait_for_log("generation 1 serves its daemons")
+    assert program.stop() == 0
+
+
 def test_a_control_daemon_takes_the_instance_with_it(uwgate: Start, folder: Path) -> None:
     waits = f"while [ ! -e {folder}/end ]; do sleep 0.1; done"
     program = uwgate("--http", "127.0.0.1:0", "--need-app=false", "--attach-control-daemon", waits)

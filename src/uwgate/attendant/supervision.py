@@ -60,11 +60,6 @@ def essence(settings: Settings, board: int | None) -> tuple[object, ...]:
     )
 
 
-def has_work(settings: Settings) -> bool:
-    """Whether there is something to attend to."""
-    return bool(settings.attendant.crons or settings.attendant.daemons)
-
-
 class Supervision:
     """Keeps the attendant running. ``on_control``: a program has ended without which the instance
     has to stop.
@@ -86,7 +81,7 @@ class Supervision:
     ) -> str | None:
         """Start it; returns when it runs, or why it cannot (it is tried again then)."""
         self._settings, self._board = settings, board
-        if not has_work(settings):
+        if not settings.attendant.has_work:
             return None
         self._ending, self._gone = trio.Event(), trio.Event()
         await nursery.start(self._keep_running, children, nursery)
