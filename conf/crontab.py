@@ -40,7 +40,8 @@ class Field:
 class Cron:
     """A command and its times.
 
-    ``times`` is how they are written, five words. ``harakiri``: seconds that a run may take, 0
+    ``times`` is how they are written, five words. ``is_address``: the command is a web address,
+    which is asked. ``harakiri``: seconds that a run may take, 0
     without a limit, None for what ``cron-harakiri`` says. ``legion``: only its lord runs it; empty:
     every node does. ``is_unique``: not while the previous run lasts.
     """
@@ -51,6 +52,7 @@ class Cron:
     is_unique: bool = False
     harakiri: int | None = None
     legion: str = ""
+    is_address: bool = False
 
     def matches(self, when: time.struct_time) -> bool:
         """Whether it runs in this minute."""
@@ -112,6 +114,24 @@ def read_unique_legion_cron(text: str) -> Cron:
     return _unique(read_legion_cron(text))
 
 
+def read_curl_cron(text: str) -> Cron:
+    """``MINUTE HOUR DAY MONTH WEEKDAY URL``.
+
+    Raises:
+        ConfigError: it is something else.
+    """
+    return _of_address(read_cron(text))
+
+
+def read_legion_curl_cron(text: str) -> Cron:
+    """``LEGION MINUTE HOUR DAY MONTH WEEKDAY URL``.
+
+    Raises:
+        ConfigError: it is something else.
+    """
+    return _of_address(read_legion_cron(text))
+
+
 def read_cron2(text: str) -> Cron:
     """``KEY=VALUE,KEY=VALUE COMMAND``; without such a list the command runs every minute.
 
@@ -149,6 +169,13 @@ def _cron(words: dict[str, str], command: str) -> Cron:
 
 def _unique(cron: Cron) -> Cron:
     return Cron(cron.fields, cron.times, cron.command, is_unique=True, legion=cron.legion)
+
+
+def _of_address(cron: Cron) -> Cron:
+    address = cron.command.strip()
+    if not address.lower().startswith(("http://", "https://")) or len(address.split()) > 1:
+        raise ConfigError(f"{address!r}: expected an address that begins with http:// or https://")
+    return Cron(cron.fields, cron.times, address, legion=cron.legion, is_address=True)
 
 
 def _field(name: str, text: str) -> Field:

@@ -150,7 +150,6 @@ NOT_OFFERED: tuple[tuple[re.Pattern[str], str], ...] = tuple(
             r".*alarm.*|check-mount.*|mount(point)?-check",
             "watch the log or the service from outside",
         ),
-        (r".*curl.*cron.*|.*cron-curl.*", "use cron = ... curl URL"),
         (r".*timer", _TIMER),
         (r"spooler.*|mules?(-.*)?|farm|.*-mules?-.*|queue.*|mule-.*", _TASKS),
         (r"daemons-honour-stdin", "a daemon has no terminal"),

@@ -52,6 +52,20 @@ class AttendantOptions:
         help="KEY=VALUE,... COMMAND with minute, hour, day, month, week, unique, harakiri and "
         "legion; all may be left out.",
     )
+    curl_cron: tuple[str, ...] = option(
+        (),
+        kind=Kind.TEXT,
+        aliases=("cron-curl",),
+        check=crontab.read_curl_cron,
+        help="MINUTE HOUR DAY MONTH WEEKDAY URL, which is asked; the log has the answer.",
+    )
+    legion_curl_cron: tuple[str, ...] = option(
+        (),
+        kind=Kind.TEXT,
+        aliases=("legion-cron-curl", "curl-cron-legion", "cron-curl-legion"),
+        check=crontab.read_legion_curl_cron,
+        help="LEGION and what curl-cron has: only the lord asks.",
+    )
     cron_harakiri: float = option(
         0.0, kind=Kind.SECONDS, help="How long a cron command may run; 0: as long as it likes."
     )
@@ -107,6 +121,11 @@ class AttendantOptions:
     )
 
     @property
+    def has_work(self) -> bool:
+        """Whether there is anything to run."""
+        return any(getattr(self, field) for field in (*CRONS, *DAEMONS))
+
+    @property
     def crons(self) -> list[Cron]:
         """What runs at certain times."""
         return [cron for _, cron in self.crons_by_option()]
@@ -135,6 +154,8 @@ CRONS = {
     "legion_cron": crontab.read_legion_cron,
     "unique_legion_cron": crontab.read_unique_legion_cron,
     "cron2": crontab.read_cron2,
+    "curl_cron": crontab.read_curl_cron,
+    "legion_curl_cron": crontab.read_legion_curl_cron,
 }
 DAEMONS = {
     "attach_daemon": daemons.read_daemon,

@@ -421,7 +421,7 @@ class Master:
 
     def _names(self) -> str:
         names = [one.name for one in self.sockets.of(*banner.SERVED_BY)]
-        return ", ".join(names) or "its legions"
+        return ", ".join(names) or ("its legions" if self.legions.seat.specs else "its daemons")
 
     def _report_ready(self) -> None:
         self._notifier.ready(f"generation {self._generations[-1].number} serves {self._names()}")

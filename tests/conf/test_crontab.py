@@ -14,7 +14,9 @@ from uwgate.conf.crontab import (
     Cron,
     read_cron,
     read_cron2,
+    read_curl_cron,
     read_legion_cron,
+    read_legion_curl_cron,
     read_unique_cron,
     read_unique_legion_cron,
 )
@@ -120,9 +122,17 @@ def test_cron2_without_keys_runs_every_minute() -> None:
     assert cron.harakiri is None
 
 
+def test_an_address_may_be_asked_instead() -> None:
+    assert read_curl_cron("0 1 2 3 4 https://[::1]/x?y").is_address
+    cron = read_legion_curl_cron("ring 0 1 2 3 4 http://localhost/ ")
+    assert (cron.legion, cron.command, cron.is_address) == ("ring", "http://localhost/", True)
+
+
 @pytest.mark.parametrize(
     ("read", "text"),
     [
+        (read_curl_cron, "0 1 2 3 4 file:///etc/passwd"),
+        (read_curl_cron, "0 1 2 3 4 http://a b"),
         (read_cron, "0 1 2 3 4"),
         (read_cron, ""),
         (read_legion_cron, "0 1 2 3 4 true"),

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from .conftest import Start
-from .processes import PATIENCE, Uwgate, free_port
+from .processes import APPS, PATIENCE, Uwgate, free_port
 
 SECRET = "aes-256-gcm:sixteen letters.."
 TIMES = ("--legion-freq", "0.3", "--legion-tolerance", "1.2")
@@ -67,6 +67,13 @@ def test_a_daemon_is_started_again_when_it_dies_or_after_a_reload_and_ends_at_th
     program.wait_for(lambda: not is_alive(third), "end of the third")
     assert program.stop() == 0
     assert not is_alive(fourth)
+
+
+def test_an_instance_needs_nothing_but_commands(uwgate: Start) -> None:
+    program = uwgate("--cron", "* * * * * echo ran")
+    program.wait_for_log("^ran$")
+    program.wait_for_log("generation 1 serves its daemons")
+    assert program.stop() == 0
 
 
 def test_a_control_daemon_takes_the_instance_with_it(uwgate: Start, folder: Path) -> None:
@@ -256,3 +263,31 @@ def test_another_configuration_lets_commands_run_on_that_the_old_one_began(
     os.kill(program.pid, signal.SIGHUP)
     program.wait_for_log(r"app.ini:4: cron: '1 2 3 4': expected MINUTE")
     program.wait_for_log("reload failed")
+
+
+def test_an_attendant_that_dies_again_and_again_delays_no_stop(uwgate: Start, pids: Path) -> None:
+    program = uwgate(
+        *("--http", "127.0.0.1:0", "--need-app=false"),
+        *("--attach-daemon", f"echo $$ >> {pids}; {STAY}"),
+    )
+    for _ in range(6):  # the pause before the next one is some seconds then
+        (attendant,) = program.wait_for_processes("attendant", 1)
+        before = len(program.log)
+        os.kill(attendant, signal.SIGKILL)
+        program.wait_for_log("DAMN ! attendant", start=before)
+    began = time.monotonic()
+    assert program.stop() == 0
+    assert time.monotonic() - began < 30  # reload-mercy is 60
+
+
+def test_an_address_is_asked_and_the_log_has_the_answer(uwgate: Start) -> None:
+    port = free_port()
+    program = uwgate(
+        *("--http", f"127.0.0.1:{port}", "--wsgi-file", str(APPS / "legionary.py")),
+        *("--curl-cron", f"* * * * * http://127.0.0.1:{port}/it's?a=b"),
+        *("--curl-cron", "* * * * * http://127.0.0.1:1/nobody"),
+    )
+    program.wait_for_log("127.0.0.1:1/nobody: .*refused")
+    program.wait_for_log("127.0.0.1:1/nobody: ended after .* status 1")
+    program.wait_for_log(r"a=b: ended after \d+ s, status 0")
+    program.wait_for_log(r"GET /it's\?a=b")

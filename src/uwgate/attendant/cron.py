@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import logging
 import math
+import shlex
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Sequence
 
@@ -90,7 +92,7 @@ class Crons:
             return
         environ = self._lords.environ(cron.legion) if cron.legion else None
         try:
-            command = self._start(cron.command, environ=environ, outlives_us=True)
+            command = self._start(words_of(cron), environ=environ, outlives_us=True)
         except (OSError, subprocess.SubprocessError) as error:
             log.error("%s: cannot be executed: %s", cron.command, error)
             if claim is not None:
@@ -117,3 +119,11 @@ class Crons:
         took = trio.current_time() - began
         say = log.info if command.status == 0 else log.warning
         say("%s: ended after %.0f s, %s", cron.command, took, ended)
+
+
+def words_of(cron: Cron) -> str:
+    """The shell command that a cron means."""
+    if not cron.is_address:
+        return cron.command
+    words = (sys.executable, "-P", "-m", "uwgate.attendant.fetch", cron.command)
+    return shlex.join(("exec", *words))

@@ -60,11 +60,6 @@ def essence(settings: Settings, board: int | None) -> tuple[object, ...]:
     )
 
 
-def has_work(settings: Settings) -> bool:
-    """Whether there is something to attend to."""
-    return bool(settings.attendant.crons or settings.attendant.daemons)
-
-
 class Supervision:
     """Keeps the attendant running. ``on_control``: a program has ended without which the instance
     has to stop.
@@ -86,7 +81,7 @@ class Supervision:
     ) -> str | None:
         """Start it; returns when it runs, or why it cannot (it is tried again then)."""
         self._settings, self._board = settings, board
-        if not has_work(settings):
+        if not settings.attendant.has_work:
             return None
         self._ending, self._gone = trio.Event(), trio.Event()
         await nursery.start(self._keep_running, children, nursery)
@@ -143,7 +138,8 @@ class Supervision:
         started = False
         try:
             while not ending.is_set():
-                child = self._child = self._launch(children)
+                rested = self._rested = trio.Event()
+                child = self._child = self._launch(children, rested)
                 if child is not None:
                     with trio.move_on_after(START_LIMIT):
                         await child.settled.wait()
@@ -159,6 +155,7 @@ class Supervision:
                     end_groups(child.workers)
                     lived, was_ready = child.lived, child.is_ready
                     if ending.is_set():
+                        rested.set()
                         return
                     log.error(
                         "DAMN ! %s (pid: %d) died, %s :( trying respawn ...",
@@ -166,14 +163,14 @@ class Supervision:
                         child.pid,
                         child.describe_exit(),
                     )
+                rested.set()
                 with trio.move_on_after(backoff.pause_after(lived, was_ready=was_ready)):
                     await ending.wait()
         finally:
             gone.set()
 
-    def _launch(self, children: Children) -> Child | None:
+    def _launch(self, children: Children, rested: trio.Event) -> Child | None:
         assert self._settings is not None
-        rested = self._rested = trio.Event()
         try:
             child = children.start(
                 "attendant",
