@@ -48,7 +48,6 @@ if TYPE_CHECKING:
     from uwgate.gateways.routed.policy import Policy
 
 MAX_SKIPPED = 65536  # bytes of an answer that are read though nobody gets them
-RULES = "rules"  # in the place of a backend's name
 
 
 async def _nothing() -> tuple[bytes, bool]:
@@ -424,7 +423,8 @@ class RoutedExchange:
                 replace_header(transaction.headers, b"Content-Length", b"%d" % len(data))
         flags, head = self._head()
         if len(head) > MAX_HEAD:
-            raise BackendError(RULES, f"a head of {len(head)} bytes, limit {MAX_HEAD}", sent=True)
+            self._drop()
+            return await self._break(f"a head of {len(head)} bytes, limit {MAX_HEAD}", 500)
         self._has_length = bool(flags & LENGTH)
         if chunked or (pipeline is not None and not last and not self._has_length):
             flags |= CHUNKED
