@@ -249,6 +249,11 @@ class Visit:
         self._way.hang_up()
         self.outlet.ended = True
 
+    def may_tunnel(self) -> bool:
+        """Whether the client's connection can become a WebSocket's."""
+        session = self._slot.session
+        return session is not None and session.may_tunnel()
+
     def accept(self, status: int, reason: bytes, headers: list[Header]) -> bool:
         """Show the head of a response to the rules; whether its body is to follow.
 
@@ -288,7 +293,7 @@ class Visit:
     def _tunnel(self, found: forwarding.Received) -> None:
         """The backend has agreed to a WebSocket: its bytes are none of the rules' business."""
         session = self._slot.session
-        if session is None or found.connection is None or not session.may_tunnel():
+        if session is None or found.connection is None or not self.may_tunnel():
             raise BackendError(found.address, "answers 101, which was not asked for", sent=True)
         self.transaction.set_status(101, reason_of(101))
         self.outlet.started = self.outlet.ended = True
