@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections import OrderedDict
 from dataclasses import dataclass, replace
 
@@ -77,7 +76,7 @@ class Finder:
                     return found
                 return replace(found, before=tuple(tried))
             refused = refused or found
-            tried.append(os.path.join(place.root, place.inside))
+            tried.append(place.path)
         return refused
 
     def find_internal(self, path: bytes) -> Found | Refused | None:
@@ -136,14 +135,15 @@ class Finder:
         for index in self._rules.indexes:
             below = path.rstrip(b"/") + b"/" + index
             inside = place.inside.rstrip(b"/") + b"/" + index
-            file = self._open(Candidate(place.root, inside.lstrip(b"/")), below)
+            candidate = Candidate(place.root, inside.lstrip(b"/"))
+            file = self._open(candidate, below)
             if isinstance(file, OpenFile):
                 if file.is_file:
                     return self._usable(file, below)
                 file.close()
             else:
                 refused = refused or file
-            tried.append(os.path.join(place.root, inside.lstrip(b"/")))
+            tried.append(candidate.path)
         return refused
 
     def _open(self, place: Candidate, path: bytes) -> OpenFile | Refused | None:

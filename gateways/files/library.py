@@ -49,11 +49,22 @@ class Library:
     fields by which applications name files that are sent for them.
     """
 
-    def __init__(self, options: StaticOptions, counters: Counters) -> None:
-        """Raises ConfigError: an option cannot be used, though it could be at the start."""
+    def __init__(
+        self,
+        options: StaticOptions,
+        counters: Counters,
+        *,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        """``clock`` gives seconds since the epoch.
+
+        Raises:
+            ConfigError: an option cannot be used (any longer).
+        """
         disk, cached = RealDisk(), RealDisk(cached=True)
         self.rules = rules = read_rules(options, disk)
         self._counters = counters
+        self._clock = clock
         self._finder = Finder(rules, disk)
         self._answerer = Answerer(rules, disk)
         self._quick_finder = Finder(rules, cached)
@@ -77,7 +88,7 @@ class Library:
         path = request.path
         if not path.startswith(self._prefixes) or request.method not in (b"GET", b"HEAD"):
             return None
-        now = time.time()
+        now = self._clock()
         kept = self._memory.get(path)
         if kept is not None:
             whole = self._memory.answer(kept, (request.method, request.wishes), int(now))
@@ -106,11 +117,11 @@ class Library:
         kept, reply = await self._in_thread(lambda: self._find(request))
         if kept is not None:
             found, body = kept
-            self._memory.keep(request.path, found, body, time.time())
+            self._memory.keep(request.path, found, body, self._clock())
         return self._served(reply)
 
     def _find(self, request: Request) -> tuple[tuple[Found, bytes] | None, Reply | Refused | None]:
-        now = time.time()
+        now = self._clock()
         asked = _asked(request)
         found = self._finder.find(asked, now)
         if not isinstance(found, Found):
@@ -177,7 +188,7 @@ class Library:
     ) -> Plan | Refused:
         given = handover.Given(int(head[:3]), tuple(fields_of(head)))
         asked = _asked(request)
-        return handover.hand_over(given, asked, finder, answerer, time.time(), self.followed)
+        return handover.hand_over(given, asked, finder, answerer, self._clock(), self.followed)
 
     async def serve_static(
         self, request: Request, path: bytes, root: bytes | None = None
@@ -194,7 +205,7 @@ class Library:
             found = self._finder.find_by_rule(path, root)
             if not isinstance(found, Found):
                 return found
-            plan = self._answerer.answer(found, _asked(request), time.time())
+            plan = self._answerer.answer(found, _asked(request), self._clock())
             return _small(plan, request.method, read=read_waiting)
 
         reply = await self._in_thread(work)

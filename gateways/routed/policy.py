@@ -19,8 +19,10 @@ from uwgate.gateways.routed.effects import Effects
 from uwgate.gateways.routed.exchange import RoutedExchange
 from uwgate.gateways.routed.files import RuleFiles
 from uwgate.gateways.routed.forward import Forwarding
+from uwgate.gateways.routed.functions import FunctionCalls, find_modules
 from uwgate.gateways.routed.outside import GatewayOutside
 from uwgate.gateways.routed.questions import Questions
+from uwgate.routing.functions import Functions
 from uwgate.routing.rule import Rule
 from uwgate.routing.ruleset import RuleSet, read_rule_set
 from uwgate.routing.transaction import Header
@@ -90,7 +92,7 @@ def make_policy(
     """The policy of a gateway process; None if there are no rules, or if they are run elsewhere.
 
     Raises:
-        ConfigError: a rule cannot be used.
+        ConfigError: a rule cannot be used, or a function of it cannot be imported.
     """
     settings = start.settings
     rule_set = read_rule_set(settings)
@@ -105,11 +107,15 @@ def make_policy(
                 why = _WORKERS_ONLY[rule.action]
                 log.warning("%s: %s: not in a gateway: %s", rule.place, rule.text, why)
     rules = rule_set.rules
+    functions = Functions()
+    if rules.functions:
+        find_modules(settings.application)
+        functions.load(rules.functions)
     files = RuleFiles(library)
     return Policy(
         rule_set,
         GatewayOutside(files.mime_type, None if start.board_fd is None else Board(start.board_fd)),
-        Questions(counters),
+        Questions(counters, FunctionCalls(functions, counters)),
         files,
         library,
         Forwarding(router, settings.http, settings.edge, settings.workers.limit_post),

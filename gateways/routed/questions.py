@@ -17,8 +17,9 @@ import trio
 from uwgate.conf.errors import NoNodeError
 from uwgate.gateways.counters import Counters
 from uwgate.gateways.routed import stores
+from uwgate.gateways.routed.functions import FunctionCalls
 from uwgate.routing import htpasswd
-from uwgate.routing.results import CheckPassword, Question, Reply, StoreGet
+from uwgate.routing.results import CallFunction, CheckPassword, Question, Reply, StoreGet
 
 CHECKERS = 2  # passwords that are checked at a time: each keeps a processor busy
 WAITING = 64  # requests that wait for their turn; more are refused
@@ -81,8 +82,9 @@ class Passwords:
 class Questions:
     """Answers all questions but those for files."""
 
-    def __init__(self, counters: Counters) -> None:
+    def __init__(self, counters: Counters, functions: FunctionCalls) -> None:
         self._counters = counters
+        self._functions = functions
         self._passwords: Passwords | None = None
 
     async def answer(self, question: Question) -> Reply:
@@ -96,6 +98,8 @@ class Questions:
                 if self._passwords is None:
                     self._passwords = Passwords()
                 return await self._passwords.check(question)
+            case CallFunction():
+                return await self._functions.decide(question)
             case StoreGet(store, address, key):
                 try:
                     return await stores.get(store, address, key)
