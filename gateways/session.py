@@ -19,15 +19,9 @@ from typing import TYPE_CHECKING
 import trio
 
 from uwgate.conf.errors import ClientError
-from uwgate.files.disk import NotCachedError
-from uwgate.files.finder import Refused
-from uwgate.files.memory import Whole
-from uwgate.files.plan import Plan
-from uwgate.files.resident import BrokenFileError
 from uwgate.gateways import relay
 from uwgate.gateways.exchange import Request
-from uwgate.gateways.files import sending
-from uwgate.gateways.files.lane import push
+from uwgate.gateways.files import answering
 from uwgate.gateways.lane import ENDED, GONE
 from uwgate.gateways.lease_exchange import LeaseExchange
 from uwgate.gateways.leases import NOBODY
@@ -197,7 +191,7 @@ class Session:
             gateway.counters.refuse(
                 f"answer-{error.status}", REFUSED, self.name, error.status, error
             )
-            self._leave_lane(relay.refuse, self, error.status)
+            self.leave_lane(relay.refuse, self, error.status)
             return
         self._quota -= 1
         if not self._quota or gateway.now >= self._ends:
@@ -237,7 +231,7 @@ class Session:
         gateway = self.gateway
         self.state = State.BACKEND
         self.deadline = gateway.now + gateway.options.http_timeout
-        if gateway.serves_files and self._serve_file(request):
+        if gateway.serves_files and answering.serve(self, request):
             return
         length = request.length
         if gateway.leases is not None and length is not None and self._is_simple(request, length):
@@ -249,61 +243,7 @@ class Session:
             if gateway.leases.apply(self):
                 self.watch()  # the client may leave meanwhile
         else:
-            self._leave_lane(relay.answer, self, request, gateway.exchange())
-
-    def _serve_file(self, request: Request) -> bool:
-        """Answer with a file; False if the request is for none."""
-        try:
-            reply = self.gateway.library.look(request)
-        except NotCachedError:
-            self._leave_lane(sending.search, self, request)
-            return True
-        except OSError as error:
-            self._leave_lane(sending.fail, self, request, error)
-            return True
-        if reply is None:
-            return False
-        self._reply(request, reply, sending.drop_body(self, request))
-        return True
-
-    def _hand_over(self, request: Request, head: bytes) -> None:
-        """Answer with the file that the application's answer names."""
-        try:
-            reply = self.gateway.library.look_named(request, head)
-        except NotCachedError:
-            self._leave_lane(sending.hand_over, self, request, head, True)
-        except OSError as error:
-            self._leave_lane(sending.fail, self, request, error)
-        else:
-            if isinstance(reply, Refused):
-                self._leave_lane(sending.refuse, self, request, reply)
-            else:
-                self._reply(request, reply, True)
-
-    def _reply(self, request: Request, reply: Whole | Plan, is_read: bool) -> None:
-        """Send a file; ``is_read``: nothing of the request is to come."""
-        sock = self.sock
-        if not is_read or (isinstance(reply, Plan) and not isinstance(sock, socket.socket)):
-            self._leave_lane(sending.respond, self, request, reply, is_read)
-            return
-        start, keep = sending.head_for(self, request, reply, True)
-        if isinstance(reply, Whole):
-            self._send(start + reply.body, keep)
-            return
-        assert isinstance(sock, socket.socket)
-        try:
-            rest = push(sock, start, reply)
-        except OSError as error:
-            reply.close()
-            if isinstance(error, BrokenFileError):
-                sending.say_broken(self, request, error)
-            self.close()
-            return
-        if rest is not None:
-            self._leave_lane(sending.go_on, self, request, reply, rest, True, keep)
-            return
-        reply.close()
-        self._sent(keep)
+            self.leave_lane(relay.answer, self, request, gateway.exchange())
 
     def _is_simple(self, request: Request, length: int) -> bool:
         """Whether the body is there already, and small enough to be sent without waiting."""
@@ -340,12 +280,12 @@ class Session:
         request = self._request
         assert request is not None
         if flags & NAMES_FILE and self.gateway.library.names_file(head):
-            self._hand_over(request, head)
+            answering.hand_over(self, request, head)
             return
         if flags & ENCODING:
             flags, head, body = self.gateway.compression.whole(request, flags, head, body)
         start, _, keep = self.gateway.writer.start(request, flags, head, len(body), True)
-        self._send(start + body, keep)
+        self.send(start + body, keep)
 
     def streamed(self, lease: Lease) -> None:
         """The response takes waiting: a task goes on with it."""
@@ -356,9 +296,9 @@ class Session:
         lease.user = None
         self.gateway.lane.expected -= 1
         exchange = LeaseExchange.resumed(leases, lease, len(self._packet))
-        self._leave_lane(relay.answer, self, self._request, exchange)
+        self.leave_lane(relay.answer, self, self._request, exchange)
 
-    def _send(self, data: bytes, keep: bool) -> None:
+    def send(self, data: bytes, keep: bool) -> None:
         """Send a whole response, and be ready for the next request."""
         try:
             sent = self.sock.send(data)
@@ -368,16 +308,16 @@ class Session:
             self.close()
             return
         if sent < len(data):
-            self._leave_lane(relay.finish, self, data[sent:], keep)
+            self.leave_lane(relay.finish, self, data[sent:], keep)
         else:
-            self._sent(keep)
+            self.sent(keep)
 
-    def _sent(self, keep: bool) -> None:
+    def sent(self, keep: bool) -> None:
         """The response is on its way: go on, or close."""
         if keep:
             self._rest()
         elif self.buffer or self._has_more():
-            self._leave_lane(relay.linger, self)
+            self.leave_lane(relay.linger, self)
         else:
             self.close()
 
@@ -402,7 +342,8 @@ class Session:
 
     # Outside the lane
 
-    def _leave_lane(self, work: Callable[..., Awaitable[bool]], *arguments: object) -> None:
+    def leave_lane(self, work: Callable[..., Awaitable[bool]], *arguments: object) -> None:
+        """Have a task go on; ``work`` says whether the session comes back."""
         lane = self.gateway.lane
         lane.remove(self.sock.fileno())
         self.is_watched = False
