@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from uwgate.conf.option import Kind, Option, options_of
 from uwgate.conf.pair import Note, Severity
-from uwgate.conf.settings import GROUPS, Settings
+from uwgate.conf.settings import GROUPS, RULE_GROUPS, Settings
 from uwgate.conf.tls import without_pem
 
 if TYPE_CHECKING:
@@ -52,8 +52,11 @@ def effective_ini(settings: Settings) -> str:
         values = getattr(settings, group)
         for field, option in options_of(group_class, group).items():
             value = getattr(values, field)
+            if option.repeatable and group in RULE_GROUPS:
+                continue  # their order is told below
             if value != option.default:
                 lines += [f"{option.name} = {text}" for text in _texts(option, value)]
+    lines += [f"{name} = {_escaped(value)}" for name, value, _ in settings.rules]
     return "\n".join(lines)
 
 
@@ -67,8 +70,12 @@ def _texts(option: Option, value: Any) -> Iterator[str]:
             case Kind.SECONDS:
                 yield f"{item:g}"
             case _:
-                # Values are read with their references expanded: what is left stays text.
-                yield without_pem(str(item)).replace("%", "%%").replace("%%(", "%(")
+                yield _escaped(without_pem(str(item)))
+
+
+def _escaped(text: str) -> str:
+    """A value with its references expanded: what is left of them stays text."""
+    return text.replace("%", "%%").replace("%%(", "%(")
 
 
 def _coloured(text: str, colour: str, colours: bool) -> str:

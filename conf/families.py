@@ -94,8 +94,7 @@ _TIMER = "use cron or systemd timers"
 _TASKS = "use a task queue with workers of its own, such as Celery or RQ"
 _LIMITS = "use max-requests or reload-on-rss, or set limits outside (systemd, ulimit)"
 _HOOK = "run the command before uwgate starts (systemd's ExecStartPre), or in the application"
-_ROUTE = "write the rule in the web server in front, or as WSGI middleware"
-_CACHE = "use Redis or memcached from the application"
+_CACHE = "use a cache (cache2) instead"
 _ASYNC = "use threads and more processes"
 _RELOAD = "send SIGHUP to the master (uwgate --reload PIDFILE)"
 _JAIL = "use systemd's sandboxing, or a container"
@@ -132,7 +131,6 @@ NOT_OFFERED: tuple[tuple[re.Pattern[str], str], ...] = tuple(
         ),
         (r"https-socket.*|suwsgi-socket|ssl-socket", "use https, which listens in a gateway"),
         (r"forkpty.*|tuntap.*|pty-.*", NO_SUBSTITUTE),
-        (r"(http|(fast|raw|ssl)router)-use-cache", "use use-code-string, or subscriptions"),
         (r"legion-.*daemon.*", "start the program with legion-lord, stop it with legion-unlord"),
         (r"legion-cron|.*-legion-cron|.*cron-legion", "use cron; uwsgi.i_am_the_lord() tells"),
         (r"multicast", "use legion-mcast"),
@@ -141,11 +139,9 @@ NOT_OFFERED: tuple[tuple[re.Pattern[str], str], ...] = tuple(
             r"cheap|cheaper.*|idle|die-on-idle",
             "processes states how many workers run; they start at once",
         ),
-        (
-            r"(final-|error-|response-)?route(-.*)?|routers?-list|error-page-.*|(add|rem|del)-header|"
-            r"(collect|pull)-header|response-header.*|geoip.*",
-            _ROUTE,
-        ),
+        (r"error-page-.*", "write error-route-status = 404 redirect:..., or the like"),
+        (r"geoip.*", "let the web server in front say where clients are, in a header"),
+        (r"response-headers-limit", "remove it: there is a limit of 64 KiB"),
         (r".*logger.*|log-(syslog|socket|zeromq)|rsyslog.*|logger-req", _LOGGER),
         (
             r"log-(req-)?(encoder|route)|log-(drain|filter)|log-?format-strftime",
@@ -171,8 +167,7 @@ NOT_OFFERED: tuple[tuple[re.Pattern[str], str], ...] = tuple(
             "send signals to the master: SIGHUP reloads, SIGTERM stops",
         ),
         (
-            r"cache.*|check-cache|add-cache-item|load-file-in-cache.*|sharedarea|py-sharedarea|"
-            r".*-use-cache",
+            r"sharedarea|py-sharedarea",
             _CACHE,
         ),
         (

@@ -9,6 +9,7 @@ import select
 import sys
 import time
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import trio
 
@@ -24,7 +25,7 @@ from uwgate.gateways.compression import Compression
 from uwgate.gateways.corerouter.router import Corerouter
 from uwgate.gateways.counters import Counters
 from uwgate.gateways.door import Door, connection_limit
-from uwgate.gateways.exchange import Exchange
+from uwgate.gateways.exchange import Exchange, Request
 from uwgate.gateways.files.library import Library
 from uwgate.gateways.http2.connection import Connection
 from uwgate.gateways.http2.responses import ResponseHeads
@@ -46,6 +47,9 @@ from uwgate.gateways.tls.ring import Ring
 from uwgate.gateways.tls.session import TlsSession
 from uwgate.gateways.wire import cgi
 
+if TYPE_CHECKING:
+    from uwgate.gateways.routed.policy import Policy
+
 log = logging.getLogger("uwgate.http")
 
 TICK = 0.5  # seconds between two looks at the sessions' deadlines
@@ -60,8 +64,9 @@ class HttpGateway:
     ``compression``, the ``library`` of files (``serves_files``: any request may be for one),
     ``counters`` of what was refused, ``peers`` and ``crowd`` (who they are), the
     ``lane``, ``leases`` (None without workers, or when requests go elsewhere), the ``router``
-    that then says where, ``spools``, the ``nursery`` of
-    their tasks, ``now`` (trio's clock, at most ``TICK`` old) and ``idle_timeout`` (seconds).
+    that then says where, the ``policy`` of routing rules (None without any), ``spools``, the
+    ``nursery`` of their tasks, ``now`` (trio's clock, at most ``TICK`` old) and ``idle_timeout``
+    (seconds).
     """
 
     nursery: trio.Nursery
@@ -100,6 +105,7 @@ class HttpGateway:
         self.http2_heads = ResponseHeads(options, hsts, self.answers)
         self.lane = Lane()
         self.leases: LeasePool | None = None
+        self.policy: Policy | None = None
         self.idle_timeout = options.http_keepalive
         self.closes_tunnels = False  # tunnels would have to be closed as soon as they are open
         self.now = 0.0
@@ -143,6 +149,13 @@ class HttpGateway:
         self.spools = Spools(edge.http_response_buffer, edge.http_response_buffers, nursery)
         self._tick()
         settings = self._start.settings
+        if settings.rules:
+            # Here, because most gateways have no rules, and need none of all that.
+            from uwgate.gateways.routed.policy import make_policy
+
+            self.policy = make_policy(
+                self._start, self.router, self.library, self.counters, nursery
+            )
         slots = settings.workers.processes * settings.workers.threads
         address = self._start.lease_address
         if address is not None and slots and not settings.http_corerouter.names_backends:
@@ -201,8 +214,14 @@ class HttpGateway:
         except ConfigError as error:
             log.error("%s: %s; what was served before stays", name, error)
 
-    def exchange(self) -> Exchange:
+    def exchange(self, request: Request) -> Exchange:
         """An exchange for a request that does not take the lane."""
+        if self.policy is not None:
+            return self.policy.exchange(request, self.plain_exchange)
+        return self.plain_exchange()
+
+    def plain_exchange(self) -> Exchange:
+        """The same without rules."""
         if self.leases is not None:
             return LeaseExchange(self.leases)
         return BackendExchange(self._backends)

@@ -16,8 +16,10 @@ from typing import TYPE_CHECKING
 import trio
 
 from uwgate.conf.errors import BackendError, ClientError, NoNodeError
+from uwgate.files.plan import Plan
+from uwgate.files.resident import BrokenFileError
 from uwgate.gateways import streams, tunnel
-from uwgate.gateways.exchange import Exchange, Raw, Reply, Request, collect
+from uwgate.gateways.exchange import Exchange, Raw, Reply, Request, UnansweredError, collect
 from uwgate.gateways.files import sending
 from uwgate.gateways.pace import Pace, Taking
 from uwgate.gateways.spool import Read, Spool
@@ -61,6 +63,8 @@ async def answer(session: Session, request: Request, exchange: Exchange) -> bool
             name, "%s: %s: %d: %s", session.name, request, status, error, level=logging.ERROR
         )
         retry_after = retry_after_of(error)
+    except UnansweredError:
+        return False
     finally:
         exchange.end()  # now: a client that takes its time must not hold a worker
     if status:
@@ -269,7 +273,7 @@ class _Relay:
             async with trio.open_nursery() as nursery:
                 keep = await self._respond(nursery)
                 nursery.cancel_scope.cancel()  # the answer is complete; nobody reads the rest
-        except* (ClientError, BackendError, NoNodeError, OSError) as group:
+        except* (ClientError, BackendError, NoNodeError, UnansweredError, OSError) as group:
             failure = first_error(group)
         if failure is not None:
             raise failure
@@ -297,6 +301,8 @@ class _Relay:
             len(reply.body) if reply.last else None,
             self._body.is_read,
         )
+        if reply.plan is not None and not chunked:
+            return await self._send_file(start, reply.plan) and keep
         if reply.flags & NO_BODY:
             await streams.send_all(session.sock, start)
             while not reply.last:  # nothing comes but the end
@@ -312,6 +318,17 @@ class _Relay:
                 session.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _ABORT)
             return False
         return keep
+
+    async def _send_file(self, start: bytes, plan: Plan) -> bool:
+        """Send a whole answer whose body the kernel can send; whether it was sent to its end."""
+        outflow = sending.Outflow(self._session)
+        try:
+            await outflow.send(start, more=True)
+            await outflow.send_plan(plan, 0, 0)
+        except BrokenFileError as error:
+            sending.say_broken(self._session, self._request, error)
+            return False
+        return True
 
     async def _stream(self, start: bytes, reply: Reply, chunked: bool, read: Read) -> None:
         session = self._session

@@ -20,7 +20,7 @@ import trio
 
 from uwgate.conf.errors import ClientError
 from uwgate.gateways import relay
-from uwgate.gateways.exchange import Request
+from uwgate.gateways.exchange import Exchange, Request
 from uwgate.gateways.files import answering
 from uwgate.gateways.lane import ENDED, GONE
 from uwgate.gateways.lease_exchange import LeaseExchange
@@ -36,6 +36,7 @@ from uwgate.gateways.wire.lease import ENCODING, MAX_QUEUED, NAMES_FILE, encode_
 if TYPE_CHECKING:
     from uwgate.gateways.http import HttpGateway
     from uwgate.gateways.leases import Lease
+    from uwgate.gateways.routed.exchange import RoutedExchange
 
 log = logging.getLogger("uwgate.http")
 
@@ -60,6 +61,7 @@ class Session:
         "_packet",
         "_quota",
         "_request",
+        "_routed",
         "_scope",
         "buffer",
         "deadline",
@@ -88,6 +90,7 @@ class Session:
         self._ends = gateway.lifetime_end()
         self._more = False  # the client may have sent more than was received
         self._request: Request | None = None
+        self._routed: RoutedExchange | None = None  # the same, where there are rules
         self._packet = b""  # the running request
         self.packet = b""  # the same, if it may go into the queue
         self._lease: Lease | None = None
@@ -231,19 +234,27 @@ class Session:
         gateway = self.gateway
         self.state = State.BACKEND
         self.deadline = gateway.now + gateway.options.http_timeout
-        if gateway.serves_files and answering.serve(self, request):
+        if gateway.serves_files and gateway.policy is None and answering.serve(self, request):
             return
         length = request.length
-        if gateway.leases is not None and length is not None and self._is_simple(request, length):
-            if length:
-                request.body = self.buffer[:length]
-                self.buffer = self.buffer[length:]
-            self._packet, self.packet = encode_request(request.block, request.body)
-            gateway.lane.expected += 1
-            if gateway.leases.apply(self):
-                self.watch()  # the client may leave meanwhile
-        else:
-            self.leave_lane(relay.answer, self, request, gateway.exchange())
+        if gateway.leases is None or length is None or not self._is_simple(request, length):
+            self.leave_lane(relay.answer, self, request, gateway.exchange(request))
+            return
+        if length:
+            request.body = self.buffer[:length]
+            self.buffer = self.buffer[length:]
+        block = request.block
+        if gateway.policy is not None:
+            self._routed = routed = gateway.policy.exchange(request, gateway.plain_exchange)
+            asked = routed.try_request()
+            if asked is None:
+                self.leave_lane(relay.answer, self, request, routed)
+                return
+            block = asked.block
+        self._packet, self.packet = encode_request(block, request.body)
+        gateway.lane.expected += 1
+        if gateway.leases.apply(self):
+            self.watch()  # the client may leave meanwhile
 
     def _is_simple(self, request: Request, length: int) -> bool:
         """Whether the body is there already, and small enough to be sent without waiting."""
@@ -279,6 +290,12 @@ class Session:
         self.gateway.lane.expected -= 1
         request = self._request
         assert request is not None
+        if self._routed is not None:
+            routed = self._routed.try_answer(flags, head, body)
+            if routed is None:
+                self.leave_lane(relay.answer, self, request, self._routed)
+                return
+            flags, head, body = routed
         if flags & NAMES_FILE and self.gateway.library.names_file(head):
             answering.hand_over(self, request, head)
             return
@@ -295,7 +312,9 @@ class Session:
         self._lease = None
         lease.user = None
         self.gateway.lane.expected -= 1
-        exchange = LeaseExchange.resumed(leases, lease, len(self._packet))
+        exchange: Exchange = LeaseExchange.resumed(leases, lease, len(self._packet))
+        if self._routed is not None:
+            exchange = self._routed.resume(exchange)
         self.leave_lane(relay.answer, self, self._request, exchange)
 
     def send(self, data: bytes, keep: bool) -> None:
@@ -332,7 +351,7 @@ class Session:
 
     def _rest(self) -> None:
         """Wait for the next request; it may be in the buffer already."""
-        self._request = None
+        self._request = self._routed = None
         self.state = State.IDLE
         self.deadline = self.gateway.now + self.gateway.idle_timeout
         if not self.is_watched:

@@ -16,8 +16,10 @@ from uwgate.conf.board import Board, Notice
 from uwgate.conf.procname import set_title
 from uwgate.gateways.wire.websocket import Opcode
 from uwgate.workers.access_log import memory_usage
+from uwgate.workers.cache_calls import CacheCalls
 from uwgate.workers.chunks import read_chunk, read_chunk_now
 from uwgate.workers.log import say
+from uwgate.workers.rpc_calls import RpcCalls
 from uwgate.workers.slot import Slot, current
 from uwgate.workers.websocket import WebSocket, WebSocketClosed, open_websocket
 
@@ -29,14 +31,13 @@ if TYPE_CHECKING:
 NOT_OFFERED = frozenset(
     """
     add_cron add_file_monitor add_ms_timer add_rb_timer add_timer add_var alarm async_connect
-    async_sleep cache_clear cache_dec cache_del cache_div cache_exists cache_get cache_inc
-    cache_keys cache_mul cache_num cache_set cache_update call cl
+    async_sleep cl
     close connect embedded_data extract farm_get_msg farm_msg get_queue
     i_am_the_spooler in_farm is_connected is_locked listen_queue lock
     log_this_request logsize metric_dec metric_div metric_get metric_inc metric_mul metric_set
     metric_set_max metric_set_min mule_get_msg mule_id mule_msg mule_msg_hook offload parsefile
     queue_get queue_last queue_pop queue_pull queue_pull_slot queue_push queue_set queue_size
-    queue_slot recv register_rpc register_signal route rpc rpc_list send
+    queue_slot recv register_signal route send
     send_to_spooler sendfile set_spooler_frequency set_user_harakiri set_warning_message
     sharedarea_dec32 sharedarea_dec64 sharedarea_inc32 sharedarea_inc64 sharedarea_memoryview
     sharedarea_object sharedarea_read sharedarea_read16 sharedarea_read32 sharedarea_read64
@@ -55,7 +56,7 @@ class NotOfferedError(AttributeError):
     """uWSGI has it, uwgate does not yet."""
 
 
-class Api(types.ModuleType):
+class Api(CacheCalls, RpcCalls, types.ModuleType):
     """The module: constants as attributes, the rest as methods.
 
     ``applications``, ``post_fork_hook`` and ``atexit`` may be assigned by the application.
@@ -95,6 +96,8 @@ class Api(types.ModuleType):
         if start.board_fd is not None:
             self._legions = Board(start.board_fd).notices
         self._master = master
+        self.use_caches(start)
+        self.use_functions(settings)
 
     def __getattr__(self, name: str) -> Any:
         if name == "env":

@@ -16,9 +16,12 @@ import socket
 import sys
 import time
 import traceback
+from typing import TYPE_CHECKING
 
+from uwgate.caching.library import ensure_library
 from uwgate.conf import control
 from uwgate.conf.errors import ConfigError
+from uwgate.conf.groups.static import StaticOptions
 from uwgate.conf.privileges import drop
 from uwgate.conf.procname import process_title, set_title
 from uwgate.conf.start import Start
@@ -36,6 +39,10 @@ from uwgate.workers.mounts import Mounts
 from uwgate.workers.shared import Shared
 from uwgate.workers.worker import EXIT_ENDED, EXIT_NO_APPLICATION, run_worker
 
+if TYPE_CHECKING:
+    from uwgate.workers.rules.policy import Compiled
+
+DIRECT = ("uwsgi", "http-socket", "http11-socket")  # roles of listeners
 EXIT_CONFIG = 1
 STOP_GRACE = 1.0  # seconds between SIGTERM and SIGKILL
 REPORT_LIMIT = 32768  # characters of a traceback; the pipe holds it without a reader
@@ -92,6 +99,7 @@ class Spawner:
         if start.scoreboard_fd >= 0:
             os.close(start.scoreboard_fd)
         self._mounts = Mounts(default_allowed=True)
+        self._compiled: Compiled | None = None  # rules and files
 
     def run(self) -> int:
         """Load, fork, supervise; returns the exit status.
@@ -113,6 +121,7 @@ class Spawner:
                 stream.reconfigure(line_buffering=True)
         self._prepare()
         self._api = uwsgi_api.install(self._start, self._master)
+        self._compiled = self._compile()
         if not self._is_lazy:
             self._mounts = self._load()
         self._handle_signals()
@@ -159,6 +168,8 @@ class Spawner:
             os.environ.pop(name, None)
         change_directory("chdir", application.chdir)
         prepare_interpreter(application)
+        if self._start.cache_folder is not None:
+            ensure_library(self._start.lmdb_folder)
 
     def _load(self) -> Mounts:
         options = self._start.settings.application
@@ -170,6 +181,23 @@ class Spawner:
             say(str(error))
             say("*** no app loaded. every request will be answered 500 ***")
             return Mounts(default_allowed=True)
+
+    def _compile(self) -> Compiled | None:
+        """The rules and static files of requests that workers get directly.
+
+        Raises:
+            ConfigError: the files that options name are not what they were.
+        """
+        settings = self._start.settings
+        if not settings.rules and settings.static == StaticOptions():
+            return None
+        is_reached = any(one.role in DIRECT for one in self._start.listeners)
+        if not (is_reached or settings.has_gateway("fastrouter")):
+            return None  # all requests come from gateways of ours that have done it
+        # Here, for most configurations have neither.
+        from uwgate.workers.rules.policy import compile_policy
+
+        return compile_policy(settings)
 
     def _handle_signals(self) -> None:
         signal.set_wakeup_fd(self._wake_write, warn_on_full_buffer=False)
@@ -223,7 +251,9 @@ class Spawner:
                 os.write(report_fd, REPORT_READY)
                 os.close(report_fd)
 
-            status = run_worker(self._start, number, self._mounts, self._shared, self._api, ready)
+            status = run_worker(
+                self._start, number, self._mounts, self._shared, self._api, self._compiled, ready
+            )
         except (ConfigError, LoadError) as error:
             status = EXIT_CONFIG if isinstance(error, ConfigError) else EXIT_NO_APPLICATION
             say(str(error))

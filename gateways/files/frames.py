@@ -35,7 +35,7 @@ async def search(stream: Stream) -> None:
         fail(stream, error)
         return
     if reply is None:
-        await relay.answer(stream, gateway.exchange())
+        await relay.answer(stream, gateway.exchange(stream.request))
     else:
         await respond(stream, reply)
 

@@ -41,7 +41,7 @@ async def search(session: Session, request: Request) -> bool:
     except OSError as error:
         return await fail(session, request, error)
     if reply is None:
-        return await relay.answer(session, request, gateway.exchange())
+        return await relay.answer(session, request, gateway.exchange(request))
     return await respond(session, request, reply, drop_body(session, request))
 
 

@@ -13,7 +13,7 @@ from h2.errors import ErrorCodes
 
 from uwgate.conf.errors import BackendError, ClientError, NoNodeError
 from uwgate.gateways import tunnel
-from uwgate.gateways.exchange import BodySource, Exchange
+from uwgate.gateways.exchange import BodySource, Exchange, UnansweredError
 from uwgate.gateways.files import frames
 from uwgate.gateways.relay import finish_unread, first_error, retry_after_of
 from uwgate.gateways.spool import Read, Spool
@@ -52,6 +52,8 @@ async def answer(stream: Stream, exchange: Exchange) -> None:
             f"answer-{status}", "%s: %d: %s", stream, status, error, level=logging.ERROR
         )
         retry_after = retry_after_of(error)
+    except UnansweredError:
+        stream.abort(ErrorCodes.CANCEL)
     finally:
         exchange.end()  # now: a client that takes its time must not hold a worker
     if named is not None:
@@ -74,7 +76,7 @@ async def _respond_while_reading(stream: Stream, exchange: Exchange) -> bytes | 
         async with trio.open_nursery() as nursery:
             named = await _respond(stream, exchange, stream.upload, nursery)
             nursery.cancel_scope.cancel()  # the answer is complete; nobody reads the rest
-    except* (ClientError, BackendError, NoNodeError, OSError) as group:
+    except* (ClientError, BackendError, NoNodeError, UnansweredError, OSError) as group:
         failure = first_error(group)
     if failure is not None:
         raise failure
@@ -98,7 +100,7 @@ async def _respond(
     read: Read = exchange.read
     if reply.flags & ENCODING:
         reply, read = gateway.compression.begin(stream.request, reply, read)
-    flags, head, body, last = reply
+    flags, head, body, last, _ = reply
     no_body = bool(flags & NO_BODY)
     size = len(body) if last else None
     end = no_body or (last and not body)

@@ -37,8 +37,10 @@ from uwgate.gateways.wire.lease import (
 )
 
 if TYPE_CHECKING:
+    from uwgate.gateways.exchange import Exchange
     from uwgate.gateways.http2.connection import Connection
     from uwgate.gateways.leases import Lease
+    from uwgate.gateways.routed.exchange import RoutedExchange
 
 log = logging.getLogger("uwgate.http")
 
@@ -58,6 +60,7 @@ class Stream:
         "_pace",
         "_packet",
         "_pending",
+        "_routed",
         "_scope",
         "_sent",
         "connection",
@@ -78,6 +81,7 @@ class Stream:
         self.upload: Upload | None = None  # of a request with a body
         self.packet = b""  # the request, if it may go into the queue
         self._packet = b""  # the same in any case
+        self._routed: RoutedExchange | None = None  # the same, where there are rules
         edge = connection.gateway.edge
         self._pace = Pace(edge.http_min_rate, edge.http_min_rate_grace)
         self._lease: Lease | None = None
@@ -97,14 +101,23 @@ class Stream:
         self.touch()
         if not ended:
             self.upload = Upload(self)
-        if gateway.serves_files and self._serve_file():
+        if gateway.serves_files and gateway.policy is None and self._serve_file():
             return
-        if request.length != 0 or request.websocket_key or gateway.leases is None:
-            self._start(relay.answer, gateway.exchange())
+        leases = gateway.leases
+        if request.length != 0 or request.websocket_key or leases is None:
+            self._start(relay.answer, gateway.exchange(request))
             return
-        self._packet, self.packet = encode_request(request.block)
+        block = request.block
+        if gateway.policy is not None:
+            self._routed = gateway.policy.exchange(request, gateway.plain_exchange)
+            asked = self._routed.try_request()
+            if asked is None:
+                self._start(relay.answer, self._routed)
+                return
+            block = asked.block
+        self._packet, self.packet = encode_request(block)
         gateway.lane.expected += 1
-        gateway.leases.apply(self)
+        leases.apply(self)
 
     def touch(self) -> None:
         """Something moves: the time-out counts from now on."""
@@ -131,6 +144,12 @@ class Stream:
             return
         gateway = self.connection.gateway
         gateway.lane.expected -= 1
+        if self._routed is not None:
+            routed = self._routed.try_answer(flags, head, body)
+            if routed is None:
+                self._start(relay.answer, self._routed)
+                return
+            flags, head, body = routed
         if flags & NAMES_FILE and gateway.library.names_file(head):
             self._hand_over(head)
             return
@@ -194,7 +213,10 @@ class Stream:
         assert leases is not None
         lease.user = None
         gateway.lane.expected -= 1
-        self._start(relay.answer, LeaseExchange.resumed(leases, lease, len(self._packet)))
+        exchange: Exchange = LeaseExchange.resumed(leases, lease, len(self._packet))
+        if self._routed is not None:
+            exchange = self._routed.resume(exchange)
+        self._start(relay.answer, exchange)
 
     # The response
 
