@@ -200,11 +200,24 @@ def compare(asked: Ask, theirs: Response, ours: Response) -> None:
     assert part.strip().encode() in ours.body, f"{asked.line}\n{ours}"
 
 
-_ROW = re.compile(r"(?:condition|action|variable|transformation|chain|option|recipe|engine) \S+")
+_ROW = re.compile(r"(condition|action|variable|transformation|chain|option|recipe|engine) (\S+)")
+_SEEN = {  # what has to be in a case's lines for a row of that kind
+    "condition": "{}:",
+    "action": "{}:",
+    "transformation": "{}:",
+    "variable": "${{{}[",
+    "option": "{} =",
+    "chain": "{}-route",
+}
 
 
-@pytest.mark.parametrize(("path", "case"), CASES, ids=lambda one: getattr(one, "name", None))
-def test_a_case_says_what_it_tries(path: Path, case: Case) -> None:
-    del path
-    assert case.rows
-    assert all(_ROW.fullmatch(row) for row in case.rows)
+@pytest.mark.parametrize(
+    ("path", "case", "row"),
+    [(path, case, row) for path, case in CASES for row in case.rows or [""]],
+    ids=lambda one: getattr(one, "name", None),
+)
+def test_a_case_tries_what_it_says(path: Path, case: Case, row: str) -> None:
+    match = _ROW.fullmatch(row)
+    assert match
+    lines = "\n".join(f" {name} = {value}" for name, value in (*read(path).shared, *case.lines))
+    assert _SEEN.get(match[1], "").format(match[2]) in lines
