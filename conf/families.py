@@ -92,7 +92,7 @@ _TIMER = "use cron or systemd timers"
 _TASKS = "use a task queue with workers of its own, such as Celery or RQ"
 _LIMITS = "use max-requests or reload-on-rss, or set limits outside (systemd, ulimit)"
 _HOOK = "run the command before uwgate starts (systemd's ExecStartPre), or in the application"
-_CACHE = "use Redis or memcached from the application"
+_CACHE = "use a cache (cache2) instead"
 _ASYNC = "use threads and more processes"
 _RELOAD = "send SIGHUP to the master (uwgate --reload PIDFILE)"
 _JAIL = "use systemd's sandboxing, or a container"
@@ -130,7 +130,6 @@ NOT_OFFERED: tuple[tuple[re.Pattern[str], str], ...] = tuple(
         ),
         (r"https-socket.*|suwsgi-socket|ssl-socket", "use https, which listens in a gateway"),
         (r"forkpty.*|tuntap.*|pty-.*", NO_SUBSTITUTE),
-        (r"(http|(fast|raw|ssl)router)-use-cache", "use use-code-string, or subscriptions"),
         (r"legion-.*daemon.*", "start the program with legion-lord, stop it with legion-unlord"),
         (r"legion-cron|.*-legion-cron|.*cron-legion", "use cron; uwsgi.i_am_the_lord() tells"),
         (r"multicast", "use legion-mcast"),
@@ -167,8 +166,7 @@ NOT_OFFERED: tuple[tuple[re.Pattern[str], str], ...] = tuple(
             "send signals to the master: SIGHUP reloads, SIGTERM stops",
         ),
         (
-            r"cache.*|check-cache|add-cache-item|load-file-in-cache.*|sharedarea|py-sharedarea|"
-            r".*-use-cache",
+            r"sharedarea|py-sharedarea",
             _CACHE,
         ),
         (

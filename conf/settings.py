@@ -6,7 +6,9 @@ import dataclasses
 from dataclasses import dataclass, field
 from typing import Any
 
+from uwgate.conf.caches import CacheSpec, caches_of
 from uwgate.conf.groups.application import ApplicationOptions
+from uwgate.conf.groups.cache import CacheOptions
 from uwgate.conf.groups.corerouter import (
     CorerouterOptions,
     FastrouterCorerouterOptions,
@@ -87,6 +89,7 @@ class Settings:
     zerg: ZergOptions = field(default_factory=ZergOptions)
     static: StaticOptions = field(default_factory=StaticOptions)
     legion: LegionOptions = field(default_factory=LegionOptions)
+    cache: CacheOptions = field(default_factory=CacheOptions)
     stats: StatsOptions = field(default_factory=StatsOptions)
     master: MasterOptions = field(default_factory=MasterOptions)
     log: LogOptions = field(default_factory=LogOptions)
@@ -97,6 +100,15 @@ class Settings:
     def speaks_tls(self) -> bool:
         """Whether any address of the HTTP gateway does."""
         return bool(self.https.https or self.https.https2)
+
+    @property
+    def caches(self) -> tuple[CacheSpec, ...]:
+        """The caches, the default one first.
+
+        Raises:
+            ConfigError: they do not go together; whoever has read the settings knows.
+        """
+        return caches_of(self.cache)
 
     @property
     def fastrouter_may_lease(self) -> bool:
@@ -214,6 +226,7 @@ GROUPS: dict[str, Any] = {
     "zerg": ZergOptions,
     "static": StaticOptions,
     "legion": LegionOptions,
+    "cache": CacheOptions,
     "stats": StatsOptions,
     "master": MasterOptions,
     "log": LogOptions,

@@ -54,6 +54,8 @@ class Start:
     ``instance`` counts processes of one kind from 1; ``generation`` counts reloads from 1.
     ``board_fd`` is the board of the legions (``uwgate.conf.board``), None without any.
     ``scoreboard_fd`` is the memory file of ``uwgate.workers.scoreboard``, -1 for whom has none.
+    ``cache_folder`` is where the files of caches are, None without caches; ``lmdb_folder`` where
+    uwgate has the library from that reads them.
     ``is_first``: the instance never had a process in this place, so nobody knows anything yet.
     """
 
@@ -70,6 +72,8 @@ class Start:
     scoreboard_fd: int = -1
     board_fd: int | None = None
     is_first: bool = False
+    cache_folder: str | None = None
+    lmdb_folder: str | None = None
 
     def to_memory_file(self) -> int:
         """Write the value to a new memory file; returns its descriptor, at offset 0."""

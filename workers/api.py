@@ -16,10 +16,10 @@ from uwgate.conf.board import Board, Notice
 from uwgate.conf.procname import set_title
 from uwgate.gateways.wire.websocket import Opcode
 from uwgate.workers.access_log import memory_usage
-from uwgate.workers.backend import PATIENCE
+from uwgate.workers.cache_calls import CacheCalls
 from uwgate.workers.chunks import read_chunk, read_chunk_now
 from uwgate.workers.log import say
-from uwgate.workers.rpc import Functions, RpcError, call_remote
+from uwgate.workers.rpc_calls import RpcCalls
 from uwgate.workers.slot import Slot, current
 from uwgate.workers.websocket import WebSocket, WebSocketClosed, open_websocket
 
@@ -31,8 +31,7 @@ if TYPE_CHECKING:
 NOT_OFFERED = frozenset(
     """
     add_cron add_file_monitor add_ms_timer add_rb_timer add_timer add_var alarm async_connect
-    async_sleep cache_clear cache_dec cache_del cache_div cache_exists cache_get cache_inc
-    cache_keys cache_mul cache_num cache_set cache_update cl
+    async_sleep cl
     close connect embedded_data extract farm_get_msg farm_msg get_queue
     i_am_the_spooler in_farm is_connected is_locked listen_queue lock
     log_this_request logsize metric_dec metric_div metric_get metric_inc metric_mul metric_set
@@ -57,7 +56,7 @@ class NotOfferedError(AttributeError):
     """uWSGI has it, uwgate does not yet."""
 
 
-class Api(types.ModuleType):
+class Api(CacheCalls, RpcCalls, types.ModuleType):
     """The module: constants as attributes, the rest as methods.
 
     ``applications``, ``post_fork_hook`` and ``atexit`` may be assigned by the application.
@@ -92,13 +91,13 @@ class Api(types.ModuleType):
         self.post_fork_hook: Callable[[], object] | None = None
         self.atexit: Callable[[], object] | None = None
         self.slots: list[Slot] = []
-        self.functions = Functions()
-        self._timeout = settings.workers.socket_timeout or PATIENCE
         self._worker: Worker | None = None
         self._legions: dict[str, Notice] = {}
         if start.board_fd is not None:
             self._legions = Board(start.board_fd).notices
         self._master = master
+        self.use_caches(start)
+        self.use_functions(settings)
 
     def __getattr__(self, name: str) -> Any:
         if name == "env":
@@ -154,46 +153,6 @@ class Api(types.ModuleType):
         """What ``set_logvar`` set in this request."""
         name = key.decode("latin-1") if isinstance(key, bytes) else key
         return _slot().logvars.get(name)
-
-    def register_rpc(
-        self, name: str | bytes, function: Callable[..., object], count: int = 0
-    ) -> bool:
-        """Let rules and ``call`` call a function by name; ``count`` arguments, 0: any number.
-
-        Arguments are bytes; so is the result, or a str.
-
-        Raises:
-            ValueError: it cannot be called.
-        """
-        self.functions.register(_bytes(name), function, count or None)
-        return True
-
-    def rpc_list(self) -> tuple[bytes, ...]:
-        """The names of what ``register_rpc`` registered in this process."""
-        return self.functions.names()
-
-    def rpc(self, node: str | bytes | None, name: str | bytes, *arguments: str | bytes) -> bytes:
-        """Call a function of another instance, or with an empty ``node`` of this process.
-
-        Raises:
-            ValueError: it does not exist, or failed.
-        """
-        values = [_bytes(one) for one in arguments]
-        try:
-            if node:
-                return call_remote(_name(node), _bytes(name), values, self._timeout)
-            return self.functions.call(_bytes(name), values)
-        except RpcError as error:
-            raise ValueError(f"unable to call rpc function {_name(name)}: {error}") from error
-
-    def call(self, name: str | bytes, *arguments: str | bytes) -> bytes:
-        """``rpc`` for ``function`` or ``function@node``.
-
-        Raises:
-            ValueError: as there.
-        """
-        function, _, node = _bytes(name).partition(b"@")
-        return self.rpc(node, function, *arguments)
 
     def disconnect(self) -> None:
         """Close the client's connection; the request goes on."""

@@ -18,6 +18,7 @@ import time
 import traceback
 from typing import TYPE_CHECKING
 
+from uwgate.caching.library import ensure_library
 from uwgate.conf import control
 from uwgate.conf.errors import ConfigError
 from uwgate.conf.groups.static import StaticOptions
@@ -167,6 +168,8 @@ class Spawner:
             os.environ.pop(name, None)
         change_directory("chdir", application.chdir)
         prepare_interpreter(application)
+        if self._start.cache_folder is not None:
+            ensure_library(self._start.lmdb_folder)
 
     def _load(self) -> Mounts:
         options = self._start.settings.application

@@ -115,6 +115,8 @@ class Worker:
 
             self.policy = Policy(compiled, self)
         self.shared = shared
+        answers = self.settings.cache.cache_remote
+        self.caches = api.cache_server if answers else None  # answers commands of others
         self.first_slot = (number - 1) * options.threads  # its place in shared memory
         self._limit = 0
         if options.max_requests:

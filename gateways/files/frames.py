@@ -56,9 +56,12 @@ async def hand_over(stream: Stream, head: bytes) -> None:
 async def respond(stream: Stream, reply: Reply) -> None:
     """Send a file."""
     if isinstance(reply, Whole):
-        stream.send_whole(reply.flags, reply.head, reply.body)
+        if not stream.has_started:
+            stream.send_whole(reply.flags, reply.head, reply.body)
         return
     try:
+        if stream.has_started:
+            return  # it was cancelled, or a time-out was answered, at this very moment
         flags, head = head_of(reply, stream.request.method)
         stream.start_response(flags, head, reply.length, end=not reply.length)
         await _send_plan(stream, reply)

@@ -51,7 +51,7 @@ class Moment:
     of those that said nothing in time, for which what they said before stands. ``ledger`` has the
     sums. ``table`` is None without subscription servers; ``epoch`` is when its clock was 0, in
     seconds since 1970.
-    ``announcements`` and ``checks`` are shown as they are, if there are any.
+    ``announcements``, ``checks`` and ``caches`` are shown as they are, if there are any.
     """
 
     own: ProcessFigures
@@ -63,6 +63,7 @@ class Moment:
     cheap: bool = False
     announcements: Mapping[str, Any] = field(default_factory=dict[str, Any])
     checks: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    caches: Sequence[Mapping[str, Any]] = ()
 
 
 def fields_of(subject: Subject, moment: Moment) -> Iterator[tuple[str, Any]]:
@@ -85,6 +86,8 @@ def fields_of(subject: Subject, moment: Moment) -> Iterator[tuple[str, Any]]:
     yield "answers", dict(sorted(total.answers.items()))
     yield "requests_refused", dict(sorted(total.refused.items()))
     yield "retries", {"spent": total.retries_spent, "refused": total.retries_refused}
+    if moment.caches:
+        yield "caches", [dict(one) for one in moment.caches]
     if moment.announcements:
         yield "announcements", dict(moment.announcements)
     if moment.checks:

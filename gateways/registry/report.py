@@ -31,6 +31,7 @@ class Report:
         self.checks: Checks | None = None
         self._server: StatsServer | None = None
         self._kind = kind
+        self._start = start
         self._census = census
         self._book = book
         self._core = start.settings.corerouter(kind)
@@ -70,8 +71,19 @@ class Report:
             cheap=self._core.cheap and table is not None and table.is_empty,
             announcements=self._announcements(),
             checks=self._checks(),
+            caches=self._caches(),
         )
         return text_of(fields_of(self._subject, moment), minified=self._options.stats_minified)
+
+    def _caches(self) -> list[dict[str, Any]]:
+        # Here, because it brings lmdb along, and most have no caches.
+        if self._start.cache_folder is None:
+            return []
+        from uwgate.caching.caches import shared_caches
+        from uwgate.caching.statistics import statistics
+
+        caches = shared_caches(self._start)
+        return [] if caches is None else statistics(caches.local.values())
 
     def _announcements(self) -> dict[str, Any]:
         if self._book is None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import trio
@@ -46,7 +47,7 @@ from uwgate.routing.transformations.stream import Pipeline, has_header, replace_
 if TYPE_CHECKING:
     from uwgate.gateways.routed.policy import Policy
 
-RULES = "rules"  # in the place of a backend's name
+MAX_SKIPPED = 65536  # bytes of an answer that are read though nobody gets them
 
 
 async def _nothing() -> tuple[bytes, bool]:
@@ -219,6 +220,14 @@ class RoutedExchange:
             settle(self._talk.finish(), lambda question: None)  # nobody waits for answers now
         self._perform()
 
+    async def _skip(self, last: bool) -> None:
+        """Read what is left of an answer that nobody gets; if it is small, its worker is kept."""
+        size = 0
+        with suppress(BackendError):
+            while not last and self._inner is not None and size < MAX_SKIPPED:
+                data, last = await self._inner.read()
+                size += len(data)
+
     def _drop(self) -> None:
         """Give up the backend's answer."""
         if self._inner is not None:
@@ -379,6 +388,7 @@ class RoutedExchange:
         course, self._answering = self._answering, None
         verdict = await self._run(course or Course(self._talk.respond(status, reason, headers)))
         if not isinstance(verdict, Continue):
+            await self._skip(last)
             return await self._follow(verdict)
         if transaction.body:
             sent = bytes(transaction.body)
@@ -413,7 +423,8 @@ class RoutedExchange:
                 replace_header(transaction.headers, b"Content-Length", b"%d" % len(data))
         flags, head = self._head()
         if len(head) > MAX_HEAD:
-            raise BackendError(RULES, f"a head of {len(head)} bytes, limit {MAX_HEAD}", sent=True)
+            self._drop()
+            return await self._break(f"a head of {len(head)} bytes, limit {MAX_HEAD}", 500)
         self._has_length = bool(flags & LENGTH)
         if chunked or (pipeline is not None and not last and not self._has_length):
             flags |= CHUNKED

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 
 import trio
 
+from uwgate.conf.address import parse_backend
 from uwgate.conf.board import Board
 from uwgate.conf.start import Start
-from uwgate.gateways.corerouter.router import Corerouter
+from uwgate.gateways.corerouter.router import WORKER_ROLES, Corerouter
 from uwgate.gateways.counters import Counters
 from uwgate.gateways.exchange import Exchange, Request
 from uwgate.gateways.files.library import Library
@@ -89,7 +90,7 @@ def make_policy(
     counters: Counters,
     nursery: trio.Nursery,
 ) -> Policy | None:
-    """The policy of a gateway process; None if there are no rules.
+    """The policy of a gateway process; None if there are no rules, or if they are run elsewhere.
 
     Raises:
         ConfigError: a rule cannot be used.
@@ -97,6 +98,9 @@ def make_policy(
     settings = start.settings
     rule_set = read_rule_set(settings)
     if rule_set is None:
+        return None
+    if sends_to_own_sockets(start):
+        log.info("the rules are run by our workers, whose own sockets the gateway sends to")
         return None
     if start.instance == 1:
         for rule in rules_of(rule_set):
@@ -118,6 +122,17 @@ def make_policy(
         sees_answers=bool(rules.response or rules.error or rules.final or rule_set.headers),
         sees_errors=bool(rules.error or rules.response),
     )
+
+
+def sends_to_own_sockets(start: Start) -> bool:
+    """Whether all requests go to sockets of this instance's workers, who run the rules there."""
+    core = start.settings.http_corerouter
+    if core.uses_own_socket:
+        return True
+    if core.use_pattern or core.subscription_server or core.use_base or core.use_code_string:
+        return False
+    own = {parse_backend(name) for role, name in start.bound if role in WORKER_ROLES}
+    return bool(core.to) and own.issuperset(map(parse_backend, core.to))
 
 
 def rules_of(rule_set: RuleSet) -> Iterator[Rule]:

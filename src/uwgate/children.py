@@ -15,6 +15,7 @@ from pathlib import Path
 
 import trio
 
+from uwgate.caching.library import library_folder
 from uwgate.child import Child, describe_status
 from uwgate.conf.settings import Settings
 from uwgate.conf.start import Listener, Start
@@ -62,6 +63,7 @@ class Children:
         is_trusted: bool = False,
         slots: int = 0,
         is_first: bool = False,
+        cache_folder: str | None = None,
     ) -> Child:
         """Start a child. It is not ready yet; ``settled`` says when.
 
@@ -91,6 +93,8 @@ class Children:
                 secret=self._secret if is_trusted else "",
                 scoreboard_fd=scoreboard_fd,
                 is_first=is_first,
+                cache_folder=cache_folder,
+                lmdb_folder=None if cache_folder is None else library_folder(),
             ).to_memory_file()
             passed = [theirs.fileno(), self._life_read, start_fd]
             if board_fd is not None:

@@ -19,6 +19,7 @@ from uwgate.conf.logs import wants_colour
 from uwgate.conf.pair import Command, Severity
 from uwgate.conf.settings import Settings
 from uwgate.gateways.command import (
+    cache_command,
     fastrouter_command,
     gateway_command,
     rawrouter_command,
@@ -51,6 +52,7 @@ COMMANDS = Commands(
     sslrouter=sslrouter_command,
     spawner=spawner_command,
     zergpool=zergpool_command,
+    cache=cache_command,
 )
 LEVELS = {
     Severity.NOTE: logging.DEBUG,  # told at the start already

@@ -16,6 +16,7 @@ from uwgate import attaching, banner, exits, fifo, fixed, identity, parting, pid
 from uwgate.announcing.acknowledgements import Acknowledgements
 from uwgate.announcing.announcer import Announcer
 from uwgate.announcing.plan import Plan, make_plan
+from uwgate.cache_folder import CacheFolder
 from uwgate.children import Children, become_subreaper
 from uwgate.conf import logs
 from uwgate.conf.errors import ConfigError
@@ -68,9 +69,11 @@ class Master:
         legions: Legions,
         plan: Plan,
         acknowledgements: Acknowledgements,
+        caches: CacheFolder,
     ) -> None:
         self.sockets = sockets
         self.legions = legions
+        self.caches = caches
         self._settings = settings
         self._commands = commands
         self._load = load
@@ -306,6 +309,7 @@ class Master:
             try:
                 plan = make_plan(settings, sockets, log.warning)
                 self.acknowledgements.open(settings)
+                self.caches.provide(settings)
                 seat = make_seat(settings, self.legions.seat)
             except ConfigError:
                 sockets.close_unless_in(self.sockets, remove_files=True)
@@ -389,7 +393,13 @@ class Master:
     ) -> Generation:
         self._count += 1
         generation = Generation(
-            self._count, settings, sockets, children, self._commands, board_fd=board_fd
+            self._count,
+            settings,
+            sockets,
+            children,
+            self._commands,
+            board_fd=board_fd,
+            cache_folder=self.caches.of(settings),
         )
         self._generations.append(generation)
         return generation

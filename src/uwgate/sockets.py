@@ -30,6 +30,7 @@ from uwgate.conf.start import Listener
 from uwgate.datagrams import asks_who, bind_datagrams, tune
 from uwgate.gateways.wire.zerg import MAX_SOCKETS
 from uwgate.wanted import (
+    CACHE_UDP,
     FASTROUTER,
     ROLE_OF_PROTOCOL,
     ZERG_SERVER,
@@ -97,6 +98,11 @@ class Sockets:
         """What the registry accepts and receives on."""
         roles = (f"{kind}-{what}" for kind in COREROUTERS for what in ("subscription", "stats"))
         return self.of(REGISTRY, *roles)
+
+    @property
+    def cache_listeners(self) -> tuple[Listener, ...]:
+        """What changes of other instances' caches come in on."""
+        return self.of(CACHE_UDP)
 
     @property
     def worker_sockets(self) -> tuple[Listener, ...]:
@@ -316,7 +322,7 @@ class _Binder:
         except ConfigError as error:
             raise ConfigError(f"{one.option}: {error}") from error
         self.sockets.bound[key] = bound
-        self._add(key, one.role)
+        self._add(key, one.role, one.endpoint)
 
     def _bind(self, key: str, address: Address, option: str) -> None:
         if key in self.sockets.bound:

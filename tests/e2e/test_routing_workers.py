@@ -9,6 +9,7 @@ import contextlib
 import http.client
 import os
 import signal
+import socket
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,7 +19,9 @@ import pytest
 from tests.routing.examples import basic
 
 from . import peers
-from .processes import PATIENCE, Process, free_port, running_uwgate
+from .client import Connection, request
+from .processes import APPS, PATIENCE, Process, free_port, running_uwgate
+from .websockets import WebSocket
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,6 +31,7 @@ if TYPE_CHECKING:
 APP = Path(__file__).parents[1] / "routing" / "mirror.py"
 RULES = """
 [uwsgi]
+cache2 = name=pages,items=10
 collect-header = Content-Type RESP_CT
 static-map = /static={folder}/files
 static-index = index.html
@@ -60,6 +64,8 @@ route = ^/teapot$ return:418
 route = ^/close$ break:
 route = ^/forbidden$ break:403 Go Away
 route = ^/hash/(.*)$ hash:key=$1,var=TAG,items=n1;n2;n3
+route = ^/c/(.*)$ cache:key=page-$1,name=pages,content_type=text/plain
+route = ^/c/(.*)$ cachestore:key=page-$1,name=pages,expires=60
 route = ^/http http:{backend},,/there
 route = ^/uwsgi uwsgi:{uwsgi},0,0
 route = ^/gone http:127.0.0.1:1
@@ -214,8 +220,7 @@ def doors(shared_folder: Path) -> Iterator[Doors]:
             ("backend", ("--http-socket", backend), ("--wsgi-file", str(APP))),
             ("theirs", ("--http-socket", theirs), common),
         ):
-            socket = f"{folder}/{name}.sock"
-            argv = [uwsgi, *sockets, "--socket", socket, "--chmod-socket", *rest]
+            argv = [uwsgi, *sockets, "--socket", f"{folder}/{name}.sock", "--chmod-socket", *rest]
             process = Process(argv, folder=folder, name=name)
             stack.enter_context(peers.running(process, stop=signal.SIGKILL))
             process.wait_for_log("spawned uWSGI worker 1")
@@ -257,4 +262,201 @@ def test_a_request_gets_behind_nginx_what_uwsgi_gives(doors: Doors, ask: Ask) ->
     assert meant(fetch(doors.nginx, ask)) == expected
     routed = fetch(doors.fastrouter, ask)
     # Where there is no answer, nginx has a page of its own, and so has the fastrouter.
+    assert routed is not None
     assert meant(routed) == expected or (ask.target == "/close" and routed.status == 502)
+
+
+def test_a_page_comes_out_of_the_cache_the_second_time(doors: Doors) -> None:
+    replies = [
+        fetch(door, Ask(f"/c/{number}"))
+        for number, door in enumerate((doors.theirs, doors.http))
+        for _ in range(2)
+    ]
+    theirs, theirs_again, ours, ours_again = (dict(one.headers) for one in replies if one)
+    assert "X-App" in theirs
+    assert "X-App" in ours
+    assert {"X-App", "Expires"} & theirs_again.keys() == {"Expires"}
+    assert {"X-App", "Expires"} & ours_again.keys() == {"Expires"}
+    assert ours_again["Content-Length"] == theirs_again["Content-Length"]
+
+
+# What goes wrong, and what uWSGI has no word for.
+
+OWN_RULES = """
+[uwsgi]
+processes = 3
+socket-timeout = 2
+static-map = /files={folder}/files
+static-internal = /internal={folder}/files
+env = RULED_FOLDER={folder}/files
+env = RULED_BACKEND={backend}
+route = ^/hello/(.*)$ rpc:hello $1 you
+route = ^/by-host rpcvar:NODE backend_of ${{HTTP_HOST}}
+route = ^/by-host http:${{NODE}},,/there
+route = ^/hang rpc:hang
+route = ^/limited harakiri:1
+route = ^/limited rpc:hang
+route = ^/gone http:127.0.0.1:1
+route = ^/silent http:{silent}
+route = ^/back/(.*) http:{backend},,/$1
+route = ^/websocket http:{ours},,/socket
+route = ^/self/(.*) http:{ours},,/$1
+response-route-run = addheader:X-Once: 1
+error-route-status = 504 addheader:X-Late: yes
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Own:
+    """One instance with all kinds of doors. ``silent`` accepts, and says nothing."""
+
+    program: Uwgate
+    folder: Path
+    gateway: tuple[str, int]
+    http: tuple[str, int]
+    http11: tuple[str, int]
+    packets: str
+
+
+@pytest.fixture(scope="module")
+def own(shared_folder: Path) -> Iterator[Own]:
+    folder = shared_folder / "own"
+    (folder / "files").mkdir(parents=True)
+    with (folder / "files" / "large").open("wb") as file:
+        file.truncate(LARGE)
+    rules = folder / "rules.ini"
+    ports = [f"127.0.0.1:{free_port()}" for _ in range(4)]
+    gateway, ours, ours11, backend = ports
+    packets = f"{folder}/packets.sock"
+    with contextlib.ExitStack() as stack:
+        silent = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
+        text = OWN_RULES.format(
+            folder=folder, backend=backend, ours=ours, silent=f"127.0.0.1:{silent.getsockname()[1]}"
+        )
+        rules.write_text(text)
+        app = str(APPS / "ruled.py")
+        plain = Process(
+            [peers.program("uwsgi"), "--http-socket", backend, "--wsgi-file", str(APP)],
+            folder=folder,
+            name="plain",
+        )
+        stack.enter_context(peers.running(plain, stop=signal.SIGKILL))
+        plain.wait_for_log("spawned uWSGI worker 1")
+        program = stack.enter_context(
+            running_uwgate(
+                *("--ini", str(rules), "--wsgi-file", app, "--http", gateway),
+                *("--http-socket", ours, "--http11-socket", ours11, "--socket", packets),
+                folder=folder,
+            )
+        )
+        program.wait_for_log("generation 1 serves")
+        yield Own(program, folder, address(gateway), address(ours), address(ours11), packets)
+
+
+LARGE = 3_000_000  # bytes
+
+
+def test_a_function_of_the_application_answers(own: Own) -> None:
+    reply = fetch(own.http, Ask("/hello/me"))
+    assert reply is not None
+    assert reply.body == b"hello me and you"
+
+
+def test_a_function_chooses_the_backend(own: Own) -> None:
+    reply = fetch(own.http, Ask("/by-host"))
+    assert reply is not None
+    assert b"PATH_INFO=/there\n" in reply.body
+
+
+@pytest.mark.parametrize("path", ["/files/large", "/sendfile", "/accel"])
+def test_a_large_file_comes_whole(own: Own, path: str) -> None:
+    for door in (own.http, own.http11):
+        reply = fetch(door, Ask(path))
+        assert reply is not None
+        assert len(reply.body) == LARGE
+        assert "X-Sendfile" not in dict(reply.headers)
+
+
+def test_rules_run_once_for_each_request(own: Own) -> None:
+    for door in (own.gateway, own.http):
+        reply = fetch(door, Ask("/x"))
+        assert reply is not None
+        assert [value for name, value in reply.headers if name == "X-Once"] == ["1"]
+
+
+def test_a_kept_connection_goes_on_behind_every_kind_of_answer(own: Own) -> None:
+    connection = http.client.HTTPConnection(*own.http11, timeout=PATIENCE)
+    sizes = []
+    with contextlib.closing(connection):
+        for path in ("/hello/a", "/files/large", "/stream", "/back/x", "/gone", "/x"):
+            connection.request("GET", path)
+            kept = connection.sock
+            sizes.append(len(connection.getresponse().read()))
+            assert connection.sock is kept
+    assert sizes[1] == LARGE
+
+
+def test_a_websocket_goes_through_a_rule(own: Own) -> None:
+    with WebSocket(own.http11, "/websocket") as socket:
+        for number in range(10):
+            assert socket.ask(f"message {number}") == f"message {number}"
+        assert socket.close() == 1000
+
+
+@pytest.mark.parametrize("chunked", [False, True])
+def test_a_body_is_handed_on(own: Own, chunked: bool) -> None:
+    connection = http.client.HTTPConnection(*own.http, timeout=PATIENCE)
+    body = b"x" * 300_000
+    with contextlib.closing(connection):
+        pieces = iter([body[:100_000], body[100_000:]]) if chunked else body
+        connection.request("POST", "/self/echo", pieces, encode_chunked=chunked)
+        assert connection.getresponse().read() == body
+
+
+def test_a_backend_that_is_not_there_is_502(own: Own) -> None:
+    reply = fetch(own.http, Ask("/gone"))
+    assert reply is not None
+    assert reply.status == 502
+
+
+def test_a_backend_that_says_nothing_is_504_for_the_rules_too(own: Own) -> None:
+    reply = fetch(own.http, Ask("/silent"))
+    assert reply is not None
+    assert reply.status == 504
+    assert dict(reply.headers)["X-Late"] == "yes"
+
+
+def test_a_function_that_hangs_ends_with_its_worker(own: Own) -> None:
+    start = len(own.program.log)
+    assert fetch(own.http, Ask("/limited")) is None
+    own.program.wait_for_log("Respawned uWSGI worker", start=start)
+    assert "in hang" in own.program.log[start:]  # it is said where
+    reply = fetch(own.http, Ask("/hello/again"))
+    assert reply is not None
+    assert reply.status == 200
+
+
+def test_a_worker_that_is_killed_in_a_rule_is_replaced(own: Own) -> None:
+    start = len(own.program.log)
+    with Connection(own.http) as connection:
+        connection.send(request("GET", "/hang"))
+        victim = int(own.program.wait_for_log(r"hanging in (\d+)", start=start)[1])
+        os.kill(victim, signal.SIGKILL)
+        assert connection.ended()
+    own.program.wait_for_log("Respawned uWSGI worker", start=start)
+    assert victim not in own.program.wait_for_processes("worker", 3)
+
+
+def test_a_reload_brings_new_rules(own: Own) -> None:
+    start = len(own.program.log)
+    rules = own.folder / "rules.ini"
+    with rules.open("a") as file:
+        file.write("route = ^/new return:418\n")
+    own.program.popen.send_signal(signal.SIGHUP)
+    own.program.wait_for_log("generation 2 serves", start=start)
+    own.program.wait_for(lambda: told(own, "/new") == 418, "the new rules")
+
+
+def told(own: Own, path: str) -> int:
+    reply = fetch(own.http, Ask(path))
+    return 0 if reply is None else reply.status

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -23,7 +24,7 @@ WISHES = (b"GET", ())
 class Shelf:
     """A memory, and the files that go into it."""
 
-    def __init__(self, limit: int = 1_000_000, **options: tuple[str, ...]) -> None:
+    def __init__(self, limit: int = 1_000_000, **options: Any) -> None:
         self.memory = Memory(limit, DISK)
         self.finder = Finder(read_rules(StaticOptions(**options), DISK), DISK)
 

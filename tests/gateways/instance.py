@@ -17,6 +17,7 @@ from uwgate.conf.groups.edge import EdgeOptions
 from uwgate.conf.groups.http import HttpOptions
 from uwgate.conf.groups.http2 import Http2Options
 from uwgate.conf.groups.https import HttpsOptions
+from uwgate.conf.groups.static import StaticOptions
 from uwgate.conf.groups.subscriptions import SubscriptionOptions
 from uwgate.conf.groups.workers import WorkerOptions
 from uwgate.conf.settings import Settings
@@ -91,6 +92,7 @@ def start_of(
     https: HttpsOptions | None = None,
     http2: Http2Options | None = None,
     rules: Sequence[str] = (),
+    static: StaticOptions | None = None,
     **options: Any,
 ) -> Start:
     """What the master would hand over. ``rules`` are lines of a configuration."""
@@ -107,6 +109,7 @@ def start_of(
         https=https or HttpsOptions(),
         http2=http2 or Http2Options(),
         rules=tuple(map(rule_of, enumerate(rules, 1))),
+        static=static or StaticOptions(),
         workers=WorkerOptions(processes=processes, threads=threads, limit_post=limit_post),
     )
     listener = Listener(

@@ -10,6 +10,7 @@ from typing import Any, cast
 
 from tests.routing.mirror import application
 from tests.routing.simulation import NOW, Response, variables
+from uwgate.caching.caches import Caches
 from uwgate.conf.groups.static import StaticOptions
 from uwgate.conf.groups.workers import WorkerOptions
 from uwgate.conf.settings import Settings
@@ -88,6 +89,7 @@ class Ruled:
     lines: Iterable[str] = ()
     app: Application = application
     static: StaticOptions = field(default_factory=StaticOptions)
+    caches: Caches | None = None
     visit: Visit | None = None
     response: Wsgi | None = None
 
@@ -102,13 +104,15 @@ class Ruled:
         assert compiled is not None
         self.functions = Functions()
         self.called = 0  # times that the application was
-        api = SimpleNamespace(functions=self.functions, i_am_the_lord=lambda name: False)
+        api = SimpleNamespace(
+            functions=self.functions, i_am_the_lord=lambda name: False, caches=self.caches
+        )
         worker = SimpleNamespace(
             settings=settings, number=1, api=api, harakiri=Harakiri(), listeners=[]
         )
         self.policy = Policy(compiled, cast("Any", worker))
         self.policy.world.now = lambda: float(NOW)  # type: ignore[method-assign]
-        self.slot = SimpleNamespace(core=0, logvars={})
+        self.slot = SimpleNamespace(core=0, logvars={}, session=None)
 
     def ask(
         self,

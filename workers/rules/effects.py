@@ -60,7 +60,10 @@ def _do(effect: Effect, slot: Slot, policy: Policy) -> None:
             put(store, address, key, value, expires, policy.timeout)
         case WriteFile(path, data):
             _write(path, data)
-        case RaiseSignal() | RaiseAlarm() | ChangeMetric() | CacheStore():
+        case CacheStore():
+            if not policy.caches.store(effect):
+                say(f"rules: {clean(effect.key)} could not be stored in the cache")
+        case RaiseSignal() | RaiseAlarm() | ChangeMetric():
             policy.lack(f"rules: {type(effect).__name__}: a worker has no such thing yet")
 
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from uwgate.conf.errors import BackendError, BackendTimeout, ClientError
+from uwgate.gateways.wire import upgrade
 from uwgate.gateways.wire.chunked import LAST_CHUNK, ChunkedDecoder, encode_chunk
 from uwgate.gateways.wire.http1_head import encode_head
 from uwgate.gateways.wire.lease import NO_BODY
@@ -64,7 +65,7 @@ class Received:
             BackendError: it is cut short, broken, or does not come in time.
         """
         parsed = self.parsed
-        if parsed.flags & NO_BODY:
+        if parsed.flags & NO_BODY or parsed.length == 0:
             return
         if parsed.chunked:
             yield from self._decoded()
@@ -152,6 +153,10 @@ def _request(
         if wanted.host is not None:
             variables[b"HTTP_HOST"] = wanted.host
         variables.pop(b"HTTP_EXPECT", None)
+        if visit.may_tunnel() and upgrade.is_wanted(1, variables):
+            variables[b"HTTP_UPGRADE"] = b"websocket"
+        else:
+            variables.pop(b"HTTP_UPGRADE", None)
         target = wanted.uri or variables.get(b"REQUEST_URI") or b"/"
         method = variables.get(b"REQUEST_METHOD", b"")
         _check(method, target, variables)
@@ -217,22 +222,27 @@ def _joined(head: bytes, pieces: Iterable[bytes]) -> Iterator[bytes]:
 
 
 def _send(connection: Connection, pieces: Iterator[bytes]) -> None:
-    """Send a request, unless the backend answers before it has read all of it."""
+    """Send a request, unless the backend answers before it has read all of it.
+
+    Raises:
+        TimeoutError: it takes nothing.
+    """
     poll = select.poll()
     poll.register(connection.fd, select.POLLIN | select.POLLOUT)
     for piece in pieces:
         view = memoryview(piece)
         while view:
+            events = poll.poll((connection.timeout or 0) * 1000)
+            if not events:
+                raise TimeoutError
+            if events[0][1] & ~select.POLLOUT:
+                return  # an answer, or what it said before it closed
             try:
                 view = view[connection.sock.send(view) :]
             except BlockingIOError:
-                events = poll.poll((connection.timeout or 0) * 1000)
-                if not events:
-                    raise TimeoutError from None
-                if not events[0][1] & select.POLLOUT:
-                    return
+                continue
             except OSError:
-                return  # what it said before it closed may still be read
+                return
 
 
 def _response(connection: Connection, address: str, method: bytes) -> Received:

@@ -6,6 +6,7 @@ import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from uwgate.caching.answers import CacheAnswers
 from uwgate.conf.groups.static import StaticOptions
 from uwgate.files.answer import Answerer
 from uwgate.files.disk import RealDisk
@@ -72,11 +73,16 @@ class Policy:
         self.static = static
         self.worker = worker
         self.functions = worker.api.functions
+        self.caches = CacheAnswers(worker.api.caches)
         self.rule_functions = compiled.functions
         self.harakiri = worker.harakiri
         self.timeout = worker.settings.workers.socket_timeout or PATIENCE
         self.world: Outside = WorkerWorld(
-            Person(worker.number, os.getpid()), worker.listeners, worker.api, static.types
+            Person(worker.number, os.getpid()),
+            worker.listeners,
+            worker.api,
+            static.types,
+            self.caches,
         )
         self.final_writes = any(
             rule.action in _WRITING for rule in compiled.rules.rules.final.rules.values()

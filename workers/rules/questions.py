@@ -43,7 +43,9 @@ def answer(question: Question, policy: Policy) -> Reply:
             except StoreError as error:
                 say(f"rules: {error}")
                 return None
-        case CacheGet() | CacheAdd() | CacheSum() | CheckCredentials():
+        case CacheGet() | CacheAdd() | CacheSum():
+            return policy.caches.answer(question)
+        case CheckCredentials():
             policy.lack(f"rules: {type(question).__name__}: a worker has no such thing yet")
             return None
         case _:

@@ -35,6 +35,7 @@ from uwgate.workers.rules.effects import carry_out
 from uwgate.workers.rules.head import read_head
 from uwgate.workers.rules.outlet import Outlet, Way
 from uwgate.workers.rules.questions import answer
+from uwgate.workers.rules.tunnel import carry
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -171,12 +172,16 @@ class Visit:
                         return question
                     question = steps.send(False)
                 else:
+                    self._do()  # a question may take long, and a limit may have been set
                     question = steps.send(answer(question, self.policy))
         except StopIteration as end:
             verdict: Verdict = end.value
             return verdict
         finally:
-            carry_out(self.transaction.effects, self._slot, self.policy)
+            self._do()
+
+    def _do(self) -> None:
+        carry_out(self.transaction.effects, self._slot, self.policy)
 
     # What becomes of it instead of the application's response.
 
@@ -244,6 +249,11 @@ class Visit:
         self._way.hang_up()
         self.outlet.ended = True
 
+    def may_tunnel(self) -> bool:
+        """Whether the client's connection can become a WebSocket's."""
+        session = self._slot.session
+        return session is not None and session.may_tunnel()
+
     def accept(self, status: int, reason: bytes, headers: list[Header]) -> bool:
         """Show the head of a response to the rules; whether its body is to follow.
 
@@ -269,6 +279,9 @@ class Visit:
             return
         try:
             with forwarding.ask(wanted, self) as found:
+                if found.status == 101:
+                    self._tunnel(found)
+                    return
                 self._relay(found.status, found.head, found.pieces())
         except (BackendError, ClientError) as error:
             say(f"rules: {error}")
@@ -276,6 +289,17 @@ class Visit:
                 self.outlet.abort()
             else:
                 self.fail(error.status)
+
+    def _tunnel(self, found: forwarding.Received) -> None:
+        """The backend has agreed to a WebSocket: its bytes are none of the rules' business."""
+        session = self._slot.session
+        if session is None or found.connection is None or not self.may_tunnel():
+            raise BackendError(found.address, "answers 101, which was not asked for", sent=True)
+        self.transaction.set_status(101, reason_of(101))
+        self.outlet.started = self.outlet.ended = True
+        session.open_tunnel(found.head)
+        idle = self.policy.worker.settings.http.http_timeout or None
+        carry(session, found.connection, found.rest, idle)
 
     def _send_raw(self, data: bytes) -> None:
         try:

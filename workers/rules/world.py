@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from uwgate.routing.outside import FileTest, Outside, Person
 
 if TYPE_CHECKING:
+    from uwgate.caching.answers import CacheAnswers
     from uwgate.files.mime import MimeTable
     from uwgate.workers.api import Api
     from uwgate.workers.worker import Listening
@@ -30,11 +31,13 @@ class WorkerWorld(Outside):
         listeners: Sequence[Listening],
         api: Api,
         types: MimeTable | None,
+        caches: CacheAnswers,
     ) -> None:
         self.person = person
         self._listeners = listeners
         self._api = api
         self._types = types
+        self._caches = caches
         self._turn = 0
 
     def now(self) -> float:
@@ -96,6 +99,10 @@ class WorkerWorld(Outside):
     def is_lord(self, legion: bytes) -> bool:
         """See Outside."""
         return self._api.i_am_the_lord(legion)
+
+    def in_cache(self, name: bytes, key: bytes) -> bool:
+        """See Outside."""
+        return self._caches.in_cache(name, key)
 
 
 def _waiting(listener: socket.socket) -> int:
