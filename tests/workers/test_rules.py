@@ -16,6 +16,7 @@ from tests.workers.visits import Ruled, Sink
 from uwgate.gateways.wire.lease import LENGTH, NO_BODY
 from uwgate.routing.conversation import Conversation
 from uwgate.workers.environ import Environ
+from uwgate.workers.rules.visit import Visit
 from uwgate.workers.wsgi import Application as App
 
 Start = Any
@@ -72,9 +73,10 @@ def test_the_application_sees_what_rules_changed() -> None:
 def test_a_scheme_of_a_rule_is_the_applications() -> None:
     ruled = Ruled(["route = ^/s setscheme:https"])
     ruled.ask("/s")
-    assert ruled.visit is not None
+    assert isinstance(ruled.visit, Visit)
     assert ruled.visit.scheme == "https"
     ruled.ask("/other")
+    assert isinstance(ruled.visit, Visit)
     assert ruled.visit.scheme is None
 
 

@@ -78,6 +78,10 @@ class Visit:
 
     # What the access log says of the response.
 
+    def said(self, response: Response) -> Visit:
+        """Who knows what was sent."""
+        return self
+
     @property
     def status(self) -> int:
         """The status that was sent; 500 if none was."""
