@@ -11,7 +11,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import trio
 
@@ -48,7 +48,14 @@ if TYPE_CHECKING:
     from uwgate.gateways.routed.policy import Policy
 
 MAX_SKIPPED = 65536  # bytes of an answer that are read though nobody gets them
-RULES = "rules"  # in the place of a backend's name
+
+
+class WholeAnswer(NamedTuple):
+    """What a client gets: flags and head as in ``wire.lease``, and the body."""
+
+    flags: int
+    head: bytes
+    body: bytes
 
 
 async def _nothing() -> tuple[bytes, bool]:
@@ -96,38 +103,64 @@ class RoutedExchange:
 
     # In the lane, without waiting. What has to wait goes on in ``begin``, from where it stopped.
 
-    def try_request(self) -> Request | None:
-        """The request as a worker gets it; None: rules want something else, or it takes time."""
-        policy = self._policy
+    def try_request(self) -> Request | WholeAnswer | None:
+        """The request as a worker gets it, or the answer that rules give to it at once.
+
+        None: rules want something else, or it takes time.
+        """
+        policy, transaction = self._policy, self._transaction
         if not policy.is_quick or (
             policy.files.are_mapped and not policy.files.is_none(self._request)
         ):
             return None
-        verdict = self._asking.start()
-        self._perform()
-        if not isinstance(verdict, Continue) or self._deadline.at is not None:
+        verdict = self._start(self._asking)
+        if self._deadline.at is not None:
+            return None
+        if isinstance(verdict, Answer):
+            return None if transaction.transformations else self._whole(verdict)
+        if not isinstance(verdict, Continue):
             return None
         try:
-            return for_backend(self._request, self._transaction)
+            return for_backend(self._request, transaction)
         except ClientError:
             return None  # ``begin`` finds that out again
 
-    def try_answer(self, flags: int, head: bytes, body: bytes) -> tuple[int, bytes, bytes] | None:
+    def try_answer(self, flags: int, head: bytes, body: bytes) -> WholeAnswer | None:
         """A worker's whole answer as the client gets it; None: it takes time."""
         if self._is_idle():
-            return flags, head, body
+            return WholeAnswer(flags, head, body)
         self._inner = Whole(Reply(flags, head, body, last=True))
         transaction = self._transaction
         if transaction.transformations:
             return None
         self._answering = Course(self._talk.respond(*split_head(head)))
-        verdict = self._answering.start()
-        self._perform()
+        verdict = self._start(self._answering)
         if not isinstance(verdict, Continue) or transaction.transformations or transaction.body:
             return None
         self._no_body = bool(flags & NO_BODY)
         flags, head = self._head()
-        return (flags, head, body) if len(head) <= MAX_HEAD else None
+        return WholeAnswer(flags, head, body) if len(head) <= MAX_HEAD else None
+
+    def _start(self, course: Course) -> Verdict | None:
+        """Run a chain as far as it goes without waiting."""
+        verdict = course.start()
+        while course.question is not None and self._policy.questions.is_quick(course.question):
+            course.answer(self._policy.questions.answer_now(course.question))
+            verdict = course.verdict
+        self._perform()
+        return verdict
+
+    def _whole(self, answer: Answer) -> WholeAnswer | None:
+        """A rule's answer as the client gets it; None: there is too much of it."""
+        self._take(answer)
+        body = answer.body
+        headers = self._transaction.headers
+        if not self._no_body and has_header(headers, b"Content-Length"):
+            replace_header(headers, b"Content-Length", b"%d" % len(body))
+        flags, head = self._head()
+        if len(head) > MAX_HEAD:
+            return None
+        return WholeAnswer(flags, head, b"" if self._no_body else body)
 
     def resume(self, inner: Exchange) -> RoutedExchange:
         """Go on with a worker that has got what ``try_request`` gave."""
@@ -299,12 +332,16 @@ class RoutedExchange:
 
     async def _answer(self, answer: Answer) -> Reply:
         """Give a rule's answer, which has been through the rules for responses."""
-        transaction = self._transaction
+        self._take(answer)
+        return await self._emit(answer.body, last=True)
+
+    def _take(self, answer: Answer) -> None:
+        transaction, request = self._transaction, self._request
         transaction.set_status(answer.status, answer.reason)
         transaction.headers = list(answer.headers)
         if answer.close:
-            self._request.keep_alive = False
-        return await self._emit(answer.body, last=True)
+            request.keep_alive = False
+        self._no_body = request.method == b"HEAD" or answer.status in BODILESS
 
     async def _answer_raw(self, data: bytes) -> Reply:
         """Give an answer that is in one piece, head and all."""
@@ -424,7 +461,8 @@ class RoutedExchange:
                 replace_header(transaction.headers, b"Content-Length", b"%d" % len(data))
         flags, head = self._head()
         if len(head) > MAX_HEAD:
-            raise BackendError(RULES, f"a head of {len(head)} bytes, limit {MAX_HEAD}", sent=True)
+            self._drop()
+            return await self._break(f"a head of {len(head)} bytes, limit {MAX_HEAD}", 500)
         self._has_length = bool(flags & LENGTH)
         if chunked or (pipeline is not None and not last and not self._has_length):
             flags |= CHUNKED

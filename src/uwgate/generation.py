@@ -263,6 +263,7 @@ class Generation:
             **{kind: sockets.router_listeners(kind) for kind in ROUTER_ROLES},
         }
         served = KEEPERS.get(place.kind, place.kind)
+        asks_who_is_lord = is_spawner or (served == "http" and bool(self.settings.rules))
         try:
             child = self._children.start(
                 place.name,
@@ -274,7 +275,7 @@ class Generation:
                 bound=[(one.role, one.name) for one in sockets.listeners],
                 instance=place.instance,
                 generation=self.number,
-                board_fd=self._board_fd if is_spawner else None,
+                board_fd=self._board_fd if asks_who_is_lord else None,
                 cache_folder=self._cache_folder,
                 is_trusted=not is_spawner,
                 is_first=self.number == 1 and place not in self._filled,
