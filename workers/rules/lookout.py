@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from uwgate.gateways.wire.lease import NAMES_FILE
 from uwgate.workers.rules.visit import Visit
 
 if TYPE_CHECKING:
@@ -17,8 +18,6 @@ if TYPE_CHECKING:
     from uwgate.workers.rules.policy import Policy
     from uwgate.workers.slot import Slot
     from uwgate.workers.wsgi import Response
-
-_NAMES = (b"\r\nx-sendfile:", b"\r\nx-accel-redirect:")
 
 
 class Lookout:
@@ -49,8 +48,7 @@ class Lookout:
 
     def begin(self, head: bytes, flags: int, body: bytes, last: bool) -> None:
         """See ``wsgi.Output``."""
-        lower = head.lower()
-        if _NAMES[0] in lower or _NAMES[1] in lower:
+        if flags & NAMES_FILE:
             way = self._way
             assert not isinstance(way, Visit)
             self._way = self._visit = Visit(

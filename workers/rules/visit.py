@@ -13,8 +13,7 @@ import traceback
 from typing import TYPE_CHECKING
 
 from uwgate.conf.errors import BackendError, ClientError
-from uwgate.files.handover import names_file
-from uwgate.gateways.wire.lease import NO_BODY
+from uwgate.gateways.wire.lease import NAMES_FILE, NO_BODY
 from uwgate.gateways.wire.response import ResponseError
 from uwgate.routing.results import (
     Answer,
@@ -360,7 +359,7 @@ class Visit:
 
     def _begin(self, head: bytes, flags: int, body: bytes, last: bool) -> None:
         status, reason, headers = read_head(head)
-        if names_file(headers) and sending.hand_over(self, status, headers):
+        if flags & NAMES_FILE and sending.hand_over(self, status, headers):
             self._muted = True
             return
         if not self.accept(status, reason, headers):
