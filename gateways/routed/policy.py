@@ -21,7 +21,7 @@ from uwgate.gateways.routed.effects import Effects
 from uwgate.gateways.routed.exchange import RoutedExchange
 from uwgate.gateways.routed.files import RuleFiles
 from uwgate.gateways.routed.forward import Forwarding
-from uwgate.gateways.routed.functions import FunctionCalls, find_modules
+from uwgate.gateways.routed.functions import FunctionCalls
 from uwgate.gateways.routed.outside import GatewayOutside
 from uwgate.gateways.routed.questions import Questions
 from uwgate.routing.functions import Functions
@@ -91,13 +91,14 @@ def make_policy(
     start: Start,
     router: Corerouter,
     library: Library,
+    functions: Functions,
     counters: Counters,
     nursery: trio.Nursery,
 ) -> Policy | None:
     """The policy of a gateway process; None if there are no rules, or if they are run elsewhere.
 
     Raises:
-        ConfigError: a rule cannot be used, or a function of it cannot be imported.
+        ConfigError: a rule cannot be used.
     """
     settings = start.settings
     rule_set = read_rule_set(settings)
@@ -112,10 +113,6 @@ def make_policy(
                 why = _WORKERS_ONLY[rule.action]
                 log.warning("%s: %s: not in a gateway: %s", rule.place, rule.text, why)
     rules = rule_set.rules
-    functions = Functions()
-    if rules.functions:
-        find_modules(settings.application)
-        functions.load(rules.functions)
     files = RuleFiles(library)
     board = None if start.board_fd is None else Board(start.board_fd)
     caches = CacheAnswers(_caches(start))
