@@ -328,3 +328,17 @@ def test_a_body_that_breaks_off_is_not_written(tmp_path: Path) -> None:
 
     Ruled([f"route-run = tofile:filename={tmp_path / 'copy'}"], application).ask("/")
     assert not list(tmp_path.iterdir())
+
+
+def test_a_copy_is_kept_before_the_client_has_all_of_the_body(tmp_path: Path) -> None:
+    file = tmp_path / "copy"
+    seen: list[bool] = []
+
+    class Watching(Sink):
+        def send_body(self, body: bytes, last: bool) -> None:
+            super().send_body(body, last)
+            seen.append(file.exists())
+
+    ruled = Ruled([f"route-run = tofile:filename={file}"], text(b"a", b"b"))
+    ruled.ask("/", sink=Watching())
+    assert seen == [False, False, True]

@@ -30,7 +30,7 @@ from uwgate.workers.body import BodyError
 from uwgate.workers.foreign import SERVED
 from uwgate.workers.log import say
 from uwgate.workers.rules import forwarding, sending
-from uwgate.workers.rules.effects import carry_out
+from uwgate.workers.rules.effects import carry_out, keep_copies
 from uwgate.workers.rules.head import read_head
 from uwgate.workers.rules.outlet import Outlet, Way
 from uwgate.workers.rules.questions import answer
@@ -72,6 +72,7 @@ class Visit:
             way,
             self.talk,
             head_only=environ["REQUEST_METHOD"] == "HEAD",
+            transformed=self._keep_copies,
             ending=self._end if policy.final_writes else None,
         )
 
@@ -182,6 +183,9 @@ class Visit:
             return verdict
         finally:
             self._do()
+
+    def _keep_copies(self) -> None:
+        keep_copies(self.transaction.effects, self._slot, self.policy)
 
     def _do(self) -> None:
         carry_out(self.transaction.effects, self._slot, self.policy)
