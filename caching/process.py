@@ -162,7 +162,13 @@ class CacheProcess:
         cache = self.caches.local[listener.endpoint]
         options = self._options
         opener = None
-        if options.cache_udp_key is not None:
+        if options.cache_udp_key is None:
+            log.warning(
+                "cache %s: whoever can send to %s can change it: give a cache-udp-key",
+                cache.spec.name,
+                listener.name,
+            )
+        else:
             opener = Opener(
                 options.cache_udp_key.encode(),
                 cache.spec.name,

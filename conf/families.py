@@ -133,6 +133,7 @@ NOT_OFFERED: tuple[tuple[re.Pattern[str], str], ...] = tuple(
         (r"forkpty.*|tuntap.*|pty-.*", NO_SUBSTITUTE),
         (r"legion-.*daemon.*", "start the program with legion-lord, stop it with legion-unlord"),
         (r"legion-cron|.*-legion-cron|.*cron-legion", "use cron; uwsgi.i_am_the_lord() tells"),
+        (r"check-cache", "write a rule instead: route = .* cache:key=${REQUEST_URI}"),
         (r"multicast", "use legion-mcast"),
         (r".*-zerg", "use zerg, http-zerg or fastrouter-zerg"),
         (
@@ -167,7 +168,7 @@ NOT_OFFERED: tuple[tuple[re.Pattern[str], str], ...] = tuple(
             "send signals to the master: SIGHUP reloads, SIGTERM stops",
         ),
         (
-            r"sharedarea|py-sharedarea",
+            r"sharedarea|py-sharedarea|.*-use-cache",
             _CACHE,
         ),
         (

@@ -188,6 +188,7 @@ def test_changes_go_to_uwsgi_and_come_from_it(ours: Ours, folder: Path) -> None:
 
     mine = ours(cache(one, other))
     with theirs(folder, cache(other, one)) as real:
+        real.process.wait_for_log(r'udp server for cache "c" running')
         for sender, receiver, key in ((mine, real, "a"), (real, mine, "b")):
             sender.call("cache_set", key, "v")
             receiver.wait_for("b'v'", "cache_get", key)
