@@ -250,6 +250,9 @@ class Session:
             if asked is None:
                 self.leave_lane(relay.answer, self, request, routed)
                 return
+            if not isinstance(asked, Request):
+                self._pass_on(request, *asked)
+                return
             block = asked.block
         self._packet, self.packet = encode_request(block, request.body)
         gateway.lane.expected += 1
@@ -296,6 +299,10 @@ class Session:
                 self.leave_lane(relay.answer, self, request, self._routed)
                 return
             flags, head, body = routed
+        self._pass_on(request, flags, head, body)
+
+    def _pass_on(self, request: Request, flags: int, head: bytes, body: bytes) -> None:
+        """Answer with what a worker or a rule has said."""
         if flags & NAMES_FILE and self.gateway.library.names_file(head):
             answering.hand_over(self, request, head)
             return
