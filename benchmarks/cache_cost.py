@@ -60,9 +60,8 @@ def plain_lmdb(folder: str) -> Iterator[Pair]:
 @contextlib.contextmanager
 def plain_sqlite(folder: str) -> Iterator[Pair]:
     """A table, as fast as SQLite can: a write-ahead log, and no waiting for a disk."""
-    with contextlib.closing(
-        sqlite3.connect(f"{folder}/sqlite", isolation_level=None)
-    ) as connection:
+    database = sqlite3.connect(f"{folder}/sqlite", isolation_level=None)
+    with contextlib.closing(database) as connection:
         connection.execute("pragma journal_mode = wal")
         connection.execute("pragma synchronous = off")
         connection.execute("create table t (k blob primary key, v blob) without rowid")

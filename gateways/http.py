@@ -47,6 +47,7 @@ from uwgate.gateways.wire import cgi
 
 if TYPE_CHECKING:
     from uwgate.gateways.routed.policy import Policy
+    from uwgate.routing.functions import Functions
 
 log = logging.getLogger("uwgate.http")
 
@@ -97,12 +98,19 @@ class HttpGateway:
         self.answers = Answers()
         self.writer = ResponseWriter(options, hsts, self.answers)
         self.compression = Compression(options)
-        self.library = Library(settings.static, self.counters)
+        folder = settings.application.chdir or ""
+        self.library = Library(settings.static, self.counters, folder=folder)
         self.serves_files = self.library.is_asked
         self.http2_heads = ResponseHeads(options, hsts, self.answers)
         self.lane = Lane()
         self.leases: LeasePool | None = None
         self.policy: Policy | None = None
+        self._functions: Functions | None = None  # of rules
+        if settings.rules:
+            # Here, for most gateways have no rules; now, because it may fail.
+            from uwgate.gateways.routed.functions import load_functions
+
+            self._functions = load_functions(settings)
         self.idle_timeout = options.http_keepalive
         self.closes_tunnels = False  # tunnels would have to be closed as soon as they are open
         self.now = 0.0
@@ -146,12 +154,12 @@ class HttpGateway:
         self.spools = Spools(edge.http_response_buffer, edge.http_response_buffers, nursery)
         self._tick()
         settings = self._start.settings
-        if settings.rules:
+        if self._functions is not None:
             # Here, because most gateways have no rules, and need none of all that.
             from uwgate.gateways.routed.policy import make_policy
 
             self.policy = make_policy(
-                self._start, self.router, self.library, self.counters, nursery
+                self._start, self.router, self.library, self._functions, self.counters, nursery
             )
         slots = settings.workers.processes * settings.workers.threads
         address = self._start.lease_address

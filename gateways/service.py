@@ -70,6 +70,9 @@ def run(
     settings = start.settings
     logs.configure(settings.log)
     set_title(process_title(settings.master, f"{kind} {start.instance}"))
+    if start.cache_folder is not None:
+        # While we still can read whatever Python is installed where.
+        from uwgate.caching import statistics  # noqa: F401
     drop(
         uid or settings.master.uid,
         gid or settings.master.gid,

@@ -26,6 +26,7 @@ from uwgate.workers.wsgi import Response
 
 if TYPE_CHECKING:
     from uwgate.workers.mounts import Mounted
+    from uwgate.workers.rules.lookout import Lookout
     from uwgate.workers.rules.outlet import Way
     from uwgate.workers.rules.visit import Visit
     from uwgate.workers.worker import Listening, Worker
@@ -201,7 +202,7 @@ class Slot:
         self.body = body
         self.began = time.time()
         start = time.perf_counter()
-        visit: Visit | None = None
+        visit: Visit | Lookout | None = None
         goes_on = True
         if worker.policy is None or not ruled:
             response = Response(output, head_only=head_only)
@@ -231,7 +232,7 @@ class Slot:
         self.waiting.forget()
         if response.failed:
             worker.peer_gone(variables)
-        said: Response | Visit = response if visit is None else visit
+        said = response if visit is None else visit.said(response)
         if worker.log_wanted and said.logged:
             count, size = said.head_size
             log.log(

@@ -158,6 +158,10 @@ class Spawner:
         master = settings.master
         if settings.sockets.umask is not None:
             os.umask(settings.sockets.umask)
+        if self._start.cache_folder is not None:
+            # While we still can read whatever Python is installed where.
+            ensure_library(self._start.lmdb_folder)
+            from uwgate.caching import caches, service  # noqa: F401
         drop(master.uid, master.gid, master.add_gid, master.no_initgroups)
         application = settings.application
         for variable in application.env:
@@ -169,8 +173,6 @@ class Spawner:
             os.environ.pop(name, None)
         change_directory("chdir", application.chdir)
         prepare_interpreter(application)
-        if self._start.cache_folder is not None:
-            ensure_library(self._start.lmdb_folder)
 
     def _load(self) -> Mounts:
         options = self._start.settings.application

@@ -15,9 +15,11 @@ from collections.abc import Callable
 import trio
 
 from uwgate.conf.groups.application import ApplicationOptions
+from uwgate.conf.settings import Settings
 from uwgate.gateways.counters import Counters
 from uwgate.routing.functions import Functions
 from uwgate.routing.results import CallFunction, Decision, Failed
+from uwgate.routing.ruleset import read_rule_set
 
 THREADS = 4  # Python runs one of them at a time anyway; the others may wait for something
 WAITING = 256  # requests that wait for their turn
@@ -58,6 +60,20 @@ class FunctionCalls:
     def _failed(self, question: CallFunction, failed: Failed) -> Failed:
         self._counters.refuse("function", "%s: %s", question.function, failed.reason)
         return failed
+
+
+def load_functions(settings: Settings) -> Functions:
+    """The functions that rules of a configuration call.
+
+    Raises:
+        ConfigError: a rule cannot be used, or a function of it cannot be imported.
+    """
+    functions = Functions()
+    rule_set = read_rule_set(settings)
+    if rule_set is not None and rule_set.rules.functions:
+        find_modules(settings.application)
+        functions.load(sorted(rule_set.rules.functions))
+    return functions
 
 
 def find_modules(options: ApplicationOptions) -> None:

@@ -21,6 +21,7 @@ from typing import TypedDict, Unpack
 from uwgate.conf.errors import ConfigError
 from uwgate.conf.loading import load
 from uwgate.explain.answers import Answers, read_answers
+from uwgate.explain.files import Files
 from uwgate.explain.page import Page, verdict_of
 from uwgate.explain.request import Asked, Side
 from uwgate.explain.story import Response, Story, tell
@@ -150,7 +151,7 @@ class Outcome:
         verdict, found = self._story.verdict, self._story.found
         if not isinstance(verdict, ServeStatic | ServeFile) or found is None:
             return False
-        return found.is_there and verdict.path == os.fsencode(path)
+        return found.is_there and os.fsencode(path) in (verdict.path, found.path)
 
     def goes_to(self, address: str, protocol: str | None = None) -> bool:
         """Whether a backend gets the request; ``protocol`` is http, uwsgi, fcgi or scgi."""
@@ -169,9 +170,12 @@ class Outcome:
 class Rules:
     """The rules of a configuration, ready to be asked."""
 
-    def __init__(self, rules: RuleSet, answers: Answers | None = None) -> None:
+    def __init__(
+        self, rules: RuleSet, answers: Answers | None = None, files: Files | None = None
+    ) -> None:
         self._rules = rules
         self._answers = answers or Answers()
+        self._files = files or Files()
 
     @classmethod
     def load(cls, path: str | os.PathLike[str], *, answers: Iterable[str] = ()) -> Rules:
@@ -180,10 +184,11 @@ class Rules:
         Raises:
             ConfigError: it cannot be used, or there are no rules in it.
         """
-        rules = read_rule_set(load([os.fspath(path)], dict(os.environ)).settings)
+        settings = load([os.fspath(path)], dict(os.environ)).settings
+        rules = read_rule_set(settings)
         if rules is None:
             raise ConfigError(f"{os.fspath(path)}: there are no routing rules in it")
-        return cls(rules, read_answers(answers))
+        return cls(rules, read_answers(answers), Files(settings.static))
 
     @classmethod
     def read(cls, text: str, *, answers: Iterable[str] = ()) -> Rules:
@@ -212,7 +217,8 @@ class Rules:
             ConfigError: an answer cannot be understood.
         """
         more = read_answers(answers)
-        return Rules(self._rules, replace(more, texts=self._answers.texts + more.texts))
+        both = replace(more, texts=self._answers.texts + more.texts)
+        return Rules(self._rules, both, self._files)
 
     def ask(
         self,
@@ -239,7 +245,16 @@ class Rules:
             encoded = tuple((bytes_of(name), bytes_of(value)) for name, value in answered)
             assumed = Response(code, reason_of(code), encoded)
         asked = Asked(method, target, _pairs(headers))
-        return Outcome(tell(self._rules, asked, side=side, answers=self._answers, assumed=assumed))
+        return Outcome(
+            tell(
+                self._rules,
+                asked,
+                side=side,
+                answers=self._answers,
+                files=self._files,
+                assumed=assumed,
+            )
+        )
 
     def get(
         self, target: str, headers: Headers = (), **circumstances: Unpack[Circumstances]

@@ -21,6 +21,7 @@ from tests.routing.examples import basic
 from . import peers
 from .client import Connection, request
 from .processes import APPS, PATIENCE, Process, free_port, running_uwgate
+from .websockets import WebSocket
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -298,6 +299,7 @@ route = ^/limited rpc:hang
 route = ^/gone http:127.0.0.1:1
 route = ^/silent http:{silent}
 route = ^/back/(.*) http:{backend},,/$1
+route = ^/websocket http:{ours},,/socket
 route = ^/self/(.*) http:{ours},,/$1
 response-route-run = addheader:X-Once: 1
 error-route-status = 504 addheader:X-Late: yes
@@ -392,6 +394,13 @@ def test_a_kept_connection_goes_on_behind_every_kind_of_answer(own: Own) -> None
             sizes.append(len(connection.getresponse().read()))
             assert connection.sock is kept
     assert sizes[1] == LARGE
+
+
+def test_a_websocket_goes_through_a_rule(own: Own) -> None:
+    with WebSocket(own.http11, "/websocket") as socket:
+        for number in range(10):
+            assert socket.ask(f"message {number}") == f"message {number}"
+        assert socket.close() == 1000
 
 
 @pytest.mark.parametrize("chunked", [False, True])

@@ -14,6 +14,7 @@ from uwgate.explain.story import Response, Story, tell
 from uwgate.routing.headers import compile_headers
 from uwgate.routing.rules import compile_rules
 from uwgate.routing.ruleset import RuleSet
+from uwgate.testing import Rules
 
 
 def story(*lines: str, path: str = "/", assumed: Response | None = None) -> Story:
@@ -89,7 +90,7 @@ def test_a_file_is_found_or_not(tmp_path: Path) -> None:
     )
     missing = story(rule, path="/b.txt")
     assert verdict_of(missing) == (
-        f"the file {tmp_path}/b.txt, which cannot be served: No such file or directory"
+        f"the file {tmp_path}/b.txt, which cannot be served: there is no such file"
     )
     assert missing.response == Response(404, b"Not Found")
 
@@ -190,3 +191,17 @@ def test_the_document_has_every_rule_and_fits_into_json() -> None:
 )
 def test_the_document_names_the_kind_of_the_end(rule: str, kind: str) -> None:
     assert document_of(story(rule))["kind"] == kind
+
+
+def test_a_mapped_file_is_served_unless_a_rule_ends_the_request(tmp_path: Path) -> None:
+    (tmp_path / "a").write_text("hello")
+    config = tmp_path / "a.ini"
+    config.write_text(
+        f"[uwsgi]\nhttp = 127.0.0.1:0\nstatic-map = /s={tmp_path}\n"
+        "route-qs = no break:403\nroute-run = addheader:X-R: 1\n"
+    )
+    rules = Rules.load(config)
+    assert rules.get("/s/a").serves(tmp_path / "a")
+    assert rules.get("/s/a").header("X-R") == "1"
+    assert rules.get("/s/a?no").answers(403)
+    assert rules.get("/s/b").reaches_application

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from uwgate.explain.answers import read_answers
-from uwgate.explain.world import World, look
+from uwgate.explain.world import World
 from uwgate.routing.outside import FileTest
 from uwgate.routing.results import (
     Authority,
@@ -22,8 +22,6 @@ from uwgate.routing.results import (
     Decision,
     Question,
     Reply,
-    ServeFile,
-    ServeStatic,
     Store,
     StoreGet,
     Sum,
@@ -123,29 +121,3 @@ def test_a_password_is_looked_up_in_its_file(tmp_path: Path) -> None:
 
 
 SHA_OF_PW = "1a91d62f7ca67399625a4368a6ab5d4a3baa6073"  # SHA-1
-
-
-def test_a_file_that_is_there_is_served(tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("five!")
-    found = look(ServeStatic(bytes(tmp_path / "file")))
-    assert (found.is_there, found.size) == (True, 5)
-
-
-@pytest.mark.parametrize(
-    ("name", "reason"),
-    [
-        (b"none", "No such file or directory"),
-        (b"", "it is a directory"),
-        (b"\0", "a path with a NUL byte"),
-        (b"../outside", "it is outside of "),
-        (b"link", "it is outside of "),
-    ],
-)
-def test_a_file_that_is_not_served_says_why(tmp_path: Path, name: bytes, reason: str) -> None:
-    root = tmp_path / "root"
-    root.mkdir()
-    (tmp_path / "outside").write_text("secret")
-    (root / "link").symlink_to(tmp_path / "outside")
-    found = look(ServeFile(bytes(root) + b"/" + name, root=bytes(root)))
-    assert not found.is_there
-    assert found.reason.startswith(reason)

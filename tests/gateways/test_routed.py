@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import gzip
 import logging
 import os
@@ -11,9 +12,14 @@ from pathlib import Path
 
 import pytest
 import trio
+from trio.abc import Clock
 
-from tests.gateways.instance import Instance, running
+from tests.gateways.instance import Instance, listen, running, start_of
 from tests.gateways.peers import Client, Packet, Response, Uwsgi, request, settled
+from uwgate.conf.groups.static import StaticOptions
+from uwgate.gateways.routed import questions
+from uwgate.gateways.routed.policy import sends_to_own_sockets
+from uwgate.gateways.routed.stores import TIMEOUT
 from uwgate.gateways.wire import lease as wire
 
 
@@ -426,6 +432,14 @@ async def test_a_file_is_served_with_its_type_and_ranges(docs: Path) -> None:
         assert (await client.response(b"HEAD")).fields[b"content-length"] == b"10"
 
 
+async def test_a_part_of_a_file_is_not_compressed(docs: Path) -> None:
+    async with ruled("route-run = gzip:", f"route-run = static:{docs}${{PATH_INFO}}") as instance:
+        client, response = await ask(instance, request(b"GET", b"/page.txt", b"Range: bytes=2-4"))
+        assert (response.status, response.body) == (206, b"234")
+        await client.get(b"/page.txt")
+        assert gzip.decompress((await client.response()).body) == b"0123456789"
+
+
 async def test_a_large_file_arrives_whole(docs: Path) -> None:
     async with ruled(f"route-run = file:filename={docs}/large.bin") as instance:
         _, response = await ask(instance, request(b"GET"))
@@ -537,3 +551,119 @@ async def test_a_rule_refuses_a_websocket() -> None:
         )
         _, response = await ask(instance, handshake)
         assert response.status == 403
+
+
+# Whose rules they are
+
+
+def test_who_gets_requests_on_a_socket_of_our_workers_runs_the_rules() -> None:
+    with listen() as door:
+        start = start_of(door, None, http_to=("/run/app.sock",))
+        assert not sends_to_own_sockets(start)
+        bound = (("http", "127.0.0.1:1"), ("uwsgi", "/run/app.sock"))
+        assert sends_to_own_sockets(dataclasses.replace(start, bound=bound))
+
+
+# Attacks and accidents
+
+
+async def test_a_head_that_rules_make_too_large_is_a_500() -> None:
+    rules = [f"route-run = addheader:X-{number}: ${{HTTP_X}}" for number in range(10)]
+    async with running(rules=rules, http_head_limit=65536, http_header_limit=65536) as instance:
+        data = request(b"GET", b"/", b"X: " + b"x" * 8000)
+        for _ in range(2):  # in the lane
+            _, response = await through(instance, data)
+            assert response.status == 500
+            instance.workers.leases.pop().close()
+
+
+async def test_a_request_that_rules_make_too_large_is_a_431() -> None:
+    rules = [f"route-run = addvar:V{number}=${{HTTP_X}}" for number in range(10)]
+    async with running(rules=rules, http_head_limit=65536, http_header_limit=65536) as instance:
+        _, response = await ask(instance, request(b"GET", b"/", b"X: " + b"x" * 8000))
+        assert response.status == 431
+
+
+async def test_a_store_that_does_not_answer_is_given_up(one: Uwsgi, hurried_clock: Clock) -> None:
+    del hurried_clock
+    async with ruled(f"route-run = redis:addr={one.address},key=k") as instance:
+        client = await instance.connect()
+        began = trio.current_time()
+        await client.get()
+        await one.accept()
+        lease = await instance.workers.accept()
+        await lease.packet()
+        assert trio.current_time() - began >= TIMEOUT
+        await lease.answer()
+        assert (await client.response()).body == b"ok"
+
+
+async def test_a_client_that_leaves_ends_what_its_rules_wait_for(one: Uwsgi) -> None:
+    async with ruled(f"route-run = redis:addr={one.address},key=k") as instance:
+        client = await instance.connect()
+        await client.get()
+        store = await one.accept()
+        await store.until(b"k\r\n")
+        client.reset()
+        assert await store.rest() == b""  # the gateway has closed
+
+
+async def test_more_passwords_than_can_be_checked_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(questions, "WAITING", 0)
+    rule = f"route-run = basicauth:Area,{tmp_path}/users"
+    async with ruled(rule) as instance:
+        _, response = await ask(instance, request(b"GET", b"/", b"Authorization: Basic am9lOng="))
+        assert response.status == 503
+
+
+async def test_a_websocket_that_rules_let_through_is_a_tunnel() -> None:
+    async with ruled("route-run = addvar:TAG=1", "add-header = X-A: b", "route-run = gzip:") as one:
+        client = await one.connect()
+        key = b"dGhlIHNhbXBsZSBub25jZQ=="
+        await client.get(
+            b"/",
+            b"Connection: Upgrade",
+            b"Upgrade: websocket",
+            b"Sec-WebSocket-Version: 13",
+            b"Sec-WebSocket-Key: " + key,
+        )
+        lease = await one.workers.accept()
+        assert (await lease.packet())[b"TAG"] == b"1"
+        accept = b"s3pPLMBiTxaQ9kYGzzhZRbK+xOo="
+        head = b"101 Switching Protocols\r\nSec-WebSocket-Accept: %b\r\n" % accept
+        await lease.frame(wire.HEAD | wire.TUNNEL, head)
+        assert (await client.head()).status == 101
+        await client.send(b"up")
+        assert await lease.exactly(2) == b"up"
+        await lease.send(b"down")
+        assert await client.exactly(4) == b"down"
+
+
+# The options for static files
+
+
+async def test_files_of_maps_come_before_rules_and_get_their_headers(docs: Path) -> None:
+    static = StaticOptions(static_map=(f"/files={docs}",))
+    rules = ("route-run = break:403", "add-header = X-A: b")
+    async with running(rules=rules, static=static) as instance:
+        _, response = await ask(instance, request(b"GET", b"/files/page.txt"))
+        assert (response.status, response.body) == (200, b"0123456789")
+        assert response.fields[b"x-a"] == b"b"
+        _, response = await ask(instance, request(b"GET", b"/files/large.bin"))
+        assert response.body == (docs / "large.bin").read_bytes()
+        _, response = await ask(instance, request(b"GET", b"/files/none"))
+        assert response.status == 403
+
+
+async def test_a_file_that_an_application_names_is_not_transformed(docs: Path) -> None:
+    static = StaticOptions(static_map=(f"/files={docs}",), static_x_sendfile=True)
+    rules = ("route-run = gzip:", "add-header = X-A: b")
+    async with running(rules=rules, static=static) as instance:
+        head = b"200 OK\r\nX-Sendfile: %b\r\nContent-Length: 0\r\n" % bytes(docs / "page.txt")
+        _, response = await through(
+            instance, request(b"GET"), head, b"", wire.LENGTH | wire.NAMES_FILE
+        )
+        assert response.body == b"0123456789"
+        assert response.fields[b"x-a"] == b"b"

@@ -16,6 +16,7 @@ from tests.workers.visits import Ruled, Sink
 from uwgate.gateways.wire.lease import LENGTH, NO_BODY
 from uwgate.routing.conversation import Conversation
 from uwgate.workers.environ import Environ
+from uwgate.workers.rules.visit import Visit
 from uwgate.workers.wsgi import Application as App
 
 Start = Any
@@ -72,9 +73,10 @@ def test_the_application_sees_what_rules_changed() -> None:
 def test_a_scheme_of_a_rule_is_the_applications() -> None:
     ruled = Ruled(["route = ^/s setscheme:https"])
     ruled.ask("/s")
-    assert ruled.visit is not None
+    assert isinstance(ruled.visit, Visit)
     assert ruled.visit.scheme == "https"
     ruled.ask("/other")
+    assert isinstance(ruled.visit, Visit)
     assert ruled.visit.scheme is None
 
 
@@ -326,3 +328,17 @@ def test_a_body_that_breaks_off_is_not_written(tmp_path: Path) -> None:
 
     Ruled([f"route-run = tofile:filename={tmp_path / 'copy'}"], application).ask("/")
     assert not list(tmp_path.iterdir())
+
+
+def test_a_copy_is_kept_before_the_client_has_all_of_the_body(tmp_path: Path) -> None:
+    file = tmp_path / "copy"
+    seen: list[bool] = []
+
+    class Watching(Sink):
+        def send_body(self, body: bytes, last: bool) -> None:
+            super().send_body(body, last)
+            seen.append(file.exists())
+
+    ruled = Ruled([f"route-run = tofile:filename={file}"], text(b"a", b"b"))
+    ruled.ask("/", sink=Watching())
+    assert seen == [False, False, True]

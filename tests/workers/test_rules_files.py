@@ -13,6 +13,7 @@ from tests.workers.visits import Ruled, Sink
 from uwgate.conf.groups.static import StaticOptions
 from uwgate.workers.environ import Environ
 from uwgate.workers.rules.sending import SMALL
+from uwgate.workers.wsgi import FileWrapper
 
 
 @pytest.fixture
@@ -199,6 +200,30 @@ def test_an_application_names_a_file(root: Path) -> None:
 def test_an_application_names_an_internal_path(root: Path) -> None:
     ruled = named(root, ("X-Accel-Redirect", "/in/a.txt"), static_internal=(f"/in={root}",))
     assert ruled.get("/").body == b"hello world\n"
+
+
+def test_an_application_names_a_file_where_there_are_no_rules(root: Path) -> None:
+    def application(environ: Environ, start_response: Any) -> list[bytes]:
+        environ["PATH_INFO"] = "what the application has made of it"
+        start_response("200 OK", [("X-Sendfile", f"{root}/a.txt")])
+        return []
+
+    ruled = Ruled((), application, StaticOptions(static_map=(f"/s={root}",)))
+    assert ruled.get("/x").body == b"hello world\n"
+    assert ruled.visit is not None
+    assert ruled.visit.sent == 12
+
+
+def test_other_responses_pass_by_where_there_are_no_rules(root: Path) -> None:
+    def application(environ: Environ, start_response: Any) -> Any:
+        start_response("200 OK", [])
+        return FileWrapper((root / "a.txt").open("rb"))
+
+    ruled = Ruled((), application, StaticOptions(static_map=(f"/s={root}",)))
+    sink = ruled.ask("/x")
+    assert sink.files == 1
+    assert sink.response.body == b"hello world\n"
+    assert ruled.visit is ruled.response
 
 
 def test_an_application_cannot_name_what_is_elsewhere(root: Path) -> None:

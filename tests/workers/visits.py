@@ -90,7 +90,7 @@ class Ruled:
     app: Application = application
     static: StaticOptions = field(default_factory=StaticOptions)
     caches: Caches | None = None
-    visit: Visit | None = None
+    visit: Visit | Wsgi | None = None  # who knows what was sent
     response: Wsgi | None = None
 
     def __post_init__(self) -> None:
@@ -137,7 +137,7 @@ class Ruled:
             environ["wsgi.input"] = body
             response.run(self.app, environ)
         visit.leave(response)
-        self.visit, self.response = visit, response
+        self.visit, self.response = visit.said(response), response
         return sink
 
     def get(

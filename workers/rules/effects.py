@@ -44,6 +44,20 @@ def carry_out(effects: list[Effect], slot: Slot, policy: Policy) -> None:
     effects.clear()
 
 
+def keep_copies(effects: list[Effect], slot: Slot, policy: Policy) -> None:
+    """Do those that nobody has to be waited for: who asks again shall find the copy."""
+    copies = [one for one in effects if _is_copy(one)]
+    if copies:
+        effects[:] = [one for one in effects if not _is_copy(one)]
+        carry_out(copies, slot, policy)
+
+
+def _is_copy(effect: Effect) -> bool:
+    return isinstance(effect, WriteFile) or (
+        isinstance(effect, CacheStore) and b"@" not in effect.name
+    )
+
+
 def _do(effect: Effect, slot: Slot, policy: Policy) -> None:
     match effect:
         case Log(text, problem):

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from uwgate.conf.errors import BackendError, BackendTimeout, ClientError
+from uwgate.gateways.wire import upgrade
 from uwgate.gateways.wire.chunked import LAST_CHUNK, ChunkedDecoder, encode_chunk
 from uwgate.gateways.wire.http1_head import encode_head
 from uwgate.gateways.wire.lease import NO_BODY
@@ -152,6 +153,10 @@ def _request(
         if wanted.host is not None:
             variables[b"HTTP_HOST"] = wanted.host
         variables.pop(b"HTTP_EXPECT", None)
+        if visit.may_tunnel() and upgrade.is_wanted(1, variables):
+            variables[b"HTTP_UPGRADE"] = b"websocket"
+        else:
+            variables.pop(b"HTTP_UPGRADE", None)
         target = wanted.uri or variables.get(b"REQUEST_URI") or b"/"
         method = variables.get(b"REQUEST_METHOD", b"")
         _check(method, target, variables)

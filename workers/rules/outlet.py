@@ -62,8 +62,9 @@ class Way(Protocol):
 class Outlet:
     """One response, from its settled head to its last byte.
 
-    ``sent`` counts bytes of the body as the client gets them. ``ending`` is called before the
-    last byte goes out, and says what comes behind the body; None: nothing can.
+    ``sent`` counts bytes of the body as the client gets them. ``transformed`` is called when the
+    transformations have seen all of the body, before the last byte goes out. Then ``ending`` is,
+    and says what comes behind the body; None: nothing can.
     """
 
     def __init__(
@@ -72,11 +73,13 @@ class Outlet:
         talk: Conversation,
         *,
         head_only: bool,
+        transformed: Callable[[], None],
         ending: Callable[[], bytes] | None,
     ) -> None:
         self._way = way
         self._talk = talk
         self._head_only = head_only
+        self._transformed = transformed
         self._ending = ending
         self._pipeline: Pipeline | None = None
         self._prefix = b""  # what rules sent before the body
@@ -114,6 +117,7 @@ class Outlet:
             data = self._pipeline.feed(data)
             if last:
                 data += self._pipeline.finish()
+                self._transformed()
         if last and self._ending is not None:
             data += self._tail()
         if not self.began:

@@ -19,6 +19,7 @@ from uwgate.routing.rules import compile_rules
 from uwgate.routing.ruleset import RuleSet, read_rule_set
 from uwgate.workers.backend import PATIENCE
 from uwgate.workers.log import say
+from uwgate.workers.rules.lookout import Lookout
 from uwgate.workers.rules.visit import Visit
 from uwgate.workers.rules.world import WorkerWorld
 
@@ -94,15 +95,23 @@ class Policy:
         self.has_internal = bool(static.internal)
         self.has_named = bool(static.mappings or static.internal or static.safe)
         self._rules = compiled.rules
+        self._has_rules = bool(compiled.rules.rules) or compiled.rules.headers != HeaderRules()
+        prefixes = [one.prefix.decode("latin-1") for one in static.mappings]
+        self._prefixes = ("",) if static.by_document_root else tuple(prefixes)
         self._lacks: set[str] = set()
 
     def converse(self, transaction: Transaction) -> Conversation:
         """Begin with a request."""
         return self._rules.converse(transaction, self.world)
 
-    def begin(self, slot: Slot, way: Way, environ: Environ, body: Body) -> Visit:
+    def begin(self, slot: Slot, way: Way, environ: Environ, body: Body) -> Visit | Lookout:
         """Receive a request."""
-        return Visit(self, slot, way, environ, body)
+        if self._has_rules or self._may_be_file(environ.get("PATH_INFO", "")):
+            return Visit(self, slot, way, environ, body)
+        return Lookout(self, slot, way, environ, body)
+
+    def _may_be_file(self, path: str) -> bool:
+        return path.startswith(self._prefixes)
 
     def lack(self, text: str) -> None:
         """Log, once, that rules want what is not there."""

@@ -13,8 +13,7 @@ import traceback
 from typing import TYPE_CHECKING
 
 from uwgate.conf.errors import BackendError, ClientError
-from uwgate.files.handover import names_file
-from uwgate.gateways.wire.lease import NO_BODY
+from uwgate.gateways.wire.lease import NAMES_FILE, NO_BODY
 from uwgate.gateways.wire.response import ResponseError
 from uwgate.routing.results import (
     Answer,
@@ -31,7 +30,7 @@ from uwgate.workers.body import BodyError
 from uwgate.workers.foreign import SERVED
 from uwgate.workers.log import say
 from uwgate.workers.rules import forwarding, sending
-from uwgate.workers.rules.effects import carry_out
+from uwgate.workers.rules.effects import carry_out, keep_copies
 from uwgate.workers.rules.head import read_head
 from uwgate.workers.rules.outlet import Outlet, Way
 from uwgate.workers.rules.questions import answer
@@ -73,10 +72,15 @@ class Visit:
             way,
             self.talk,
             head_only=environ["REQUEST_METHOD"] == "HEAD",
+            transformed=self._keep_copies,
             ending=self._end if policy.final_writes else None,
         )
 
     # What the access log says of the response.
+
+    def said(self, response: Response) -> Visit:
+        """Who knows what was sent."""
+        return self
 
     @property
     def status(self) -> int:
@@ -180,6 +184,9 @@ class Visit:
         finally:
             self._do()
 
+    def _keep_copies(self) -> None:
+        keep_copies(self.transaction.effects, self._slot, self.policy)
+
     def _do(self) -> None:
         carry_out(self.transaction.effects, self._slot, self.policy)
 
@@ -249,6 +256,11 @@ class Visit:
         self._way.hang_up()
         self.outlet.ended = True
 
+    def may_tunnel(self) -> bool:
+        """Whether the client's connection can become a WebSocket's."""
+        session = self._slot.session
+        return session is not None and session.may_tunnel()
+
     def accept(self, status: int, reason: bytes, headers: list[Header]) -> bool:
         """Show the head of a response to the rules; whether its body is to follow.
 
@@ -288,7 +300,7 @@ class Visit:
     def _tunnel(self, found: forwarding.Received) -> None:
         """The backend has agreed to a WebSocket: its bytes are none of the rules' business."""
         session = self._slot.session
-        if session is None or found.connection is None or not session.may_tunnel():
+        if session is None or found.connection is None or not self.may_tunnel():
             raise BackendError(found.address, "answers 101, which was not asked for", sent=True)
         self.transaction.set_status(101, reason_of(101))
         self.outlet.started = self.outlet.ended = True
@@ -351,7 +363,7 @@ class Visit:
 
     def _begin(self, head: bytes, flags: int, body: bytes, last: bool) -> None:
         status, reason, headers = read_head(head)
-        if names_file(headers) and sending.hand_over(self, status, headers):
+        if flags & NAMES_FILE and sending.hand_over(self, status, headers):
             self._muted = True
             return
         if not self.accept(status, reason, headers):

@@ -14,6 +14,7 @@ from uwgate.conf.loading import load
 from uwgate.conf.logs import wants_colour
 from uwgate.explain.answers import KINDS, read_answers
 from uwgate.explain.document import document_of
+from uwgate.explain.files import Files
 from uwgate.explain.page import Page
 from uwgate.explain.request import EXAMPLE, Side, read_asked, read_headers
 from uwgate.explain.story import Response, tell
@@ -54,10 +55,12 @@ def main(argv: Sequence[str]) -> int:
     assumed = _assumed(given.status, given.response_header)
     side = Side(given.remote_addr, given.https, _variables(given.var))
     environ = dict(os.environ)
-    rules = read_rule_set(load([given.config], environ).settings)
+    settings = load([given.config], environ).settings
+    rules = read_rule_set(settings)
     if rules is None:
         raise ConfigError(f"{given.config}: there are no routing rules in it")
-    story = tell(rules, asked, side=side, answers=answers, assumed=assumed)
+    files = Files(settings.static)
+    story = tell(rules, asked, side=side, answers=answers, files=files, assumed=assumed)
     if given.json:
         sys.stdout.write(json.dumps(document_of(story), indent=2) + "\n")
     else:

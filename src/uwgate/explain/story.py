@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from uwgate.explain.answers import Answers
+from uwgate.explain.files import Files, Look
 from uwgate.explain.request import Asked, Side, variables_of
-from uwgate.explain.world import Look, World, look
+from uwgate.explain.world import World
 from uwgate.routing.conversation import Conversation, Steps
 from uwgate.routing.explain import Asked as AskedOfWorld
 from uwgate.routing.explain import Tale, told
@@ -67,23 +68,30 @@ def tell(
     *,
     side: Side | None = None,
     answers: Answers | None = None,
+    files: Files | None = None,
     assumed: Response | None = None,
     now: float | None = None,
 ) -> Story:
     """Take a request through the rules.
 
-    ``assumed``: what the application or backend answers; None: 200 without headers, which is
-    only told where rules look at responses.
+    ``files``: the static files of the configuration. ``assumed``: what the application or
+    backend answers; None: 200 without headers, which is only told where rules look at responses.
 
     Raises:
         ConfigError: the gateway would refuse the request.
     """
-    world = World(answers or Answers(), now=now)
+    world = World(answers or Answers(), files, now=now)
     transaction = Transaction(variables_of(asked, side or Side()), started=world.now())
     chains, tales = told(rules.rules)
     talk = replace(rules, rules=chains).converse(transaction, world)
+    mapped = world.files.mapped(transaction.variables)  # before the rules, as uWSGI does it
     verdict = _take(talk.request(), world, tales)
     story = Story(asked, transaction, tales, verdict)
+    if mapped is not None and isinstance(verdict, Continue):
+        if mapped.is_there:
+            story.verdict, story.found = ServeStatic(mapped.path), mapped
+        else:
+            world.guesses.append(f"no file is served: {mapped.reason}")
     _respond(story, talk, world, assumed, looks=bool(rules.rules.response or rules.rules.error))
     final = _take(talk.finish(), world, tales)
     del final  # the response is over
@@ -119,7 +127,7 @@ def _respond(
             _answered(story, talk, verdict)
             return
         case ServeStatic() | ServeFile():
-            story.found = look(verdict)
+            story.found = story.found or world.files.look(verdict)
             if not story.found.is_there:
                 story.response = Response(404, reason_of(404))
                 return

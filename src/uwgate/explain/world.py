@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import base64
 import contextlib
-import mimetypes
 import os
-import stat
 import time
 import uuid
 
 from uwgate.explain.answers import Answers
+from uwgate.explain.files import Files
 from uwgate.routing import htpasswd
 from uwgate.routing.outside import FileTest, Outside
 from uwgate.routing.results import (
@@ -36,8 +35,11 @@ MAX_PASSWORDS = 1 << 20  # bytes of an htpasswd file
 class World(Outside):
     """Answers what rules ask. ``guesses``: what nobody knew, and what was assumed instead."""
 
-    def __init__(self, answers: Answers, *, now: float | None = None) -> None:
+    def __init__(
+        self, answers: Answers, files: Files | None = None, *, now: float | None = None
+    ) -> None:
         self._answers = answers
+        self.files = files or Files()
         said = answers.find("time", b"now")
         if said is not None:
             now = float(said)
@@ -76,7 +78,7 @@ class World(Outside):
             return b""
 
     def mime_type(self, name: bytes) -> bytes:
-        return (mimetypes.guess_type(os.fsdecode(name))[0] or "").encode()
+        return self.files.type_of(name)
 
     def place_of(self, address: bytes, field: bytes) -> bytes:
         value = self._answers.find("geoip", field)
@@ -128,7 +130,7 @@ class World(Outside):
             case CheckCredentials():
                 return self._check_credentials(question)
             case ServeStatic() | ServeFile():
-                return look(question).is_there
+                return self.files.look(question).is_there
 
     def _cached(self, name: bytes, key: bytes) -> Cached | None:
         found = self._answers.cached(name, key)
@@ -168,41 +170,6 @@ class World(Outside):
         line = f"{text} (say otherwise with --answer '{answer}')"
         if line not in self.guesses:
             self.guesses.append(line)
-
-
-class Look:
-    """What is at a path. ``reason``: why it is not served, empty if it is."""
-
-    __slots__ = ("reason", "size")
-
-    def __init__(self, size: int = 0, reason: str = "") -> None:
-        self.size = size
-        self.reason = reason
-
-    @property
-    def is_there(self) -> bool:
-        """Whether the file is there, and is served."""
-        return not self.reason
-
-
-def look(file: ServeStatic | ServeFile) -> Look:
-    """Look at a file that a rule wants to serve; nothing of it is read."""
-    path = file.path
-    if b"\0" in path:
-        return Look(reason="a path with a NUL byte")
-    if isinstance(file, ServeFile) and file.root is not None:
-        real, root = os.path.realpath(path), os.path.realpath(file.root)
-        if real != root and not real.startswith(root.rstrip(b"/") + b"/"):
-            return Look(reason=f"it is outside of {_text(root)}")
-    try:
-        found = os.stat(path)
-    except (OSError, ValueError) as error:
-        return Look(reason=getattr(error, "strerror", None) or str(error))
-    if not stat.S_ISREG(found.st_mode):
-        return Look(reason="it is a directory" if stat.S_ISDIR(found.st_mode) else "it is no file")
-    if not os.access(path, os.R_OK):
-        return Look(reason="it cannot be read")
-    return Look(found.st_size)
 
 
 def _text(data: bytes) -> str:

@@ -40,6 +40,10 @@ def application(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]
     if path == "/accel":
         start_response("200 OK", [("X-Accel-Redirect", "/internal/large")])
         return []
+    if path == "/socket":
+        uwsgi.websocket_handshake()
+        while True:
+            uwsgi.websocket_send(uwsgi.websocket_recv())
     if path == "/echo":
         body = environ["wsgi.input"].read()
         start_response("200 OK", [("X-Length", environ.get("CONTENT_LENGTH", ""))])
