@@ -271,7 +271,6 @@ class Generation:
             **{kind: sockets.router_listeners(kind) for kind in ROUTER_ROLES},
         }
         served = KEEPERS.get(place.kind, place.kind)
-        asks_who_is_lord = is_spawner or (served == "http" and bool(self.settings.rules))
         try:
             child = self._children.start(
                 place.name,
