@@ -29,32 +29,41 @@ PIECE = 65536  # bytes read at a time
 async def search(stream: Stream) -> None:
     """Answer with the request's file, or have the application answer."""
     gateway = stream.connection.gateway
-    try:
-        reply = await gateway.library.find(stream.request)
-    except OSError as error:
-        fail(stream, error)
-        return
-    if reply is None:
-        await relay.answer(stream, gateway.exchange(stream.request))
-    else:
-        await respond(stream, reply)
+    async with stream.connection.files:
+        try:
+            reply = await gateway.library.find(stream.request)
+        except OSError as error:
+            fail(stream, error)
+            return
+        if reply is not None:
+            await _respond(stream, reply)
+            return
+    await relay.answer(stream, gateway.exchange(stream.request))
 
 
 async def hand_over(stream: Stream, head: bytes) -> None:
     """Answer with the file that the application's answer names."""
+    async with stream.connection.files:
+        try:
+            reply = await stream.connection.gateway.library.find_named(stream.request, head)
+        except OSError as error:
+            fail(stream, error)
+            return
+        if isinstance(reply, Refused):
+            refuse(stream, reply)
+        else:
+            await _respond(stream, reply)
+
+
+async def respond(stream: Stream, plan: Plan) -> None:
+    """Send a file for which there is room (``Connection.files``), and give that back."""
     try:
-        reply = await stream.connection.gateway.library.find_named(stream.request, head)
-    except OSError as error:
-        fail(stream, error)
-        return
-    if isinstance(reply, Refused):
-        refuse(stream, reply)
-    else:
-        await respond(stream, reply)
+        await _respond(stream, plan)
+    finally:
+        stream.connection.files.release()
 
 
-async def respond(stream: Stream, reply: Reply) -> None:
-    """Send a file."""
+async def _respond(stream: Stream, reply: Reply) -> None:
     if isinstance(reply, Whole):
         if not stream.has_started:
             stream.send_whole(reply.flags, reply.head, reply.body)

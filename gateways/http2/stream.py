@@ -185,7 +185,7 @@ class Stream:
             return True
         if reply is None:
             return False
-        self._reply(reply)
+        self._reply(reply, frames.search)
         return True
 
     def _hand_over(self, head: bytes) -> None:
@@ -200,11 +200,20 @@ class Stream:
             if isinstance(reply, Refused):
                 frames.refuse(self, reply)
             else:
-                self._reply(reply)
+                self._reply(reply, frames.hand_over, head)
 
-    def _reply(self, reply: Whole | Plan) -> None:
+    def _reply(
+        self, reply: Whole | Plan, later: Callable[..., Awaitable[None]], *arguments: object
+    ) -> None:
+        """Send a file; ``later`` waits until there is room for it, and finds it again."""
         if isinstance(reply, Whole):
             self.send_whole(reply.flags, reply.head, reply.body)
+            return
+        try:
+            self.connection.files.acquire_nowait()
+        except trio.WouldBlock:
+            reply.close()
+            self._start(later, *arguments)
         else:
             self._start(frames.respond, reply)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import socket
@@ -25,6 +26,7 @@ from uwgate.conf.groups.static import StaticOptions
 from uwgate.files.disk import NotCachedError
 from uwgate.files.resident import BrokenFileError
 from uwgate.gateways.files import frames, sending
+from uwgate.gateways.http2.connection import MAX_FILES
 from uwgate.gateways.wire.lease import NAMES_FILE
 
 from .conftest import LARGE
@@ -210,3 +212,29 @@ async def test_a_file_that_becomes_shorter_resets_its_stream(www: Path) -> None:
         await talk.client.send(frame(WINDOW_UPDATE, 0, 0, pack(1 << 20)))
         await talk.client.send(frame(WINDOW_UPDATE, 0, 1, pack(1 << 20)))
         assert await talk.client.reset_of(1) == INTERNAL_ERROR
+
+
+async def test_one_connection_has_few_files_open_at_a_time(www: Path) -> None:
+    async with talking(static=options_of(www)) as talk:
+        talk.client.opens_windows = False
+        streams = range(1, 4 * MAX_FILES, 2)
+        for number in streams:
+            await talk.client.request(number, fields_of(b"/large.bin"))
+        await talk.client.ping()
+        await trio.testing.wait_all_tasks_blocked()
+        assert holding(www) == MAX_FILES
+        await talk.client.send(frame(WINDOW_UPDATE, 0, 0, pack(1 << 30)))
+        for number in streams:
+            await talk.client.send(frame(WINDOW_UPDATE, 0, number, pack(1 << 30)))
+        for number in streams:
+            assert (await talk.client.response(number)).body == LARGE
+        assert holding(www) == 0
+
+
+def holding(www: Path) -> int:
+    """How many files of the site this process has open."""
+    names = []
+    for entry in os.listdir("/proc/self/fd"):
+        with contextlib.suppress(FileNotFoundError):  # the one by which we look
+            names.append(os.readlink(f"/proc/self/fd/{entry}"))
+    return sum(name.startswith(str(www)) for name in names)
