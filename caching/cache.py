@@ -183,7 +183,7 @@ class LocalCache:
         return done
 
     def _until(self, ttl: int) -> int:
-        return int(self._clock()) + ttl if 0 < ttl < MAX_TTL else 0
+        return int(self._clock()) + int(ttl) if 0 < ttl < MAX_TTL else 0
 
     def _say(self, error: StoreError) -> None:
         now = time.monotonic()

@@ -24,7 +24,7 @@ class Caches:
     def __init__(self, settings: Settings, folder: str) -> None:
         options = settings.cache
         secret = None if options.cache_udp_key is None else options.cache_udp_key.encode()
-        mode = SHARED_MODE if has_several_users(settings) else OWN_MODE
+        mode = SHARED_MODE if settings.has_several_users else OWN_MODE
         self._limit = options.cache_timeout
         self.local = {
             spec.name: LocalCache(spec, folder, secret=secret, mode=mode)
@@ -66,13 +66,6 @@ def shared_caches(start: Start) -> Caches | None:
 
 
 _opened: dict[str, Caches] = {}  # by folder: one in a process, but for tests
-
-
-def has_several_users(settings: Settings) -> bool:
-    """Whether processes of the instance run as different users."""
-    kinds = ("http", "fastrouter", "rawrouter", "sslrouter")
-    cores = [settings.corerouter(kind) for kind in kinds]
-    return any(core.uid or core.gid for core in cores)
 
 
 @lru_cache(256)

@@ -14,7 +14,7 @@ import os
 import threading
 import weakref
 from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 import lmdb
 
@@ -62,6 +62,7 @@ class Transaction(Protocol):
     def abort(self) -> None: ...
 
 
+T = TypeVar("T")
 Change = Callable[[Transaction], bool]
 
 
@@ -87,16 +88,22 @@ class Environment:
         self._tally: Tally | None = None
         _environments.add(self)
 
-    @property
-    def tally(self) -> Tally:
-        """The counts."""
-        tally = self._tally
-        if tally is None:
-            with self._gate, self._translated():
+    def count(self, column: int) -> None:
+        """Count one more in a column of the tally."""
+        with self._gate:
+            self._counts().add(column)
+
+    def note(self, note: Callable[[Tally], T]) -> T:
+        """Do something with the counts, which must not be kept."""
+        with self._gate:
+            return note(self._counts())
+
+    def _counts(self) -> Tally:
+        if self._tally is None:
+            with self._translated():
                 self._opened()
-                assert self._tally is not None
-                return self._tally
-        return tally
+        assert self._tally is not None
+        return self._tally
 
     def get(self, place: bytes, use: Callable[[bytes], object]) -> Any:
         """What ``use`` makes of a record, a view that is gone afterwards; None: there is none."""

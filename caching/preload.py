@@ -117,6 +117,8 @@ def import_store(path: str, cache: LocalCache) -> bool:
             return False
         kept = f"{path}.uwsgi"
         with open(path, "rb") as file:
+            if any(file.read(dump.ITEM.size)):  # uWSGI's first item is never used
+                return False
             found = list(dump.read(file.fileno(), spec))
         shutil.copyfile(path, kept)
         os.unlink(path)

@@ -7,6 +7,7 @@ others use the files by themselves: nobody waits for this process, and when it i
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import select
@@ -19,7 +20,7 @@ import trio
 
 from uwgate.caching import datagrams
 from uwgate.caching.cache import LocalCache
-from uwgate.caching.caches import SHARED_MODE, has_several_users, shared_caches
+from uwgate.caching.caches import SHARED_MODE, shared_caches
 from uwgate.caching.datagrams import MAX_DATAGRAM, DatagramError
 from uwgate.caching.preload import import_store, preload
 from uwgate.caching.sealing import Opener
@@ -70,13 +71,12 @@ class Receiver:
     def take(self, datagram: bytes, sender: object) -> None:
         """Follow one datagram, or count why not."""
         name = self._cache.spec.name
-        tally = self._cache.store.tally
         try:
             if self._opener is not None:
                 datagram = self._opener.open(datagram, time.time())
             change = datagrams.decode(datagram)
             if self._cache.apply(change):
-                tally.accepted += 1
+                self._count(accepted=True)
                 return
             reason = "does not fit"
         except DatagramError as error:
@@ -84,7 +84,7 @@ class Receiver:
         except StoreError as error:
             reason = "store not usable"
             log.error("%s", error)
-        tally.refused += 1
+        self._count(accepted=False)
         self._counters.refuse(
             f"cache {name}: {reason}",
             "cache %s: a datagram of %s is refused: %s",
@@ -93,6 +93,10 @@ class Receiver:
             reason,
             level=logging.WARNING,
         )
+
+    def _count(self, *, accepted: bool) -> None:
+        with contextlib.suppress(StoreError):
+            self._cache.store.note(lambda tally: tally.count_change(accepted=accepted))
 
 
 class CacheProcess:
@@ -110,7 +114,7 @@ class CacheProcess:
         caches = shared_caches(start)
         assert caches is not None
         self.caches = caches
-        shared = has_several_users(start.settings)
+        shared = start.settings.has_several_users
         for cache in self.caches.local.values():
             _open(cache)
             if shared:
@@ -123,11 +127,12 @@ class CacheProcess:
         async with trio.open_nursery() as tasks:
             for receiver in self._receivers:
                 tasks.start_soon(receiver.run)
-            tasks.start_soon(self._every, self._options.cache_expire_freq, self._sweep)
-            tasks.start_soon(self._every, READERS_PERIOD, self._forget_dead)
             for cache in self.caches.local.values():
+                period = self._options.cache_expire_freq
+                tasks.start_soon(self._every, period, cache, self._sweep)
+                tasks.start_soon(self._every, READERS_PERIOD, cache, self._forget_dead)
                 if cache.spec.store and cache.spec.store_sync:
-                    tasks.start_soon(self._every, cache.spec.store_sync, cache.store.sync)
+                    tasks.start_soon(self._every, cache.spec.store_sync, cache, _sync)
             while True:
                 self._counters.tick(trio.current_time())
                 await trio.sleep(TICK)
@@ -139,16 +144,13 @@ class CacheProcess:
         """When the files are on the disk."""
         for cache in self.caches.local.values():
             if cache.spec.store:
-                await trio.to_thread.run_sync(self._sync, cache)
+                try:
+                    await trio.to_thread.run_sync(_sync, cache)
+                except StoreError as error:
+                    log.error("%s", error)
 
     def renew(self, name: str, material: bytes) -> None:
         """There is no TLS here."""
-
-    def _sync(self, cache: LocalCache) -> None:
-        try:
-            cache.store.sync()
-        except StoreError as error:
-            log.error("%s", error)
 
     def _preload(self, start: Start) -> None:
         """Once in a generation: what the application has changed since is not to be lost."""
@@ -177,25 +179,25 @@ class CacheProcess:
             )
         return Receiver(socket.socket(fileno=os.dup(listener.fd)), cache, opener, self._counters)
 
-    async def _every(self, period: float, work: Callable[[], object]) -> None:
+    async def _every(
+        self, period: float, cache: LocalCache, work: Callable[[LocalCache], None]
+    ) -> None:
         while True:
             await trio.sleep(period)
             try:
-                await trio.to_thread.run_sync(work)
+                await trio.to_thread.run_sync(work, cache)
             except StoreError as error:
                 self._counters.refuse("store", "%s", error, level=logging.ERROR)
 
-    def _sweep(self) -> None:
-        for cache in self.caches.local.values():
-            removed = cache.store.sweep()
-            if removed and self._options.cache_report_freed_items:
-                log.info('freed %d items for cache "%s"', removed, cache.spec.name)
+    def _sweep(self, cache: LocalCache) -> None:
+        removed = cache.store.sweep()
+        if removed and self._options.cache_report_freed_items:
+            log.info('freed %d items for cache "%s"', removed, cache.spec.name)
 
-    def _forget_dead(self) -> None:
-        for cache in self.caches.local.values():
-            dead = cache.store.forget_dead()
-            if dead:
-                log.info("cache %s: %d readers have died", cache.spec.name, dead)
+    def _forget_dead(self, cache: LocalCache) -> None:
+        dead = cache.store.forget_dead()
+        if dead:
+            log.info("cache %s: %d readers have died", cache.spec.name, dead)
 
 
 def _open(cache: LocalCache) -> None:
@@ -221,6 +223,10 @@ def _open(cache: LocalCache) -> None:
         cache.store.prepare()
     except (StoreError, OSError) as error:
         raise ConfigError(f"cache {spec.name}: {error}") from error
+
+
+def _sync(cache: LocalCache) -> None:
+    cache.store.sync()
 
 
 def _share(cache: LocalCache) -> None:

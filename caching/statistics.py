@@ -16,7 +16,11 @@ def statistics(caches: Iterable[LocalCache]) -> list[dict[str, Any]]:
     for cache in caches:
         spec, store = cache.spec, cache.store
         try:
-            count, tally = store.count, store.tally
+            count = store.count
+            hits, miss, full = (store.total(column) for column in (HITS, MISSES, FULL))
+            modified, *updates = store.note(
+                lambda tally: (tally.modified, tally.accepted, tally.refused)
+            )
         except StoreError:
             continue
         found.append(
@@ -29,11 +33,11 @@ def statistics(caches: Iterable[LocalCache]) -> list[dict[str, Any]]:
                 "blocks": spec.room,
                 "blocksize": spec.blocksize,
                 "items": count,
-                "hits": tally.total(HITS),
-                "miss": tally.total(MISSES),
-                "full": tally.total(FULL),
-                "last_modified_at": tally.modified,
+                "hits": hits,
+                "miss": miss,
+                "full": full,
+                "last_modified_at": modified,
             }
-            | ({"updates": tally.accepted, "updates_refused": tally.refused} if spec.udp else {})
+            | (dict(zip(("updates", "updates_refused"), updates, strict=True)) if spec.udp else {})
         )
     return found

@@ -6,6 +6,7 @@ import contextlib
 import logging
 import time
 from collections.abc import Callable, Iterator
+from typing import TypeVar
 
 from uwgate.caching import records
 from uwgate.caching.arithmetic import Operation, compute, number_of
@@ -25,6 +26,8 @@ SPARE = 16 << 20  # bytes of map beyond what items need
 MAX_KEY_COST = 600  # bytes of a key in all indexes
 MADE_ROOM = 16  # items that are evicted at least when the memory is full, not the count
 FULL_LOG_PAUSE = 10.0  # seconds between two lines about a full cache
+
+T = TypeVar("T")
 
 __all__ = ["Store", "StoreError"]
 
@@ -58,7 +61,7 @@ class Store:
     def get(self, key: bytes) -> Item | None:
         """The item of a key; None: there is none, or its time is over."""
         item = self.peek(key)
-        self._env.tally.add(MISSES if item is None else HITS)
+        self._env.count(MISSES if item is None else HITS)
         if item is not None and self.spec.purge_lru:
             self._touch(place_of(key))
         return item
@@ -116,10 +119,13 @@ class Store:
                         if not shelf.is_over(item.expires):
                             yield Stored(key, *item)
 
-    @property
-    def tally(self) -> Tally:
-        """The counts."""
-        return self._env.tally
+    def note(self, note: Callable[[Tally], T]) -> T:
+        """Do something with the counts, which must not be kept."""
+        return self._env.note(note)
+
+    def total(self, column: int) -> int:
+        """What all processes have counted in a column of the tally."""
+        return self.note(lambda tally: tally.total(column))
 
     # Writing
 
@@ -232,7 +238,8 @@ class Store:
 
         done = self._env.change(lambda txn: change(self._shelf(txn)), make_room)
         if done and self.spec.lastmod:
-            self._env.tally.modified = self._now()
+            now = self._now()
+            self._env.note(lambda tally: tally.set_modified(now))
         return done
 
     def _write(self, shelf: Shelf, key: bytes, value: bytes, expires: int) -> bool:
@@ -256,7 +263,7 @@ class Store:
         return int(self._clock())
 
     def _count_full(self) -> None:
-        self._env.tally.add(FULL)
+        self._env.count(FULL)
 
     def _say_full(self) -> None:
         now = time.monotonic()

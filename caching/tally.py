@@ -62,27 +62,23 @@ class Tally:
         """When something was last changed, in seconds since the epoch; 0: never."""
         return self._numbers[MODIFIED]
 
-    @modified.setter
-    def modified(self, now: int) -> None:
+    def set_modified(self, now: int) -> None:
+        """Something was changed."""
         self._numbers[MODIFIED] = now
 
     @property
     def accepted(self) -> int:
-        """Changes of other instances that were followed; one process counts them."""
+        """Changes of other instances that were followed."""
         return self._numbers[ACCEPTED]
-
-    @accepted.setter
-    def accepted(self, count: int) -> None:
-        self._numbers[ACCEPTED] = count
 
     @property
     def refused(self) -> int:
         """Datagrams that were not."""
         return self._numbers[REFUSED]
 
-    @refused.setter
-    def refused(self, count: int) -> None:
-        self._numbers[REFUSED] = count
+    def count_change(self, *, accepted: bool) -> None:
+        """A datagram came in; one process counts them."""
+        self._numbers[ACCEPTED if accepted else REFUSED] += 1
 
     @contextlib.contextmanager
     def writing(self, patience: float) -> Iterator[None]:

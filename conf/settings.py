@@ -111,6 +111,12 @@ class Settings:
         return caches_of(self.cache)
 
     @property
+    def has_several_users(self) -> bool:
+        """Whether gateways run as other users than the rest of the instance."""
+        cores = map(self.corerouter, COREROUTERS)
+        return any(core.uid is not None or core.gid is not None for core in cores)
+
+    @property
     def fastrouter_may_lease(self) -> bool:
         """Whether the fastrouter's requests go to our own workers: nobody else is named."""
         core = self.fastrouter_corerouter

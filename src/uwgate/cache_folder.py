@@ -16,7 +16,6 @@ import secrets
 import shutil
 import tempfile
 
-from uwgate.caching.caches import has_several_users
 from uwgate.conf.errors import ConfigError
 from uwgate.conf.privileges import find_group, find_user
 from uwgate.conf.settings import Settings
@@ -69,7 +68,7 @@ class CacheFolder:
         )
         fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         inner = os.path.join(self._outer, secrets.token_hex(16))
-        several = has_several_users(settings)
+        several = settings.has_several_users
         os.mkdir(inner)
         os.chmod(inner, 0o711 if several else 0o700)
         os.chmod(self._outer, 0o711)
