@@ -22,7 +22,7 @@ from uwgate.gateways.wire.lease import CHUNKED, LENGTH
 from uwgate.gateways.wire.response import ResponseError, parse_response
 from uwgate.gateways.wire.uwsgi import decode_block
 from uwgate.routing.conversation import settle
-from uwgate.routing.effects import Effect, SetHarakiri
+from uwgate.routing.effects import CacheStore, Effect, SetHarakiri
 from uwgate.routing.results import (
     Answer,
     Break,
@@ -165,6 +165,11 @@ class Answering:
             return b""
         self._finished = True
         transaction.duration = time.time() - transaction.started
+        # A copy for the cache is there when the client has its answer, and asks again.
+        copies = [one for one in transaction.effects if isinstance(one, CacheStore)]
+        for copy in copies:
+            transaction.effects.remove(copy)
+            await self._policy.effects.store(copy)
         await self._run(Course(self._talk.finish()))
         tail = bytes(transaction.body)
         transaction.body.clear()

@@ -25,6 +25,7 @@ from uwgate.routing.effects import (
 
 log = logging.getLogger("uwgate.route")
 
+THREADS = 8  # that write to caches
 AT_ONCE = 32  # copies for files and stores that are on their way; more are dropped
 
 
@@ -36,6 +37,7 @@ class Effects:
         self._caches = caches
         self._nursery = nursery
         self._running = 0
+        self._threads = trio.CapacityLimiter(THREADS)
 
     def perform(self, effects: Sequence[Effect]) -> None:
         """Do all of them, in order; nothing is waited for."""
@@ -50,6 +52,14 @@ class Effects:
                 case _:
                     # Told at the start, too (policy.py).
                     self._counters.count(f"no-{type(effect).__name__}")
+
+    async def store(self, effect: CacheStore) -> None:
+        """Put a value into a cache, in a thread: other writers may take their time."""
+        store = self._caches.store
+        if not await trio.to_thread.run_sync(
+            store, effect, abandon_on_cancel=True, limiter=self._threads
+        ):
+            self._counters.refuse("not-cached", "%r: not stored", effect.key[:200])
 
     def _log(self, text: bytes, *, problem: bool) -> None:
         line = _printable(text)
@@ -69,9 +79,7 @@ class Effects:
         """Never raises: a copy that cannot be made is none."""
         try:
             if isinstance(effect, CacheStore):
-                store = self._caches.store
-                if not await trio.to_thread.run_sync(store, effect, abandon_on_cancel=True):
-                    self._counters.refuse("not-cached", "%r: not stored", effect.key[:200])
+                await self.store(effect)
             elif isinstance(effect, WriteFile):
                 await trio.to_thread.run_sync(_write, effect, abandon_on_cancel=True)
             else:
