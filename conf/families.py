@@ -34,6 +34,8 @@ ACCEPTED: dict[str, str] = {
     "binary-path": "a reload finds the program by itself",
     "skip-zero": "descriptor 0 is not checked",
     "backtrace-depth": "tracebacks are Python's own",
+    "offload-threads": "the gateway sends files itself, and no worker waits for a slow client",
+    "offload-thread": "the gateway sends files itself, and no worker waits for a slow client",
     "pcre-jit": "regular expressions are Python's own",
     "use-abort": "no signal handler stands between a crash and its core file",
     "wsgi-strict": "PEP 3333 is always followed",
@@ -118,7 +120,6 @@ NOT_OFFERED: tuple[tuple[re.Pattern[str], str], ...] = tuple(
             r"xslt.*|webdav.*|glusterfs.*|rados.*",
             _FILES,
         ),
-        (r"offload-threads?|.*-post-buffering(-.*)?", "large answers are streamed without it"),
         (
             r"ssl-enable-?(3|sslv3|tlsv1)",
             "remove it: SSLv3, TLS 1.0 and 1.1 are broken; who cannot speak TLS 1.2 needs a "

@@ -24,20 +24,21 @@ def check_static(settings: Settings, places: Places) -> tuple[list[str], list[No
     from uwgate.files.disk import RealDisk
     from uwgate.files.rules import try_rules
 
-    _, problems = try_rules(settings.static, RealDisk())
+    folder = settings.application.chdir or ""
+    _, problems = try_rules(settings.static, RealDisk(), folder)
     told = [
         f"{_place(places, one.option.replace('-', '_'), one.number)}: {one}" for one in problems
     ]
-    return told, [] if told else _missing(settings.static, places)
+    return told, [] if told else _missing(settings.static, folder, places)
 
 
-def _missing(options: StaticOptions, places: Places) -> list[Note]:
+def _missing(options: StaticOptions, folder: str, places: Places) -> list[Note]:
     """Directories that are not there. uWSGI starts without them, and they may come later."""
     notes: list[Note] = []
     for field in _DIRECTORIES:
         for number, value in enumerate(getattr(options, field)):
             path = value.partition("=")[2] if field in _PAIRS else value
-            if not os.path.exists(path):
+            if not os.path.exists(os.path.join(folder, path)):
                 option = field.replace("_", "-")
                 text = f"{option} = {value}: nothing is there now; requests go on without it"
                 notes.append(Note(Severity.WARNING, text, _place(places, field, number)))

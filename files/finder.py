@@ -105,7 +105,12 @@ class Finder:
         """The file that a rule of the operator names; in ``root`` if there is one."""
         if b"\0" in path or not path:
             return Refused(path, "no path of a file")
-        return self._named(path, None if root is None else (root, *self._rules.safe))
+        below = self._below
+        return self._named(below(path), None if root is None else (below(root), *self._rules.safe))
+
+    def _below(self, path: bytes) -> bytes:
+        folder = self._rules.folder
+        return path if not folder or path.startswith(b"/") else folder + b"/" + path
 
     def _named(self, path: bytes, bases: tuple[bytes, ...] | None) -> Found | Refused | None:
         try:

@@ -100,7 +100,8 @@ class HttpGateway:
         self.answers = Answers()
         self.writer = ResponseWriter(options, hsts, self.answers)
         self.compression = Compression(options)
-        self.library = Library(settings.static, self.counters)
+        folder = settings.application.chdir or ""
+        self.library = Library(settings.static, self.counters, folder=folder)
         self.serves_files = self.library.is_asked
         self.http2_heads = ResponseHeads(options, hsts, self.answers)
         self.lane = Lane()

@@ -19,15 +19,9 @@ from typing import TYPE_CHECKING
 import trio
 
 from uwgate.conf.errors import ClientError
-from uwgate.files.disk import NotCachedError
-from uwgate.files.finder import Refused
-from uwgate.files.memory import Whole
-from uwgate.files.plan import Plan
-from uwgate.files.resident import BrokenFileError
 from uwgate.gateways import relay
 from uwgate.gateways.exchange import Exchange, Request
-from uwgate.gateways.files import sending
-from uwgate.gateways.files.lane import push
+from uwgate.gateways.files import answering
 from uwgate.gateways.lane import ENDED, GONE
 from uwgate.gateways.lease_exchange import LeaseExchange
 from uwgate.gateways.leases import NOBODY
@@ -200,7 +194,7 @@ class Session:
             gateway.counters.refuse(
                 f"answer-{error.status}", REFUSED, self.name, error.status, error
             )
-            self._leave_lane(relay.refuse, self, error.status)
+            self.leave_lane(relay.refuse, self, error.status)
             return
         self._quota -= 1
         if not self._quota or gateway.now >= self._ends:
@@ -240,11 +234,11 @@ class Session:
         gateway = self.gateway
         self.state = State.BACKEND
         self.deadline = gateway.now + gateway.options.http_timeout
-        if gateway.serves_files and gateway.policy is None and self._serve_file(request):
+        if gateway.serves_files and gateway.policy is None and answering.serve(self, request):
             return
         length = request.length
         if gateway.leases is None or length is None or not self._is_simple(request, length):
-            self._leave_lane(relay.answer, self, request, gateway.exchange(request))
+            self.leave_lane(relay.answer, self, request, gateway.exchange(request))
             return
         if length:
             request.body = self.buffer[:length]
@@ -254,67 +248,16 @@ class Session:
             self._routed = routed = gateway.policy.exchange(request, gateway.plain_exchange)
             asked = routed.try_request()
             if asked is None:
-                self._leave_lane(relay.answer, self, request, routed)
+                self.leave_lane(relay.answer, self, request, routed)
+                return
+            if not isinstance(asked, Request):
+                self._pass_on(request, *asked)
                 return
             block = asked.block
         self._packet, self.packet = encode_request(block, request.body)
         gateway.lane.expected += 1
         if gateway.leases.apply(self):
             self.watch()  # the client may leave meanwhile
-
-    def _serve_file(self, request: Request) -> bool:
-        """Answer with a file; False if the request is for none."""
-        try:
-            reply = self.gateway.library.look(request)
-        except NotCachedError:
-            self._leave_lane(sending.search, self, request)
-            return True
-        except OSError as error:
-            self._leave_lane(sending.fail, self, request, error)
-            return True
-        if reply is None:
-            return False
-        self._reply(request, reply, sending.drop_body(self, request))
-        return True
-
-    def _hand_over(self, request: Request, head: bytes) -> None:
-        """Answer with the file that the application's answer names."""
-        try:
-            reply = self.gateway.library.look_named(request, head)
-        except NotCachedError:
-            self._leave_lane(sending.hand_over, self, request, head, True)
-        except OSError as error:
-            self._leave_lane(sending.fail, self, request, error)
-        else:
-            if isinstance(reply, Refused):
-                self._leave_lane(sending.refuse, self, request, reply)
-            else:
-                self._reply(request, reply, True)
-
-    def _reply(self, request: Request, reply: Whole | Plan, is_read: bool) -> None:
-        """Send a file; ``is_read``: nothing of the request is to come."""
-        sock = self.sock
-        if not is_read or (isinstance(reply, Plan) and not isinstance(sock, socket.socket)):
-            self._leave_lane(sending.respond, self, request, reply, is_read)
-            return
-        start, keep = sending.head_for(self, request, reply, True)
-        if isinstance(reply, Whole):
-            self._send(start + reply.body, keep)
-            return
-        assert isinstance(sock, socket.socket)
-        try:
-            rest = push(sock, start, reply)
-        except OSError as error:
-            reply.close()
-            if isinstance(error, BrokenFileError):
-                sending.say_broken(self, request, error)
-            self.close()
-            return
-        if rest is not None:
-            self._leave_lane(sending.go_on, self, request, reply, rest, True, keep)
-            return
-        reply.close()
-        self._sent(keep)
 
     def _is_simple(self, request: Request, length: int) -> bool:
         """Whether the body is there already, and small enough to be sent without waiting."""
@@ -353,16 +296,20 @@ class Session:
         if self._routed is not None:
             routed = self._routed.try_answer(flags, head, body)
             if routed is None:
-                self._leave_lane(relay.answer, self, request, self._routed)
+                self.leave_lane(relay.answer, self, request, self._routed)
                 return
             flags, head, body = routed
+        self._pass_on(request, flags, head, body)
+
+    def _pass_on(self, request: Request, flags: int, head: bytes, body: bytes) -> None:
+        """Answer with what a worker or a rule has said."""
         if flags & NAMES_FILE and self.gateway.library.names_file(head):
-            self._hand_over(request, head)
+            answering.hand_over(self, request, head)
             return
         if flags & ENCODING:
             flags, head, body = self.gateway.compression.whole(request, flags, head, body)
         start, _, keep = self.gateway.writer.start(request, flags, head, len(body), True)
-        self._send(start + body, keep)
+        self.send(start + body, keep)
 
     def streamed(self, lease: Lease) -> None:
         """The response takes waiting: a task goes on with it."""
@@ -375,9 +322,9 @@ class Session:
         exchange: Exchange = LeaseExchange.resumed(leases, lease, len(self._packet))
         if self._routed is not None:
             exchange = self._routed.resume(exchange)
-        self._leave_lane(relay.answer, self, self._request, exchange)
+        self.leave_lane(relay.answer, self, self._request, exchange)
 
-    def _send(self, data: bytes, keep: bool) -> None:
+    def send(self, data: bytes, keep: bool) -> None:
         """Send a whole response, and be ready for the next request."""
         try:
             sent = self.sock.send(data)
@@ -387,16 +334,16 @@ class Session:
             self.close()
             return
         if sent < len(data):
-            self._leave_lane(relay.finish, self, data[sent:], keep)
+            self.leave_lane(relay.finish, self, data[sent:], keep)
         else:
-            self._sent(keep)
+            self.sent(keep)
 
-    def _sent(self, keep: bool) -> None:
+    def sent(self, keep: bool) -> None:
         """The response is on its way: go on, or close."""
         if keep:
             self._rest()
         elif self.buffer or self._has_more():
-            self._leave_lane(relay.linger, self)
+            self.leave_lane(relay.linger, self)
         else:
             self.close()
 
@@ -421,7 +368,8 @@ class Session:
 
     # Outside the lane
 
-    def _leave_lane(self, work: Callable[..., Awaitable[bool]], *arguments: object) -> None:
+    def leave_lane(self, work: Callable[..., Awaitable[bool]], *arguments: object) -> None:
+        """Have a task go on; ``work`` says whether the session comes back."""
         lane = self.gateway.lane
         lane.remove(self.sock.fileno())
         self.is_watched = False

@@ -54,15 +54,16 @@ class Library:
         options: StaticOptions,
         counters: Counters,
         *,
+        folder: str = "",
         clock: Callable[[], float] = time.time,
     ) -> None:
-        """``clock`` gives seconds since the epoch.
+        """``folder``: what relative paths are below. ``clock`` gives seconds since the epoch.
 
         Raises:
             ConfigError: an option cannot be used (any longer).
         """
         disk, cached = RealDisk(), RealDisk(cached=True)
-        self.rules = rules = read_rules(options, disk)
+        self.rules = rules = read_rules(options, disk, folder)
         self._counters = counters
         self._clock = clock
         self._finder = Finder(rules, disk)

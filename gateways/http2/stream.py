@@ -18,7 +18,7 @@ from uwgate.files.disk import NotCachedError
 from uwgate.files.finder import Refused
 from uwgate.files.memory import Whole
 from uwgate.files.plan import Plan
-from uwgate.gateways.exchange import Request
+from uwgate.gateways.exchange import Exchange, Request
 from uwgate.gateways.files import frames
 from uwgate.gateways.http2 import relay
 from uwgate.gateways.http2.responses import CONTINUE
@@ -37,7 +37,6 @@ from uwgate.gateways.wire.lease import (
 )
 
 if TYPE_CHECKING:
-    from uwgate.gateways.exchange import Exchange
     from uwgate.gateways.http2.connection import Connection
     from uwgate.gateways.leases import Lease
     from uwgate.gateways.routed.exchange import RoutedExchange
@@ -114,6 +113,9 @@ class Stream:
             if asked is None:
                 self._start(relay.answer, self._routed)
                 return
+            if not isinstance(asked, Request):
+                self._pass_on(*asked)
+                return
             block = asked.block
         self._packet, self.packet = encode_request(block)
         gateway.lane.expected += 1
@@ -150,6 +152,11 @@ class Stream:
                 self._start(relay.answer, self._routed)
                 return
             flags, head, body = routed
+        self._pass_on(flags, head, body)
+
+    def _pass_on(self, flags: int, head: bytes, body: bytes) -> None:
+        """Answer with what a worker or a rule has said."""
+        gateway = self.connection.gateway
         if flags & NAMES_FILE and gateway.library.names_file(head):
             self._hand_over(head)
             return

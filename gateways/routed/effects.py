@@ -10,10 +10,12 @@ from collections.abc import Sequence
 
 import trio
 
+from uwgate.caching.answers import CacheAnswers
 from uwgate.conf.procname import set_title
 from uwgate.gateways.counters import Counters
 from uwgate.gateways.routed import stores
 from uwgate.routing.effects import (
+    CacheStore,
     Effect,
     Log,
     SetProcessTitle,
@@ -23,16 +25,19 @@ from uwgate.routing.effects import (
 
 log = logging.getLogger("uwgate.route")
 
+THREADS = 8  # that write to caches
 AT_ONCE = 32  # copies for files and stores that are on their way; more are dropped
 
 
 class Effects:
     """One for each gateway process. Copies are made in tasks of ``nursery``."""
 
-    def __init__(self, counters: Counters, nursery: trio.Nursery) -> None:
+    def __init__(self, counters: Counters, nursery: trio.Nursery, caches: CacheAnswers) -> None:
         self._counters = counters
+        self._caches = caches
         self._nursery = nursery
         self._running = 0
+        self._threads = trio.CapacityLimiter(THREADS)
 
     def perform(self, effects: Sequence[Effect]) -> None:
         """Do all of them, in order; nothing is waited for."""
@@ -42,11 +47,19 @@ class Effects:
                     self._log(text, problem=problem)
                 case SetProcessTitle(title):
                     set_title(title.decode(errors="replace"))
-                case StorePut() | WriteFile():
+                case StorePut() | WriteFile() | CacheStore():
                     self._copy(effect)
                 case _:
                     # Told at the start, too (policy.py).
                     self._counters.count(f"no-{type(effect).__name__}")
+
+    async def store(self, effect: CacheStore) -> None:
+        """Put a value into a cache, in a thread: other writers may take their time."""
+        store = self._caches.store
+        if not await trio.to_thread.run_sync(
+            store, effect, abandon_on_cancel=True, limiter=self._threads
+        ):
+            self._counters.refuse("not-cached", "%r: not stored", effect.key[:200])
 
     def _log(self, text: bytes, *, problem: bool) -> None:
         line = _printable(text)
@@ -55,17 +68,19 @@ class Effects:
         else:
             log.info("%s", line)
 
-    def _copy(self, effect: StorePut | WriteFile) -> None:
+    def _copy(self, effect: StorePut | WriteFile | CacheStore) -> None:
         if self._running >= AT_ONCE:
             self._counters.refuse("copy-dropped", "%s: too many at once", type(effect).__name__)
             return
         self._running += 1
         self._nursery.start_soon(self._make_copy, effect)
 
-    async def _make_copy(self, effect: StorePut | WriteFile) -> None:
+    async def _make_copy(self, effect: StorePut | WriteFile | CacheStore) -> None:
         """Never raises: a copy that cannot be made is none."""
         try:
-            if isinstance(effect, WriteFile):
+            if isinstance(effect, CacheStore):
+                await self.store(effect)
+            elif isinstance(effect, WriteFile):
                 await trio.to_thread.run_sync(_write, effect, abandon_on_cancel=True)
             else:
                 one = effect

@@ -9,6 +9,7 @@ import time
 import uuid
 from collections.abc import Callable
 
+from uwgate.caching.answers import CacheAnswers
 from uwgate.conf.board import Board
 from uwgate.routing.outside import FileTest, Outside, Person
 
@@ -21,11 +22,15 @@ class GatewayOutside(Outside):
     """
 
     def __init__(
-        self, mime_type: Callable[[bytes], bytes | None], board: Board | None = None
+        self,
+        mime_type: Callable[[bytes], bytes | None],
+        caches: CacheAnswers,
+        board: Board | None = None,
     ) -> None:
         self.person = Person(0, os.getpid())
         self._board = board
         self._mime_type = mime_type
+        self._caches = caches
         self._turn = 0
 
     def now(self) -> float:
@@ -84,3 +89,7 @@ class GatewayOutside(Outside):
             return False
         notice = self._board.notices.get(legion.decode("utf-8", "replace"))
         return notice is not None and notice.standing.is_lord
+
+    def in_cache(self, name: bytes, key: bytes) -> bool:
+        """See Outside. Caches of other instances are not asked."""
+        return self._caches.in_cache(name, key, may_wait=False)

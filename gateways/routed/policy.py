@@ -5,9 +5,11 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import trio
 
+from uwgate.caching.answers import CacheAnswers
 from uwgate.conf.address import parse_backend
 from uwgate.conf.board import Board
 from uwgate.conf.start import Start
@@ -26,6 +28,9 @@ from uwgate.routing.functions import Functions
 from uwgate.routing.rule import Rule
 from uwgate.routing.ruleset import RuleSet, read_rule_set
 from uwgate.routing.transaction import Header
+
+if TYPE_CHECKING:
+    from uwgate.caching.caches import Caches
 
 log = logging.getLogger("uwgate.route")
 
@@ -109,19 +114,30 @@ def make_policy(
                 log.warning("%s: %s: not in a gateway: %s", rule.place, rule.text, why)
     rules = rule_set.rules
     files = RuleFiles(library)
+    board = None if start.board_fd is None else Board(start.board_fd)
+    caches = CacheAnswers(_caches(start))
     return Policy(
         rule_set,
-        GatewayOutside(files.mime_type, None if start.board_fd is None else Board(start.board_fd)),
-        Questions(counters, FunctionCalls(functions, counters)),
+        GatewayOutside(files.mime_type, caches, board),
+        Questions(counters, FunctionCalls(functions, counters), caches),
         files,
         library,
         Forwarding(router, settings.http, settings.edge, settings.workers.limit_post),
-        Effects(counters, nursery),
+        Effects(counters, nursery, caches),
         counters,
         is_quick=not rules.final,
         sees_answers=bool(rules.response or rules.error or rules.final or rule_set.headers),
         sees_errors=bool(rules.error or rules.response),
     )
+
+
+def _caches(start: Start) -> Caches | None:
+    if start.cache_folder is None:
+        return None
+    # Here, because it brings lmdb along, and most have no caches.
+    from uwgate.caching.caches import shared_caches
+
+    return shared_caches(start)
 
 
 def sends_to_own_sockets(start: Start) -> bool:

@@ -14,18 +14,29 @@ from collections.abc import Callable
 
 import trio
 
+from uwgate.caching.answers import CacheAnswers
 from uwgate.conf.errors import NoNodeError
 from uwgate.gateways.counters import Counters
 from uwgate.gateways.routed import stores
 from uwgate.gateways.routed.functions import FunctionCalls
 from uwgate.routing import htpasswd
-from uwgate.routing.results import CallFunction, CheckPassword, Question, Reply, StoreGet
+from uwgate.routing.results import (
+    CacheAdd,
+    CacheGet,
+    CacheSum,
+    CallFunction,
+    CheckPassword,
+    Question,
+    Reply,
+    StoreGet,
+)
 
 CHECKERS = 2  # passwords that are checked at a time: each keeps a processor busy
 WAITING = 64  # requests that wait for their turn; more are refused
 TIMEOUT = 10.0  # seconds for one password, waiting included
 REMEMBERED = 1024  # passwords that were right
 LIFETIME = 60.0  # seconds for which they are, if their file does not change
+CACHE_THREADS = 8  # that write to caches, or ask those of others
 _MISSING = (0, 0, 0)  # state of a file that is not there
 
 
@@ -82,10 +93,21 @@ class Passwords:
 class Questions:
     """Answers all questions but those for files."""
 
-    def __init__(self, counters: Counters, functions: FunctionCalls) -> None:
+    def __init__(self, counters: Counters, functions: FunctionCalls, caches: CacheAnswers) -> None:
         self._counters = counters
         self._functions = functions
+        self._caches = caches
+        self._cache_threads = trio.CapacityLimiter(CACHE_THREADS)
         self._passwords: Passwords | None = None
+
+    def is_quick(self, question: Question) -> bool:
+        """Whether ``answer_now`` has the reply."""
+        return isinstance(question, CacheGet) and self._caches.is_quick(question)
+
+    def answer_now(self, question: Question) -> Reply:
+        """The reply to a question that is quick."""
+        assert isinstance(question, CacheGet)
+        return self._caches.answer(question)
 
     async def answer(self, question: Question) -> Reply:
         """The reply that the rule goes on with; what cannot be found out is None.
@@ -98,6 +120,17 @@ class Questions:
                 if self._passwords is None:
                     self._passwords = Passwords()
                 return await self._passwords.check(question)
+            case CacheGet() if self._caches.is_quick(question):
+                return self._caches.answer(question)
+            case CacheGet() | CacheAdd() | CacheSum():
+                # It ends by itself: other writers take a second at most, other instances no
+                # longer than cache-timeout.
+                return await trio.to_thread.run_sync(
+                    self._caches.answer,
+                    question,
+                    abandon_on_cancel=True,
+                    limiter=self._cache_threads,
+                )
             case CallFunction():
                 return await self._functions.decide(question)
             case StoreGet(store, address, key):

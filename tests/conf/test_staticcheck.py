@@ -17,10 +17,16 @@ if TYPE_CHECKING:
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        ("static-map = /a=/\nstatic-map = /b\n", "app.ini:3: static-map = /b: expected"),
+        (
+            "static-map = /a=/\nstatic-map = /b\n",
+            "app.ini:3: static-map: '/b': expected NAME=value",
+        ),
         ("static-index = ../x\n", "app.ini:2: static-index = ../x: expected the name"),
         ("static-gzip = (\n", "app.ini:2: static-gzip = (: a pattern that cannot be used"),
-        ("static-expires-type = a/b\n", "app.ini:2: static-expires-type = a/b: expected"),
+        (
+            "static-expires-type = a/b\n",
+            "app.ini:2: static-expires-type: 'a/b': expected NAME=value",
+        ),
         ("mimefile = /none\n", "app.ini:2: mime-file = /none: cannot be read"),
     ],
 )
@@ -48,3 +54,10 @@ def test_options_reach_the_settings(configure: Configure, tmp_path: Path) -> Non
     assert static.static_map2 == (f"/a={tmp_path}",)
     assert static.static_expires_type == ("text/css=60",)
     assert not static.honour_range
+
+
+def test_relative_paths_are_below_chdir(configure: Configure, tmp_path: Path) -> None:
+    (tmp_path / "files").mkdir()
+    text = f"[uwsgi]\nchdir = {tmp_path}\nstatic-map = /a=files\ncheck-static = none\n"
+    notes = configure(text).notes
+    assert [note.place and note.place.line for note in notes] == [4]

@@ -53,6 +53,10 @@ route-if = isfile:{files}${PATH_INFO} static:{files}${PATH_INFO}
 route-if = ipv4in:${REMOTE_ADDR};127.0.0.0/8 addvar:TAG3=local
 route-if = regexp:${QUERY_STRING};(^|&)t=(\w+) addvar:TAG3=$2
 
+cache2 = name=pages,items=10
+route = ^/c/(.*)$ cache:key=page-$1,name=pages,content_type=text/plain
+route = ^/c/(.*)$ cachestore:key=page-$1,name=pages,expires=60
+
 route = ^/teapot$ return:418
 route = ^/close$ break:
 route = ^/hash/(.*)$ hash:key=$1,var=TAG2,items=n1;n2;n3
@@ -183,6 +187,16 @@ def test_answers_without_an_application(site: Uwgate) -> None:
     site.wait_for_log(r"MYLOG 200 /hash/alpha")
 
 
+def test_a_page_comes_from_the_cache_the_second_time(site: Uwgate) -> None:
+    first = get(site, "/c/a")
+    assert "X-App" in first
+    site.wait_for(lambda: "X-App" not in get(site, "/c/a"), "answer from the cache")
+    cached = get(site, "/c/a")
+    assert cached.body == first.body
+    assert cached["Content-Length"] == str(len(first.body))
+    assert "Expires" in cached
+
+
 def test_a_dead_backend_of_a_rule_is_a_502(site: Uwgate) -> None:
     assert get(site, "/elsewhere").status == 502
 
@@ -227,5 +241,5 @@ def test_a_reload_brings_other_rules_and_a_broken_one_none(uwgate: Start, folder
     assert get(running, "/")["Location"] == "/old"
     ini.write_text(text.format("new"))
     running.popen.send_signal(signal.SIGHUP)
-    running.wait_for_log("generation 2 serves")
-    assert get(running, "/")["Location"] == "/new"
+    # The old gateway may take connections for another moment.
+    running.wait_for(lambda: get(running, "/")["Location"] == "/new", "answer by the new rules")

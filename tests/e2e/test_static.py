@@ -354,6 +354,30 @@ def test_what_is_internal_is_nobody_s_to_ask_for(address: Address) -> None:
     assert "x-ran" in ask(address, request("GET", "/internal/s.txt"))
 
 
+@pytest.mark.parametrize("how", ["--http1.1", "--http2-prior-knowledge"])
+def test_an_application_names_a_file_to_curl(address: Address, top: Path, how: str) -> None:
+    target = name("X-Sendfile", f"{top}/www/large.bin")
+    argv = [peers.program("curl"), how, "-sS", "--fail", "--noproxy", "*", "--max-time", "60"]
+    url = f"http://{address[0]}:{address[1]}{target}"
+    for more in ((), ("-d", "x" * 100000)):
+        done = subprocess.run([*argv, *more, url], capture_output=True, check=True, timeout=90)
+        assert done.stdout == LARGE
+
+
+def test_a_real_uwsgi_names_a_file(uwgate: Start, folder: Path, top: Path) -> None:
+    backend = f"{folder}/uwsgi.sock"
+    with peers.uwsgi(folder, "--socket", backend, app="naming.py"):
+        gateway = uwgate(
+            *("--http=127.0.0.1:0", f"--http-to={backend}", "--static-x-sendfile"),
+            f"--static-map=/m={top}/www",
+        )
+        with Connection(gateway.address) as connection:
+            target = name("X-Sendfile", f"{top}/www/large.bin")
+            assert get(connection, target).body == LARGE
+            assert get(connection, "/m/a.txt").body == DATA
+            assert "x-ran" in get(connection, "/m/none")
+
+
 # Attempts
 
 LEADING_OUT = [

@@ -16,6 +16,7 @@ from trio.abc import Clock
 
 from tests.gateways.instance import Instance, listen, running, start_of
 from tests.gateways.peers import Client, Packet, Response, Uwsgi, request, settled
+from uwgate.conf.groups.static import StaticOptions
 from uwgate.gateways.routed import questions
 from uwgate.gateways.routed.policy import sends_to_own_sockets
 from uwgate.gateways.routed.stores import TIMEOUT
@@ -431,6 +432,14 @@ async def test_a_file_is_served_with_its_type_and_ranges(docs: Path) -> None:
         assert (await client.response(b"HEAD")).fields[b"content-length"] == b"10"
 
 
+async def test_a_part_of_a_file_is_not_compressed(docs: Path) -> None:
+    async with ruled("route-run = gzip:", f"route-run = static:{docs}${{PATH_INFO}}") as instance:
+        client, response = await ask(instance, request(b"GET", b"/page.txt", b"Range: bytes=2-4"))
+        assert (response.status, response.body) == (206, b"234")
+        await client.get(b"/page.txt")
+        assert gzip.decompress((await client.response()).body) == b"0123456789"
+
+
 async def test_a_large_file_arrives_whole(docs: Path) -> None:
     async with ruled(f"route-run = file:filename={docs}/large.bin") as instance:
         _, response = await ask(instance, request(b"GET"))
@@ -630,3 +639,31 @@ async def test_a_websocket_that_rules_let_through_is_a_tunnel() -> None:
         assert await lease.exactly(2) == b"up"
         await lease.send(b"down")
         assert await client.exactly(4) == b"down"
+
+
+# The options for static files
+
+
+async def test_files_of_maps_come_before_rules_and_get_their_headers(docs: Path) -> None:
+    static = StaticOptions(static_map=(f"/files={docs}",))
+    rules = ("route-run = break:403", "add-header = X-A: b")
+    async with running(rules=rules, static=static) as instance:
+        _, response = await ask(instance, request(b"GET", b"/files/page.txt"))
+        assert (response.status, response.body) == (200, b"0123456789")
+        assert response.fields[b"x-a"] == b"b"
+        _, response = await ask(instance, request(b"GET", b"/files/large.bin"))
+        assert response.body == (docs / "large.bin").read_bytes()
+        _, response = await ask(instance, request(b"GET", b"/files/none"))
+        assert response.status == 403
+
+
+async def test_a_file_that_an_application_names_is_not_transformed(docs: Path) -> None:
+    static = StaticOptions(static_map=(f"/files={docs}",), static_x_sendfile=True)
+    rules = ("route-run = gzip:", "add-header = X-A: b")
+    async with running(rules=rules, static=static) as instance:
+        head = b"200 OK\r\nX-Sendfile: %b\r\nContent-Length: 0\r\n" % bytes(docs / "page.txt")
+        _, response = await through(
+            instance, request(b"GET"), head, b"", wire.LENGTH | wire.NAMES_FILE
+        )
+        assert response.body == b"0123456789"
+        assert response.fields[b"x-a"] == b"b"

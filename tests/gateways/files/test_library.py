@@ -260,3 +260,15 @@ async def test_refusals_do_not_flood_the_log(www: Path, caplog: pytest.LogCaptur
         for _ in range(100):
             await look(library, asked(b"/out"))
     assert 0 < len(caplog.records) <= 10
+
+
+async def test_relative_paths_are_below_a_folder(www: Path) -> None:
+    options = StaticOptions(static_map=("/m=www",))
+    library = Library(options, Counters(), folder=str(www.parent))
+    for reply in (
+        await look(library, asked(b"/m/a.txt")),
+        await library.serve_static(asked(b"/x"), b"www/a.txt"),
+        await library.serve_static(asked(b"/x"), b"www/a.txt", b"www"),
+    ):
+        assert isinstance(reply, Whole)
+        assert reply.body == b"0123456789"

@@ -155,7 +155,11 @@ async def test_a_client_that_takes_nothing_is_given_up(
 ) -> None:
     with (www / "huge.bin").open("wb") as file:
         file.truncate(64 << 20)  # more than all buffers
-    edge = {"http_min_rate": 1_000_000, "http_min_rate_grace": 4, "http_timeout": 60}
+    edge: dict[str, Any] = {
+        "http_min_rate": 1_000_000,
+        "http_min_rate_grace": 4,
+        "http_timeout": 60,
+    }
     async with running(static=options_of(www), **edge) as instance:
         client = await instance.connect()
         client.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
