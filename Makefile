@@ -77,6 +77,7 @@ bench: venv-is-usable  ## side by side with the peers
 	@[ -n "$(ARGS)" ] || $(BIN)/python -m benchmarks.http2
 	@[ -n "$(ARGS)" ] || $(BIN)/python -m benchmarks.fastrouter
 	@[ -n "$(ARGS)" ] || $(BIN)/python -m benchmarks.static
+	@[ -n "$(ARGS)" ] || $(BIN)/python -m benchmarks.caching
 
 bench-legion: venv-is-usable  ## how fast a service address moves, beside keepalived; needs root
 	@$(MAKE) -s --no-print-directory $(VENV)/installed-for-tests
