@@ -162,6 +162,20 @@ def test_a_gateway_accepts_on_sockets_of_a_pool(uwgate: Start, folder: Path) -> 
     assert gateway.stop() == 0
 
 
+def test_a_rawrouter_accepts_on_sockets_of_a_pool(uwgate: Start, folder: Path) -> None:
+    path = folder / "pool.sock"
+    pool = uwgate(f"--zergpool={path}:127.0.0.1:0,{folder}/door.sock")
+    address = pool_address(pool)
+    pool.wait_for_log("generation 1 serves")
+    router = uwgate(
+        f"--rawrouter-zerg={path}", "--rawrouter-use-socket=0", f"--http-socket={folder}/app.sock",
+        "--wsgi-file", WITNESS, name="router",
+    )  # fmt: skip
+    router.wait_for_log("generation 1 serves")
+    assert who(address) == who(f"{folder}/door.sock") == who(f"{folder}/app.sock")
+    assert router.stop() == 0
+
+
 def test_zergs_come_and_go_under_load_and_no_request_fails(uwgate: Start, folder: Path) -> None:
     chance = random.Random(SEED)
     path = folder / "pool.sock"
