@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import signal
 import socket
 import ssl
 import subprocess
@@ -241,14 +240,15 @@ def test_a_node_brings_its_certificate_and_takes_it_along(
     default = shown(port, site, name)
     assert default != brought.der
     announced = f"server=127.0.0.1:{server},key={name},sni_crt={crt},sni_key={key}"
-    argv = ("--http-socket", f"127.0.0.1:{node}", "--subscribe2", announced)
-    with peers.uwsgi(folder, *argv, app="witness.py") as uwsgi:
+    fifo = folder / "node.fifo"
+    argv = ["--http-socket", f"127.0.0.1:{node}", "--subscribe2", announced]
+    with peers.uwsgi(folder, *argv, "--master-fifo", str(fifo), app="witness.py"):
         program.wait_for(lambda: shown(port, site, name) == brought.der, "brought certificate")
         with Secure(("127.0.0.1", port), client_context(site), name=name) as connection:
             connection.send(request())
             assert connection.answer().body == b"ok\n"
         assert shown(port, site, "localhost") == default
-        uwsgi.popen.send_signal(signal.SIGTERM)  # it says goodbye
+        fifo.write_text("q")  # it says goodbye
         program.wait_for(lambda: shown(port, site, name) == default, "default certificate")
 
 
