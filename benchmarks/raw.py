@@ -78,7 +78,7 @@ def main() -> int:
     options = parser.parse_args()
     missing = [name for name in ("iperf3", "haproxy", "uwsgi") if find(name) is None]
     if missing:
-        sys.stderr.write(f"not installed: {', '.join(missing)}\n")
+        sys.stderr.write(f"not installed: {', '.join(missing)} (apt-get install iperf3 haproxy)\n")
         return 1
     for streams in options.streams:
         results: dict[str, list[Transfer]] = {name: [] for name in ROUTERS}
