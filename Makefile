@@ -78,6 +78,8 @@ bench: venv-is-usable  ## side by side with the peers
 	@[ -n "$(ARGS)" ] || $(BIN)/python -m benchmarks.fastrouter
 	@[ -n "$(ARGS)" ] || $(BIN)/python -m benchmarks.static
 	@[ -n "$(ARGS)" ] || $(BIN)/python -m benchmarks.caching
+	@[ -n "$(ARGS)" ] || $(BIN)/python -m benchmarks.zerg
+	@[ -n "$(ARGS)" ] || $(BIN)/python -m benchmarks.raw
 
 bench-legion: venv-is-usable  ## how fast a service address moves, beside keepalived; needs root
 	@$(MAKE) -s --no-print-directory $(VENV)/installed-for-tests

@@ -21,7 +21,9 @@ from uwgate.conf.errors import ConfigError
 from uwgate.conf.privileges import drop
 from uwgate.conf.procname import process_title, set_title
 from uwgate.conf.scheduling import prefer_throughput
+from uwgate.conf.settings import COREROUTERS
 from uwgate.conf.start import Start
+from uwgate.gateways import watchdog
 from uwgate.gateways.tls import handover
 
 log = logging.getLogger("uwgate.gateway")
@@ -89,10 +91,13 @@ def run(
             reason = str(error)[-control.MAX_MESSAGE // 8 :]
             link.send(control.encode("failed", reason=reason, code=EXIT_ERROR))
         sys.exit(EXIT_ERROR)
-    trio.run(_serve, start, gateway, settings.master.reload_mercy if mercy is None else mercy)
+    if mercy is None:
+        mercy = settings.master.reload_mercy
+    limit = settings.corerouter(kind).harakiri if kind in COREROUTERS else 0.0
+    trio.run(_serve, start, gateway, mercy, limit)
 
 
-async def _serve(start: Start, gateway: Gateway, mercy: float) -> None:
+async def _serve(start: Start, gateway: Gateway, mercy: float, harakiri: float) -> None:
     link = trio.socket.from_stdlib_socket(socket.socket(fileno=start.control_fd))
     async with trio.open_nursery() as sessions:
         accepting = trio.CancelScope()
@@ -101,6 +106,8 @@ async def _serve(start: Start, gateway: Gateway, mercy: float) -> None:
             with accepting:
                 await gateway.serve(sessions)
 
+        if harakiri:
+            sessions.start_soon(watchdog.watch, harakiri)
         sessions.start_soon(accept)
         sessions.start_soon(_watch_signals)
         await link.send(control.encode("ready"))

@@ -177,6 +177,13 @@ class CorerouterOptions:
         check=parse_server,
         help="Accept on the sockets that the zerg server or pool at this path gives.",
     )
+    harakiri: float = option(
+        0.0,
+        kind=Kind.SECONDS,
+        minimum=0.0,
+        help="End a gateway process that stands still for this long, and start another; the log "
+        "says where it stood. 0: never.",
+    )
     uid: str | None = option(None, kind=Kind.TEXT, help="User of the gateway processes.")
     gid: str | None = option(None, kind=Kind.TEXT, help="Group of the gateway processes.")
 
