@@ -42,8 +42,9 @@ class Backend(Search):
         return ""
 
     def _prepare(self, sock: socket.socket) -> None:
-        # We speak first. So the third segment of the handshake may wait for the packet and go with
-        # it, which also wakes the backend when there is something to read (tcp(7), of clients).
+        # On a socket that connects, Linux then keeps the third segment of the handshake until there
+        # is something to send. We speak first: it goes with the packet, and wakes the backend when
+        # there is something to read.
         sock.setsockopt(IPPROTO_TCP, TCP_DEFER_ACCEPT, 1)
 
     def _hand_over(self, sock: socket.socket) -> None:

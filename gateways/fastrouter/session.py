@@ -46,9 +46,7 @@ log = logging.getLogger("uwgate.fastrouter")
 
 REFUSED: Final = "%s: %d: %s"  # whose request, status, reason
 PIECES: Final = 4  # of an answer that are passed on at a time without a relay
-LINGER_TIME: Final = (
-    10.0  # seconds that a client has to notice that nobody wants the rest of its body
-)
+LINGER_TIME: Final = 10.0  # seconds; for a client to see that nobody wants the rest of its body
 RESET = struct.pack("ii", 1, 0)  # SO_LINGER: closing tells the peer that something is missing
 Source = socket.socket | LeaseStream  # of an answer
 # Of a worker that cannot serve.
