@@ -8,10 +8,12 @@ changes: see docs/howto/compile.md.
 from __future__ import annotations
 
 import os
+import sys
 from typing import Any
 
 from setuptools import setup
 
+BUILDING = frozenset(("bdist_wheel", "build", "build_ext", "editable_wheel", "install"))
 COMPILER = "mypy>=1.18"  # mypyc is part of it
 
 # Where every request of a gateway passes. A class can only be compiled together with those that
@@ -68,6 +70,8 @@ def compiled() -> dict[str, Any]:
         from mypyc.build import mypycify
     except ImportError:  # pip asks what a build needs before it is there
         return {"setup_requires": [COMPILER]}
+    if not BUILDING.intersection(sys.argv):  # only what the package is called is asked for
+        return {}
     files = [f"src/uwgate/{name}.py" for name in MODULES.split()]
     # Whoever builds has not got what uwgate imports; that it fits together is for others to check.
     flags = ["--config-file=", "--ignore-missing-imports", "--follow-imports=silent"]
