@@ -133,8 +133,8 @@ class Flow:
             return False
         self.came += count
         if not count:
-            self.ended = True
-        elif self._sink is not None:
+            return self._end()
+        if self._sink is not None:
             # Copied only if the sink does not take it at once.
             self.pending = self._buffer[:count]
             if not self._push():
@@ -159,6 +159,16 @@ class Flow:
     def _fail(self, end: Broken, error: OSError) -> None:
         self.broken = end
         self.code = error.errno or 0
+
+    def _end(self) -> bool:
+        """The source has ended, and the sink has everything; False, as for ``_move``.
+
+        It is told now, whichever round this is: a flow that has ended is not pumped again for what
+        its source does.
+        """
+        self.ended = True
+        self._finish()
+        return False
 
     def _finish(self) -> None:
         if self.ends_badly:

@@ -81,8 +81,7 @@ class SplicedFlow(Flow):
             return self._give_up(error, Broken.SOURCE)
         self.came += count
         if not count:
-            self.ended = True
-            return True
+            return self._end()
         self._is_bulk = count >= len(self._buffer)
         self._held = count
         return self._empty_pipe()

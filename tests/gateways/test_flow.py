@@ -125,6 +125,17 @@ def test_a_fast_pair_gives_way_to_others(ends: Ends) -> None:
     assert flow.came == BUFFER * ROUNDS
 
 
+@pytest.mark.parametrize("pieces", range(2 * ROUNDS + 1))
+def test_an_end_of_file_never_waits_for_a_turn_that_does_not_come(ends: Ends, pieces: int) -> None:
+    flow = ends.flow()
+    for _ in range(pieces):
+        ends.near.send(b"x" * BUFFER)
+    ends.near.shutdown(socket.SHUT_WR)
+    while flow.pump():
+        assert not flow.is_blocked  # or nobody would pump it again before the sink does something
+    assert flow.is_done
+
+
 def test_a_source_that_broke_is_told_apart(ends: Ends) -> None:
     flow = ends.flow()
     ends.source.send(b"unread")

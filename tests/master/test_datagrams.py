@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from tests.e2e.processes import free_port
 from uwgate.conf.address import Address, AddressKind, parse_listen
 from uwgate.conf.errors import ConfigError
 from uwgate.conf.groups.corerouter import HttpCorerouterOptions
@@ -78,14 +79,15 @@ def test_there_is_no_registry_without_a_server(bind: Bind) -> None:
 
 
 def test_a_port_may_be_used_for_http_and_for_announcements(bind: Bind) -> None:
-    first = bind("127.0.0.1:0")
-    port = first.of("http-subscription")[0].name.rpartition(":")[2]
+    name = f"127.0.0.1:{free_port()}"  # 0 would be anybody's port for the other protocol
+    bind(name)
     with socket.socket() as tcp:
-        tcp.bind(("127.0.0.1", int(port)))
+        tcp.bind(("127.0.0.1", int(name.rpartition(":")[2])))
 
 
 def test_both_kinds_of_ip_may_have_one_port(bind: Bind) -> None:
-    port = inbox(bind(":0")).getsockname()[1]
+    port = free_port(socket.SOCK_DGRAM)
+    assert arrives(bind(f":{port}"))
     assert arrives(bind(f"[::]:{port}"))
 
 

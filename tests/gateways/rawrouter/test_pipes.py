@@ -10,7 +10,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from uwgate.gateways.flow import Broken
+from uwgate.gateways.flow import ROUNDS, Broken
+from uwgate.gateways.rawrouter import pipes
 from uwgate.gateways.rawrouter.pipes import KEPT, Pipes
 from uwgate.gateways.rawrouter.spliced import SplicedFlow
 
@@ -152,4 +153,18 @@ def test_an_end_of_file_comes_behind_everything(ends: Ends) -> None:
     while data := ends.far.recv(1 << 20):
         received += len(data)
     assert received == sent == ends.flow.went
+    assert ends.pipes.used == 0
+
+
+@pytest.mark.parametrize("pieces", range(2 * ROUNDS + 1))
+def test_an_end_of_file_behind_spliced_bytes_goes_on_at_once(
+    monkeypatch: pytest.MonkeyPatch, ends: Ends, pieces: int
+) -> None:
+    monkeypatch.setattr(pipes, "SIZE", BUFFER)  # so that one splice moves no more than a piece
+    for _ in range(pieces):
+        ends.near.send(b"x" * BUFFER)
+    ends.near.shutdown(socket.SHUT_WR)
+    while ends.flow.pump():
+        assert not ends.flow.is_blocked
+    assert ends.flow.is_done
     assert ends.pipes.used == 0
