@@ -57,12 +57,15 @@ def run(
     uid: str | None,
     gid: str | None,
     mercy: float | None = None,
+    *,
+    hands_over: bool = True,
 ) -> None:
     """Be a gateway process until the master says otherwise.
 
     One that cannot be made (ConfigError) says so to the master, and exits.
     ``uid`` and ``gid`` are those of this kind of gateway; None means the instance's. ``mercy`` is
-    the most seconds that a drain takes; None: reload-mercy.
+    the most seconds that a drain takes; None: reload-mercy. ``hands_over``: our own workers are at
+    the other end, and are scheduled as we are then.
     """
     settings = start.settings
     logs.configure(settings.log)
@@ -73,7 +76,8 @@ def run(
         settings.master.add_gid,
         settings.master.no_initgroups,
     )
-    prefer_throughput()
+    if hands_over:
+        prefer_throughput()
     try:
         gateway = make(start)
     except ConfigError as error:
