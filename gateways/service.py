@@ -30,9 +30,9 @@ log = logging.getLogger("uwgate.gateway")
 
 DRAIN_IDLE = 5.0  # seconds that an idle connection may still bring one last request in
 EXIT_ERROR = 1
-# They only pass on what others have begun: every turn that they wait for the CPU, a stream stands
-# still (docs/design.md, "Bytes that stay in the kernel").
-CARRIERS = frozenset(("rawrouter", "sslrouter"))
+# They only pass on what others have begun: every turn that they wait for the CPU, a request or a
+# stream stands still (docs/design.md, "Bytes that stay in the kernel").
+CARRIERS = frozenset(("fastrouter", "rawrouter", "sslrouter"))
 
 
 class Gateway(Protocol):

@@ -78,6 +78,15 @@ def parse_sign_check(option: str, text: str) -> SchemePath:
     return _scheme_path(option, text, text)
 
 
+def parse_sign(option: str, text: str) -> SchemePath:
+    """A value of ``-resubscribe-sign``.
+
+    Raises:
+        ConfigError: it is not ``SCHEME:PEMFILE``.
+    """
+    return _scheme_path(option, text, text)
+
+
 def parse_subscribe_to(option: str, text: str) -> Subscription:
     """A value of ``subscribe-to`` or ``subscribe``:
     ``[LOCAL=]SERVER:KEY[,MODIFIER1[,SCHEME:PEMFILE]]`` or ``[LOCAL=]SERVER:@FILE``.

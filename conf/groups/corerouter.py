@@ -165,6 +165,9 @@ class CorerouterOptions:
     resubscribe_bind: str | None = option(
         None, kind=Kind.ADDRESS, help="Send those announcements from this UDP address."
     )
+    resubscribe_sign: str | None = option(
+        None, kind=Kind.TEXT, help="SCHEME:PEMFILE; sign those announcements with this key."
+    )
     stats_server: str | None = option(
         None,
         kind=Kind.ADDRESS,

@@ -10,9 +10,10 @@ import trio
 from trio.testing import MockClock as Clock
 
 from tests.subscriptions.cases import FOLDER
-from uwgate.announcing.announcer import JITTER, LINGER, MAX_AHEAD, Announcer
+from uwgate.announcing.announcer import JITTER, LINGER, Announcer
 from uwgate.announcing.occupation import Occupation
 from uwgate.conf.errors import ConfigError
+from uwgate.subscriptions.dates import MAX_AHEAD
 from uwgate.subscriptions.packet import Command, Packet
 
 from .conftest import WALL, Ear, Instance, new_announcer, settled

@@ -23,6 +23,7 @@ from uwgate.announcing.server import Server
 from uwgate.conf.address import Address
 from uwgate.conf.errors import ConfigError
 from uwgate.subscriptions.announcement import Announcement, Ident
+from uwgate.subscriptions.dates import Dates
 from uwgate.subscriptions.packet import Command
 from uwgate.subscriptions.refusal import Refused
 
@@ -30,7 +31,6 @@ log = logging.getLogger("uwgate.announce")
 
 AGAIN = 1.0  # seconds; a first datagram may be lost
 JITTER = 0.1  # of a pause
-MAX_AHEAD = 3  # seconds that a date may be in the future
 SEND_LIMIT = 5.0  # seconds for what one server is sent in one round
 LEAVE_LIMIT = 2.0  # seconds for the last round
 # A router that has just chosen us connects within this time; until then we have to accept.
@@ -71,7 +71,7 @@ class Announcer:
         self._withdrawn = True
         self._told: dict[Ident, Announcement] = {}
         self._servers: dict[Address, Server] = {}
-        self._dates: dict[Ident, int] = {}  # of what was signed in this second or ahead of it
+        self._dates = Dates[Ident]()
         self._changed = trio.Event()
         self._settled = trio.Event()
         self._settled.set()
@@ -201,7 +201,7 @@ class Announcer:
             for one in several:
                 says.setdefault(one.server, []).append((command, one))
         self._forget_servers(says)
-        self._forget_dates()
+        self._dates.forget(self._wall())
         async with trio.open_nursery() as nursery:
             for address, messages in says.items():
                 datagrams = self._datagrams(messages, occupation or Occupation())
@@ -232,22 +232,11 @@ class Announcer:
                 self._told.pop(one.ident, None)
 
     def _date(self, one: Announcement, command: Command) -> float:
-        """The time in seconds since 1970 that a datagram bears.
-
-        uWSGI's signatures have no smaller unit than the second, and an unsubscribe is dated one
-        second ahead; but what is not newer than what was said last is refused as a replay.
-        """
+        """The time in seconds since 1970 that a datagram bears."""
         now = self._wall()
         if one.signer is None or one.signer.scheme.modern:
             return now
-        last = self._dates.get(one.ident, 0)
-        date = min(max(int(now), last + 1 - command), int(now) + MAX_AHEAD)
-        self._dates[one.ident] = date + command
-        return float(date)
-
-    def _forget_dates(self) -> None:
-        past = int(self._wall())
-        self._dates = {name: date for name, date in self._dates.items() if date >= past}
+        return self._dates.date(one.ident, command, now)
 
     def _wanted(self) -> tuple[dict[Ident, Announcement], set[str]]:
         """What is to be announced, and the origins of which nothing is to be said."""
