@@ -162,6 +162,8 @@ class Spawner:
             # While we still can read whatever Python is installed where.
             ensure_library(self._start.lmdb_folder)
             from uwgate.caching import caches, service  # noqa: F401
+        if self._has_rules:  # most have none, and do not pay for them
+            from uwgate.workers.rules import policy  # noqa: F401  as above
         drop(master.uid, master.gid, master.add_gid, master.no_initgroups)
         application = settings.application
         for variable in application.env:
@@ -185,22 +187,26 @@ class Spawner:
             say("*** no app loaded. every request will be answered 500 ***")
             return Mounts(default_allowed=True)
 
+    @property
+    def _has_rules(self) -> bool:
+        """Whether workers get requests that have not been through the rules, if there are any."""
+        settings = self._start.settings
+        if not settings.rules and settings.static == StaticOptions():
+            return False
+        is_reached = any(one.role in DIRECT for one in self._start.listeners)
+        return is_reached or settings.has_gateway("fastrouter")
+
     def _compile(self) -> Compiled | None:
         """The rules and static files of requests that workers get directly.
 
         Raises:
             ConfigError: the files that options name are not what they were.
         """
-        settings = self._start.settings
-        if not settings.rules and settings.static == StaticOptions():
+        if not self._has_rules:
             return None
-        is_reached = any(one.role in DIRECT for one in self._start.listeners)
-        if not (is_reached or settings.has_gateway("fastrouter")):
-            return None  # all requests come from gateways of ours that have done it
-        # Here, for most configurations have neither.
         from uwgate.workers.rules.policy import compile_policy
 
-        return compile_policy(settings)
+        return compile_policy(self._start.settings)
 
     def _handle_signals(self) -> None:
         signal.set_wakeup_fd(self._wake_write, warn_on_full_buffer=False)
