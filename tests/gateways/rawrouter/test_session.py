@@ -84,6 +84,15 @@ async def test_many_bytes_arrive_as_they_were_sent(pipes: int) -> None:
             assert await carry(server, client, LARGE) == LARGE
 
 
+async def test_nothing_is_expected_of_a_stream_any_more_when_little_comes() -> None:
+    async with routing() as (gateway, backend):
+        client = await gateway.connect()
+        async with await backend.accept() as server:
+            assert await carry(client, server, LARGE) == LARGE
+            assert await carry(client, server, b"little") == b"little"
+            assert gateway.gateway.lane.expected == 0
+
+
 async def test_an_idle_connection_has_no_pipe() -> None:
     async with routing() as (gateway, backend):
         client = await gateway.connect()
