@@ -38,7 +38,7 @@ class CacheServer:
 class CacheCalls:
     """A part of the module ``uwsgi``. Without caches every call fails, as in uWSGI."""
 
-    _caches: Caches | None = None
+    caches: Caches | None = None
     cache_server: CacheServer | None = None
 
     def use_caches(self, start: Start) -> None:
@@ -50,10 +50,10 @@ class CacheCalls:
         if start.cache_folder is not None:
             from uwgate.caching.caches import shared_caches  # brings lmdb along
 
-            self._caches = shared_caches(start)
-            assert self._caches is not None
-            self._caches.check()
-            self.cache_server = CacheServer(self._caches)
+            self.caches = shared_caches(start)
+            assert self.caches is not None
+            self.caches.check()
+            self.cache_server = CacheServer(self.caches)
 
     def cache_get(self, key: Text, cache: Text = "") -> bytes | None:
         """The value of a key; None: there is none."""
@@ -114,13 +114,13 @@ class CacheCalls:
             ValueError: there is no such cache here.
         """
         name = _text(cache)
-        found = None if self._caches is None else self._caches.find_local(name)
+        found = None if self.caches is None else self.caches.find_local(name)
         if found is None:
             raise ValueError(f"no local uWSGI cache {name!r} available")
         return found.keys()
 
     def _cache(self, name: Text) -> LocalCache | RemoteCache | None:
-        return None if self._caches is None else self._caches.find(_text(name))
+        return None if self.caches is None else self.caches.find(_text(name))
 
     def _calculate(
         self, operation: Operation, key: Text, value: int, expires: int, cache: Text

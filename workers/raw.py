@@ -58,6 +58,19 @@ class RawConnection(Connection):
         if body:
             self.send(body)
 
+    def begin_bare(self, body: bytes, last: bool) -> None:
+        """See ``rules.outlet.Way``."""
+        self.close_behind()
+        if body:
+            self.send(body)
+
+    def hang_up(self) -> None:
+        """See ``rules.outlet.Way``."""
+        self.close_behind()
+
+    def close_behind(self) -> None:
+        """See ``rules.outlet.Way``: there is one response on a connection."""
+
     def may_tunnel(self) -> bool:
         """See ``websocket.Carrier``: a front-end that does not want one does not ask."""
         return True

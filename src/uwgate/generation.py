@@ -179,6 +179,14 @@ class Generation:
         if spawner is not None:
             spawner.send("pause" if rest else "resume")
 
+    def throw(self, number: int) -> bool:
+        """Raise a uWSGI signal in the workers; False if there is nobody to do it."""
+        spawner = self._filled.get(Place("spawner", 1))
+        if spawner is None or spawner.status is not None:
+            return False
+        spawner.send("signal", number=number)
+        return True
+
     def signal_workers(self, number: signal.Signals) -> None:
         """Send a signal to all workers; those that it ends are replaced."""
         spawner = self._filled.get(Place("spawner", 1))
@@ -274,7 +282,7 @@ class Generation:
                 bound=[(one.role, one.name) for one in sockets.listeners],
                 instance=place.instance,
                 generation=self.number,
-                board_fd=self._board_fd if is_spawner else None,
+                board_fd=self._board_fd,
                 cache_folder=self._cache_folder,
                 is_trusted=not is_spawner,
                 is_first=self.number == 1 and place not in self._filled,
