@@ -10,11 +10,15 @@ ADDRESS ?= 127.0.0.1:8080
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check format bench bench-legion docs clean venv-is-usable
+# What setup.py compiles, in a copy.
+COMPILED_TESTS := tests/gateways tests/subscriptions/test_balancing.py
+
+.PHONY: help run test test-compiled check format bench bench-legion docs clean venv-is-usable
 
 help:  ## what there is to make
 	@echo "make run      serve the demo application on http://$(ADDRESS) (ADDRESS=... for another)"
 	@echo "make test     install what the tests need and run them all (ARGS='-k name' for some)"
+	@echo "make test-compiled  the gateways' tests with compiled modules; needs a C compiler"
 	@echo "make check    format, lint, types and the fast tests: for daily work"
 	@echo "make format   let ruff rewrite what it can"
 	@echo "make bench    compare with uWSGI, nginx, gunicorn and waitress (ARGS='--help')"
@@ -58,6 +62,12 @@ test: venv-is-usable  ## everything
 	@$(MAKE) -s --no-print-directory $(VENV)/installed-for-tests
 	.ci/tests $(BIN)/pytest $(ARGS)
 
+test-compiled: venv-is-usable  ## compile a copy, and test that
+	@$(MAKE) -s --no-print-directory $(VENV)/installed-for-tests
+	@copy=$$(mktemp -d) && trap 'rm -rf "$$copy"' EXIT && bin="$$PWD/$(BIN)" && \
+	    "$$bin/python" -m benchmarks.compiled "$$copy/uwgate" && cd "$$copy/uwgate" && \
+	    "$$bin/pytest" -n 4 $(COMPILED_TESTS) $(ARGS)
+
 check: venv-is-usable  ## the fast half of everything
 	@$(MAKE) -s --no-print-directory $(VENV)/installed-for-tests
 	$(BIN)/ruff format --check .
@@ -75,8 +85,11 @@ bench: venv-is-usable  ## side by side with the peers
 	$(BIN)/python -m benchmarks $(ARGS)
 	@[ -n "$(ARGS)" ] || $(BIN)/python -m benchmarks.https
 	@[ -n "$(ARGS)" ] || $(BIN)/python -m benchmarks.http2
-	@[ -n "$(ARGS)" ] || $(BIN)/python -m benchmarks.fastrouter
+	@[ -n "$(ARGS)" ] || $(BIN)/python -m benchmarks.fastrouter --compiled
 	@[ -n "$(ARGS)" ] || $(BIN)/python -m benchmarks.static
+	@[ -n "$(ARGS)" ] || $(BIN)/python -m benchmarks.caching
+	@[ -n "$(ARGS)" ] || $(BIN)/python -m benchmarks.zerg
+	@[ -n "$(ARGS)" ] || $(BIN)/python -m benchmarks.raw
 
 bench-legion: venv-is-usable  ## how fast a service address moves, beside keepalived; needs root
 	@$(MAKE) -s --no-print-directory $(VENV)/installed-for-tests

@@ -2,7 +2,8 @@
 
 nginx -> fastrouter -> uWSGI with two workers, over TCP and over UNIX sockets; without a fastrouter
 for comparison. Then each fastrouter before two workers of its own instance. One fastrouter process
-each. Nothing is saved, and missing a target is no failure.
+each. With ``--compiled`` also ours with compiled modules. Nothing is saved, and missing a target is
+no failure.
 """
 
 from __future__ import annotations
@@ -11,11 +12,13 @@ import argparse
 import os
 import statistics
 import sys
+import tempfile
 from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .__main__ import positive, progress, say
+from .compiled import NotBuilt, build
 from .contenders import HERE, KEEP, NGINX, WORKERS, Contender, find
 from .load import Run, load
 from .running import NotStarted, running
@@ -26,6 +29,7 @@ if TYPE_CHECKING:
 TARGET = 1.0
 TCP, UNIX = "TCP", "UNIX sockets"
 OWN = ", own workers"  # behind the name of a product
+COMPILED = ", compiled"  # the same
 BACKLOG = "512"  # more connections come at a time than uWSGI lets wait by default
 
 
@@ -35,15 +39,33 @@ def main() -> int:
     parser.add_argument("--over", nargs="+", choices=[TCP, UNIX], default=[TCP, UNIX])
     parser.add_argument("--runs", type=positive, default=5, help="how many times (5)")
     parser.add_argument("--seconds", type=positive, default=3, help="length of a run (3)")
+    parser.add_argument("--compiled", action="store_true", help="ours with compiled modules too")
     options = parser.parse_args()
     missing = [name for name in ("wrk", "nginx", "uwsgi") if find(name) is None]
     if missing:
         sys.stderr.write(f"not installed: {', '.join(missing)}\n")
         return 1
+    with tempfile.TemporaryDirectory(prefix="compiled-") as folder:
+        compiled = None
+        if options.compiled:
+            progress("compiling")
+            try:
+                compiled = build(Path(folder, "copy"))
+            except NotBuilt as error:
+                sys.stderr.write(f"not compiled:\n{error}\n")
+                return 1
+        say(render(_measure(options, compiled)))
+    return 0
+
+
+def _measure(
+    options: argparse.Namespace, compiled: Path | None
+) -> dict[tuple[str, str], list[Run]]:
+    """The runs by transport and contender."""
     results: dict[tuple[str, str], list[Run]] = {}
     for number in range(1, options.runs + 1):
         for over in options.over:
-            for contender in contenders(over):
+            for contender in contenders(over, compiled):
                 progress(f"run {number} of {options.runs}: {contender.name} over {over}")
                 try:
                     with running(contender) as server:
@@ -52,8 +74,7 @@ def main() -> int:
                 except NotStarted as error:
                     say(f"{contender.name} did not start:\n{error}\n")
     progress("")
-    say(render(results))
-    return 0
+    return results
 
 
 def render(results: dict[tuple[str, str], list[Run]]) -> str:
@@ -65,20 +86,41 @@ def render(results: dict[tuple[str, str], list[Run]]) -> str:
         cpu = statistics.median(run.cpu for run in runs)
         text = f"  {over:<14}{name:<22}{middle:>10,.0f} requests/s{cpu:>8.3f} CPU s/1000"
         lines.append(f"{text}  {wrong}".rstrip())
-    for over, kind in product(dict.fromkeys(over for over, _ in results), ("", OWN)):
-        ours = results.get((over, f"uwgate{kind}"), ())
+    overs = dict.fromkeys(over for over, _ in results)
+    for over, kind, made in product(overs, ("", OWN), ("", COMPILED)):
+        ours = results.get((over, f"uwgate{made}{kind}"), ())
         theirs = results.get((over, f"uwsgi{kind}"), ())
         if ours and theirs and not any(run.errors for run in (*ours, *theirs)):
             ratio = statistics.median(r.rate for r in ours) / statistics.median(
                 r.rate for r in theirs
             )
             verdict = "reached" if ratio >= TARGET else "missed"
-            lines.append(f"over {over}{kind}: {ratio:.2f} times uWSGI's, target {TARGET} {verdict}")
+            measured = f"{ratio:.2f} times uWSGI's, target {TARGET} {verdict}"
+            lines.append(f"over {over}{made}{kind}: {measured}")
     return "\n".join(lines) + "\n"
 
 
-def contenders(over: str) -> list[Contender]:
-    """Who takes part; nginx is in front of each of them."""
+def contenders(over: str, compiled: Path | None = None) -> list[Contender]:
+    """Who takes part; nginx is in front of each of them.
+
+    ``compiled`` is the PYTHONPATH of compiled modules; None: there are none.
+    """
+    found = _contenders(over)
+    if compiled is None:
+        return found
+    path = f"PYTHONPATH={compiled}"
+    return [
+        Contender(f"uwgate{COMPILED}", (), (KEEP,), _chain(over, _with(path, _uwgate))),
+        Contender(f"uwgate{COMPILED}{OWN}", (), (KEEP,), _alone(over, _with(path, _uwgate_alone))),
+        *found,
+    ]
+
+
+def _with(setting: str, argv: Callable[[str, str], list[str]]) -> Callable[[str, str], list[str]]:
+    return lambda door, backend: ["env", setting, *argv(door, backend)]
+
+
+def _contenders(over: str) -> list[Contender]:
     return [
         Contender("uwgate", (), (KEEP,), _chain(over, _uwgate)),
         Contender("uwsgi", (), (KEEP,), _chain(over, _uwsgi)),

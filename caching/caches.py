@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from uwgate.caching.cache import LocalCache
 from uwgate.caching.remote import RemoteCache
+from uwgate.caching.store import StoreError
 from uwgate.conf.address import Address, parse_backend
 from uwgate.conf.errors import ConfigError
 
@@ -45,6 +46,18 @@ class Caches:
         if name:
             return self.local.get(name)
         return next(iter(self.local.values()), None)
+
+    def check(self) -> None:
+        """See that all caches of this instance can be used.
+
+        Raises:
+            ConfigError: one cannot.
+        """
+        for cache in self.local.values():
+            try:
+                cache.store.peek(b"?")
+            except StoreError as error:
+                raise ConfigError(f"cache {cache.spec.name}: {error}") from error
 
     def close(self) -> None:
         """Close files and sockets; using a cache opens them again."""

@@ -231,12 +231,17 @@ class Environment:
 
 
 def _attempt(env: lmdb.Environment, change: Change) -> bool:
-    txn: Any
-    with env.begin(write=True) as txn:
-        if change(txn):
-            return True
+    txn: Any = env.begin(write=True)
+    try:
+        done = change(txn)
+    except BaseException:
         txn.abort()
-        return False
+        raise
+    if done:
+        txn.commit()
+    else:
+        txn.abort()
+    return done
 
 
 _environments: weakref.WeakSet[Environment] = weakref.WeakSet()

@@ -46,7 +46,10 @@ def note_line(note: Note, *, colours: bool = False) -> str:
 
 
 def effective_ini(settings: Settings) -> str:
-    """The options that differ from their defaults, as an ini file that means the same."""
+    """The options that differ from their defaults, as an ini file that means the same.
+
+    But for secrets, which are masked.
+    """
     lines = ["[uwgate]"]
     for group, group_class in GROUPS.items():
         values = getattr(settings, group)
@@ -55,9 +58,17 @@ def effective_ini(settings: Settings) -> str:
             if option.repeatable and group in RULE_GROUPS:
                 continue  # their order is told below
             if value != option.default:
+                value = _masked(option, value)
                 lines += [f"{option.name} = {text}" for text in _texts(option, value)]
     lines += [f"{name} = {_escaped(value)}" for name, value, _ in settings.rules]
     return "\n".join(lines)
+
+
+def _masked(option: Option, value: Any) -> Any:
+    """A value without its secrets."""
+    if option.mask is None:
+        return value
+    return tuple(map(option.mask, value)) if option.repeatable else option.mask(value)
 
 
 def _texts(option: Option, value: Any) -> Iterator[str]:

@@ -7,7 +7,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from uwgate.conf.caches import CacheSpec, caches_of
+from uwgate.conf.groups.alarm import AlarmOptions
 from uwgate.conf.groups.application import ApplicationOptions
+from uwgate.conf.groups.attendant import AttendantOptions
 from uwgate.conf.groups.cache import CacheOptions
 from uwgate.conf.groups.corerouter import (
     CorerouterOptions,
@@ -84,6 +86,8 @@ class Settings:
     error_route: ErrorRouteOptions = field(default_factory=ErrorRouteOptions)
     final_route: FinalRouteOptions = field(default_factory=FinalRouteOptions)
     header: HeaderOptions = field(default_factory=HeaderOptions)
+    alarm: AlarmOptions = field(default_factory=AlarmOptions)
+    attendant: AttendantOptions = field(default_factory=AttendantOptions)
     subscriptions: SubscriptionOptions = field(default_factory=SubscriptionOptions)
     subscribe: SubscribeOptions = field(default_factory=SubscribeOptions)
     zerg: ZergOptions = field(default_factory=ZergOptions)
@@ -227,6 +231,8 @@ GROUPS: dict[str, Any] = {
     "error_route": ErrorRouteOptions,
     "final_route": FinalRouteOptions,
     "header": HeaderOptions,
+    "alarm": AlarmOptions,
+    "attendant": AttendantOptions,
     "subscriptions": SubscriptionOptions,
     "subscribe": SubscribeOptions,
     "zerg": ZergOptions,

@@ -51,6 +51,7 @@ class Start:
     ``registry_address`` is that of the registry, None without one. ``bound`` has role and name
     of every socket of this generation, also of those that are not for this child.
     ``secret`` is known to all gateways of the instance as long as its master lives.
+    ``minute`` is the number of the last one whose commands were run, -1 if none was.
     ``instance`` counts processes of one kind from 1; ``generation`` counts reloads from 1.
     ``board_fd`` is the board of the legions (``uwgate.conf.board``), None without any.
     ``scoreboard_fd`` is the memory file of ``uwgate.workers.scoreboard``, -1 for whom has none.
@@ -67,6 +68,7 @@ class Start:
     instance: int
     generation: int
     registry_address: str | None = None
+    minute: int = -1
     bound: tuple[tuple[str, str], ...] = ()
     secret: str = field(default="", repr=False)
     scoreboard_fd: int = -1

@@ -17,17 +17,3 @@ class BareSocket(socket.socket):
 
     __init__ = _socket.socket.__init__
     close = _socket.socket.close
-
-
-def accept(listener: socket.socket, family: int) -> tuple[BareSocket, object]:
-    """A connection, which does not block, and its peer's address.
-
-    ``family`` is that of the listener, known to whoever accepts more than once.
-
-    Raises:
-        OSError: as ``listener.accept``.
-    """
-    fd, address = listener._accept()  # type: ignore[attr-defined]  # what ``accept`` is made of
-    sock = BareSocket(family, socket.SOCK_STREAM, 0, fd)
-    sock.setblocking(False)
-    return sock, address

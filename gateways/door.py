@@ -13,18 +13,19 @@ import os
 import resource
 import socket
 from collections.abc import Callable
-from typing import Protocol
+from typing import Final, Protocol
 
 import trio
 
 from uwgate.conf.start import Listener
-from uwgate.gateways.baresocket import accept
+from uwgate.gateways.baresocket import BareSocket
 from uwgate.gateways.lane import Lane
 
 log = logging.getLogger("uwgate.gateway")
 
 EXHAUSTED_PAUSE = 0.1  # seconds without accepting when descriptors or memory have run out
-RESERVED_DESCRIPTORS = 64  # for everything that is not a client
+STREAM: Final = int(socket.SOCK_STREAM)
+RESERVED_DESCRIPTORS: Final = 64  # for everything that is not a client
 EXHAUSTED = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM))
 
 # Takes an accepted connection, which does not block, and its address as ``accept`` has it.
@@ -61,6 +62,8 @@ class Door:
         self._name = listener.name
         self._receive = receive
         self._sock = socket.socket(fileno=os.dup(listener.fd))
+        # What ``socket.accept`` is made of, without its enums: connections are made of it below.
+        self._accept = self._sock._accept  # type: ignore[attr-defined]
         self._family = int(self._sock.family)
         self._is_open = False  # whether there is to be accepted
         self._full = False
@@ -95,7 +98,9 @@ class Door:
             return
         self._full = False
         try:
-            client, address = accept(self._sock, self._family)
+            fd, address = self._accept()
+            client = BareSocket(self._family, STREAM, 0, fd)
+            client.setblocking(False)
         except BlockingIOError:
             return
         except OSError as error:

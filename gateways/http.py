@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 
 import trio
 
-from uwgate.conf.errors import ConfigError
 from uwgate.conf.hsts import parse_hsts
 from uwgate.conf.start import Listener, Start
 from uwgate.gateways import service
@@ -42,7 +41,6 @@ from uwgate.gateways.states import State
 from uwgate.gateways.stickiness import Stickiness
 from uwgate.gateways.streams import Socket
 from uwgate.gateways.tls.brought import BroughtCertificates
-from uwgate.gateways.tls.material import Material
 from uwgate.gateways.tls.ring import Ring
 from uwgate.gateways.tls.session import TlsSession
 from uwgate.gateways.wire import cgi
@@ -215,11 +213,8 @@ class HttpGateway:
 
     def renew(self, name: str, material: bytes) -> None:
         """The certificates of ``name`` have changed: new handshakes get these."""
-        try:
-            if self._ring is not None:
-                self._ring.renew(name, Material.from_bytes(material))
-        except ConfigError as error:
-            log.error("%s: %s; what was served before stays", name, error)
+        if self._ring is not None:
+            self._ring.take(name, material)
 
     def exchange(self, request: Request) -> Exchange:
         """An exchange for a request that does not take the lane."""

@@ -12,28 +12,28 @@ import logging
 import os
 import select
 from collections import deque
-from typing import Protocol
+from typing import Final, Protocol
 
 import trio
 
 log = logging.getLogger("uwgate.lane")
 
 # Edge-triggered: a member is told once of new bytes, and nothing has to be armed again.
-EVENTS = select.EPOLLIN | select.EPOLLRDHUP | select.EPOLLET
-ENDED = select.EPOLLRDHUP  # end of file stands behind what there is to read
-GONE = select.EPOLLERR | select.EPOLLHUP
-MAX_EVENTS = 256  # taken from the kernel at a time
+EVENTS: Final = select.EPOLLIN | select.EPOLLRDHUP | select.EPOLLET
+ENDED: Final = select.EPOLLRDHUP  # end of file stands behind what there is to read
+GONE: Final = select.EPOLLERR | select.EPOLLHUP
+MAX_EVENTS: Final = 256  # taken from the kernel at a time
 # Rounds of events until trio's own tasks get their turn: soon when sessions have tasks there,
 # seldom when only the clock and the master's orders have.
-ROUNDS_BESIDE_TASKS = 4
-ROUNDS_ALONE = 64
+ROUNDS_BESIDE_TASKS: Final = 4
+ROUNDS_ALONE: Final = 64
 # How often the CPU is offered to whoever owes an answer before the lane sleeps for it: to be
 # woken costs the sleeper and the waker more than all of these together.
-YIELDS = 3
+YIELDS: Final = 3
 # Seconds (the shortest that epoll_wait knows) in which the lane itself waits for an answer that
 # is expected at once, before it asks trio to wait. Meanwhile trio's tasks wait too, so this is
 # only done when no session has one.
-PATIENCE = 0.001
+PATIENCE: Final = 0.001
 
 
 class Member(Protocol):
@@ -47,8 +47,8 @@ class Member(Protocol):
 class Lane:
     """One epoll set and the functions that it calls.
 
-    ``expected`` counts answers that workers owe to members, ``tasks`` the sessions that are
-    outside the lane.
+    ``expected`` counts answers that workers owe to members, and streams of which the next bytes
+    come at once; ``tasks`` the sessions that are outside the lane.
     """
 
     def __init__(self) -> None:
@@ -105,24 +105,12 @@ class Lane:
 
     async def run(self) -> None:
         """Serve until cancelled."""
-        poll = self._epoll.poll
-        members = self._members
         again = self._again
-        removed = self._removed
         rounds = 0
         try:
             while True:
-                events = poll(0, MAX_EVENTS)
-                if not events and self.expected and not self.tasks and not again:
-                    events = self._wait_patiently()
-                removed.clear()
-                for fd, mask in events:
-                    member = members.get(fd)  # the bell is nobody's
-                    if member is not None and fd not in removed:
-                        member.ready(mask)
-                for _ in range(len(again)):
-                    again.popleft().ready(0)
-                if not events and not again:
+                happened = self._serve()
+                if not happened and not again:
                     rounds = 0
                     self._asleep = True
                     await trio.lowlevel.wait_readable(self._epoll.fileno())
@@ -136,6 +124,23 @@ class Lane:
             trio.lowlevel.notify_closing(self._epoll.fileno())
             self._epoll.close()
             os.close(self._bell)
+
+    def _serve(self) -> bool:
+        """Tell everybody what has happened; False: nothing has."""
+        members = self._members
+        again = self._again
+        removed = self._removed
+        events = self._epoll.poll(0, MAX_EVENTS)
+        if not events and self.expected and not self.tasks and not again:
+            events = self._wait_patiently()
+        removed.clear()
+        for fd, mask in events:
+            member = members.get(fd)  # the bell is nobody's
+            if member is not None and (not removed or fd not in removed):
+                member.ready(mask)
+        for _ in range(len(again)):
+            again.popleft().ready(0)
+        return bool(events)
 
     def _wait_patiently(self) -> list[tuple[int, int]]:
         """The next events; none if it takes longer than ``PATIENCE``."""

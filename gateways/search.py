@@ -13,7 +13,7 @@ import os
 import socket
 from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import Protocol
+from typing import Final, Protocol
 
 import trio
 
@@ -26,9 +26,10 @@ from uwgate.gateways.names import Names, Where
 
 log = logging.getLogger("uwgate.gateway")
 
-BUSY_PAUSE = 0.02  # seconds until a UNIX socket whose accept queue was full is tried again
-NON_BLOCKING = socket.SOCK_STREAM | socket.SOCK_NONBLOCK
-UNDER_WAY = (0, errno.EINPROGRESS)  # what connecting returns when it does not fail
+AF_UNIX: Final = int(socket.AF_UNIX)
+BUSY_PAUSE: Final = 0.02  # seconds until a UNIX socket whose accept queue was full is tried again
+NON_BLOCKING: Final = int(socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+UNDER_WAY: Final = (0, errno.EINPROGRESS)  # what connecting returns when it does not fail
 # Nobody's fault but ours: the backend is not to be blamed. EAGAIN: of TCP, no port is left.
 EXHAUSTED = frozenset(
     (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.EADDRNOTAVAIL, errno.EAGAIN)
@@ -109,6 +110,9 @@ class Search:
         """Why a target cannot be used whatever it does; empty: it can."""
         return ""
 
+    def _prepare(self, sock: socket.socket) -> None:
+        """Set what a TCP socket needs before it is connected."""
+
     def _hand_over(self, sock: socket.socket) -> None:
         """Find out whether there is a connection, best by sending what is to be sent.
 
@@ -187,13 +191,15 @@ class Search:
                 self._code = error.errno or 0
                 reason = f"no socket: {error.strerror}"
                 break
+            if family != AF_UNIX:
+                self._prepare(sock)
             self._code = code = sock.connect_ex(address)
             if code in UNDER_WAY:
                 failure = self._try(is_watched=False)
                 if failure is None:
                     return True
                 reason = failure
-            elif code == errno.EAGAIN and family == socket.AF_UNIX:
+            elif code == errno.EAGAIN and family == AF_UNIX:
                 self._wait(partial(self._wait_for_room, where), self._connected_late)
                 return True
             else:

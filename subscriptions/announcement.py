@@ -18,7 +18,7 @@ from uwgate.conf.settings import Settings
 from uwgate.subscriptions.packet import MAX_NAME, Command, Packet, encode
 from uwgate.subscriptions.refusal import Refused
 from uwgate.subscriptions.signature import Signer, load_private_key
-from uwgate.subscriptions.spec import Subscription, parse_subscribe2, parse_subscribe_to
+from uwgate.subscriptions.spec import SchemePath, Subscription, parse_subscribe2, parse_subscribe_to
 
 MAX_KEY_FILE = 64 * 1024  # bytes of a private key in PEM
 FIELDS = {"subscribe_to": parse_subscribe_to, "subscribe2": parse_subscribe2}
@@ -79,6 +79,19 @@ def values(options: SubscribeOptions) -> Iterator[Value]:
             yield Value(option, text, parse(option, text))
 
 
+def legion_of(value: Value, settings: Settings) -> str:
+    """Only the lord of this legion announces the value; empty: every node does.
+
+    Raises:
+        ConfigError: there is no such legion.
+    """
+    legion = value.subscription.legion or settings.subscribe.subscribe_legion or ""
+    if legion and legion not in settings.legion.names:
+        option = "legion=" if value.subscription.legion else "subscribe-legion:"
+        raise ConfigError(f"{value}: {option} {legion}: no such legion is declared")
+    return legion
+
+
 def check(settings: Settings, places: Mapping[tuple[str, str], list[Place]]) -> list[str]:
     """What is wrong with the values, their keys' files included; a line for each problem."""
     problems: list[str] = []
@@ -88,6 +101,7 @@ def check(settings: Settings, places: Mapping[tuple[str, str], list[Place]]) -> 
         for text, place in zip(texts, places.get(("subscribe", field), []), strict=True):
             try:
                 value = Value(option, text, parse(option, text))
+                legion_of(value, settings)
                 read_signer(value, settings.application.chdir)
             except ConfigError as error:
                 problems.append(f"{place}: {error}")
@@ -101,17 +115,24 @@ def read_signer(value: Value, chdir: str | None) -> Signer | None:
         ConfigError: the file cannot be read, or has no key that fits.
     """
     sign = value.subscription.sign
-    if sign is None:
-        return None
+    return None if sign is None else load_signer(sign, chdir, str(value))
+
+
+def load_signer(sign: SchemePath, chdir: str | None, origin: str) -> Signer:
+    """The private key that ``origin``, an option with its value, names.
+
+    Raises:
+        ConfigError: the file cannot be read, or has no key that fits.
+    """
     path = os.path.join(chdir or "", sign.path)
     try:
         with open(path, "rb") as file:
             pem = file.read(MAX_KEY_FILE)
         return Signer(sign.scheme, load_private_key(pem, sign.scheme))
     except OSError as error:
-        raise ConfigError(f"{value}: {path}: cannot be read: {error.strerror}") from error
+        raise ConfigError(f"{origin}: {path}: cannot be read: {error.strerror}") from error
     except ConfigError as error:
-        raise ConfigError(f"{value}: {path}: {error}") from error
+        raise ConfigError(f"{origin}: {path}: {error}") from error
 
 
 def compose(

@@ -12,11 +12,13 @@ import sys
 if sys.path and os.path.realpath(sys.path[0]) == os.path.dirname(os.path.realpath(__file__)):
     del sys.path[0]
 
+import importlib.machinery
 import importlib.util
 import json
 import socket
 
 OLDEST = (3, 11)
+COMPILED = "uwgate__mypyc"  # what all compiled modules share (setup.py)
 
 
 def register(folder: str) -> None:
@@ -29,6 +31,23 @@ def register(folder: str) -> None:
     package = importlib.util.module_from_spec(spec)
     sys.modules["uwgate"] = package
     spec.loader.exec_module(package)
+
+
+def register_compiled(folder: str) -> None:
+    """Let compiled modules find what they share, which stands beside the package.
+
+    Those of another Python are neither seen nor needed: then the ``.py`` files are used.
+    """
+    for suffix in importlib.machinery.EXTENSION_SUFFIXES:
+        path = os.path.join(folder, COMPILED + suffix)
+        if os.path.exists(path):
+            loader = importlib.machinery.ExtensionFileLoader(COMPILED, path)
+            spec = importlib.util.spec_from_file_location(COMPILED, path, loader=loader)
+            assert spec is not None
+            module = importlib.util.module_from_spec(spec)
+            loader.exec_module(module)
+            sys.modules[COMPILED] = module
+            return
 
 
 def refuse(fd: int) -> None:
@@ -50,7 +69,9 @@ def run() -> None:
     if sys.version_info < OLDEST:
         refuse(fd)
     here = os.path.dirname(os.path.abspath(__file__))
-    register(os.path.dirname(here))
+    package = os.path.dirname(here)
+    register_compiled(os.path.dirname(package))
+    register(package)
     from uwgate.workers.spawner import main
 
     main(fd)

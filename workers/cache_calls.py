@@ -42,12 +42,17 @@ class CacheCalls:
     cache_server: CacheServer | None = None
 
     def use_caches(self, start: Start) -> None:
-        """Use the instance's caches. Each process opens them when it needs them."""
+        """Use the instance's caches. Each process opens them when it needs them.
+
+        Raises:
+            ConfigError: they cannot be opened here, such as by another version of lmdb.
+        """
         if start.cache_folder is not None:
             from uwgate.caching.caches import shared_caches  # brings lmdb along
 
             self.caches = shared_caches(start)
             assert self.caches is not None
+            self.caches.check()
             self.cache_server = CacheServer(self.caches)
 
     def cache_get(self, key: Text, cache: Text = "") -> bytes | None:

@@ -69,6 +69,9 @@ class Slot:
         self._epoll.register(worker.stop_fd, select.EPOLLIN)
         self._pause = worker.shared.pause
         self._epoll.register(self._pause.begun, select.EPOLLIN)
+        self._signals = worker.shared.signals.descriptors(worker.number)
+        for fd in self._signals:
+            self._epoll.register(fd, select.EPOLLIN | select.EPOLLEXCLUSIVE)
         if worker.life_fd >= 0:
             self._epoll.register(worker.life_fd, select.EPOLLIN)
         self._offer(free=True, again=False)
@@ -107,6 +110,8 @@ class Slot:
                             continue
                     if accepted is None:
                         accepted = self._accept(listener)
+                elif fd in self._signals:
+                    worker.shared.signals.take(fd)
                 elif fd == worker.life_fd:
                     worker.end("the master is gone")
             declined = pause > 0 and not readable

@@ -95,7 +95,7 @@ class Spawner:
         self._wake_read, self._wake_write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         self._children = [Child(number + 1) for number in range(self._options.processes)]
         slots = max(1, self._options.processes * self._options.threads)
-        self._shared = Shared(slots, start.scoreboard_fd)
+        self._shared = Shared(slots, start.scoreboard_fd, workers=self._options.processes)
         if start.scoreboard_fd >= 0:
             os.close(start.scoreboard_fd)
         self._mounts = Mounts(default_allowed=True)
@@ -122,6 +122,7 @@ class Spawner:
         self._prepare()
         self._api = uwsgi_api.install(self._start, self._master)
         self._compiled = self._compile()
+        self._api.signals = self._shared.signals
         if not self._is_lazy:
             self._mounts = self._load()
         self._handle_signals()
@@ -161,6 +162,8 @@ class Spawner:
             # While we still can read whatever Python is installed where.
             ensure_library(self._start.lmdb_folder)
             from uwgate.caching import caches, service  # noqa: F401
+        if self._has_rules:  # most have none, and do not pay for them
+            from uwgate.workers.rules import policy  # noqa: F401  as above
         drop(master.uid, master.gid, master.add_gid, master.no_initgroups)
         application = settings.application
         for variable in application.env:
@@ -184,22 +187,26 @@ class Spawner:
             say("*** no app loaded. every request will be answered 500 ***")
             return Mounts(default_allowed=True)
 
+    @property
+    def _has_rules(self) -> bool:
+        """Whether workers get requests that have not been through the rules, if there are any."""
+        settings = self._start.settings
+        if not settings.rules and settings.static == StaticOptions():
+            return False
+        is_reached = any(one.role in DIRECT for one in self._start.listeners)
+        return is_reached or settings.has_gateway("fastrouter")
+
     def _compile(self) -> Compiled | None:
         """The rules and static files of requests that workers get directly.
 
         Raises:
             ConfigError: the files that options name are not what they were.
         """
-        settings = self._start.settings
-        if not settings.rules and settings.static == StaticOptions():
+        if not self._has_rules:
             return None
-        is_reached = any(one.role in DIRECT for one in self._start.listeners)
-        if not (is_reached or settings.has_gateway("fastrouter")):
-            return None  # all requests come from gateways of ours that have done it
-        # Here, for most configurations have neither.
         from uwgate.workers.rules.policy import compile_policy
 
-        return compile_policy(settings)
+        return compile_policy(self._start.settings)
 
     def _handle_signals(self) -> None:
         signal.set_wakeup_fd(self._wake_write, warn_on_full_buffer=False)
@@ -349,7 +356,8 @@ class Spawner:
         if not packet:
             self._master_gone()
             return
-        kind = control.decode(packet)["type"]
+        message = control.decode(packet)
+        kind = message["type"]
         if kind == "drain":
             self._drain()
         elif kind == "stop":
@@ -358,6 +366,8 @@ class Spawner:
             self._shared.pause.begin()
         elif kind == "resume":
             self._shared.pause.end()
+        elif kind == "signal":
+            self._shared.signals.throw(message["number"])
 
     def _master_gone(self) -> None:
         for fd in (self._control.fileno(), self._start.life_fd):

@@ -165,6 +165,9 @@ class CorerouterOptions:
     resubscribe_bind: str | None = option(
         None, kind=Kind.ADDRESS, help="Send those announcements from this UDP address."
     )
+    resubscribe_sign: str | None = option(
+        None, kind=Kind.TEXT, help="SCHEME:PEMFILE; sign those announcements with this key."
+    )
     stats_server: str | None = option(
         None,
         kind=Kind.ADDRESS,
@@ -176,6 +179,13 @@ class CorerouterOptions:
         kind=Kind.TEXT,
         check=parse_server,
         help="Accept on the sockets that the zerg server or pool at this path gives.",
+    )
+    harakiri: float = option(
+        0.0,
+        kind=Kind.SECONDS,
+        minimum=0.0,
+        help="End a gateway process that stands still for this long, and start another; the log "
+        "says where it stood. 0: never.",
     )
     uid: str | None = option(None, kind=Kind.TEXT, help="User of the gateway processes.")
     gid: str | None = option(None, kind=Kind.TEXT, help="Group of the gateway processes.")

@@ -34,6 +34,7 @@ from uwgate.gateways.corerouter.attempts import Attempts
 from uwgate.gateways.corerouter.cached import Cached
 from uwgate.gateways.corerouter.derived import Derived, Fixed
 from uwgate.gateways.corerouter.function import Function, load
+from uwgate.gateways.corerouter.looking import StaticChecks
 from uwgate.gateways.corerouter.mapper import Mapper
 from uwgate.gateways.corerouter.pool import Pool
 from uwgate.gateways.corerouter.static import Static
@@ -174,14 +175,17 @@ class Corerouter:
         return self.options.cheap and self.table is not None and self.table.is_empty
 
     async def run(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
-        """Keep the table up to date until cancelled.
+        """Keep the table up to date, and look after fixed backends, until cancelled.
 
         Counts as started when the table is complete, or its registry does not answer.
         """
-        if self.table is None and self._replica is None:
+        looks = self.static is not None and self.options.check is not None
+        if self.table is None and self._replica is None and not looks:
             task_status.started()
             return
         async with trio.open_nursery() as nursery:
+            if self.static is not None and self.options.check is not None:
+                nursery.start_soon(StaticChecks(self.options, self.static).run)
             if self._replica is not None:
                 await nursery.start(self._replica.run)
             task_status.started()

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from uwgate.gateways.corerouter.mapper import Mapper
 from uwgate.gateways.corerouter.outcome import Outcome
 from uwgate.gateways.corerouter.target import Asked, Target
 from uwgate.gateways.corerouter.waiting import WaitingRoom, may_wait
-from uwgate.subscriptions.health import Circuit
+from uwgate.subscriptions.health import Circuit, Health
 
 if TYPE_CHECKING:
     from uwgate.gateways.corerouter.attempts import Attempts
@@ -20,20 +20,23 @@ if TYPE_CHECKING:
 class StaticNode:
     """One of them. ``hits`` counts connections, ``reference`` the requests that run there.
 
-    ``failed_at`` is None unless the last connection to it failed.
+    ``failed_at`` is None unless the last connection to it failed. ``health`` is what looks at
+    it have shown (looking.py).
     """
 
     target: Target
     hits: int = 0
     reference: int = 0
     failed_at: float | None = None
+    health: Health = field(default_factory=Health)
 
 
 class Static(Mapper):
     """Strict rotation; who failed is passed over for ``grace`` seconds.
 
     When everybody has failed of late, the one that failed first is tried, unlike in
-    uWSGI: with one backend, its restart would else be an outage of ``grace`` seconds.
+    uWSGI: with one backend, its restart would else be an outage of ``grace`` seconds. Who fails
+    its checks is not tried at all.
     """
 
     def __init__(
@@ -48,7 +51,11 @@ class Static(Mapper):
         self._room = WaitingRoom[None](self._circuit.pending, self._choose)
 
     async def prepare(self, attempts: Attempts, limit: float) -> None:
-        untried = [node for node in self.nodes if node.target not in attempts.tried]
+        untried = [
+            node
+            for node in self.nodes
+            if node.target not in attempts.tried and not node.health.fails_checks
+        ]
         is_full = not any(self._circuit.has_room(node.reference) for node in untried)
         if untried and (is_full or self._room.has_queue(None)):
             await self._room.wait(None, attempts, limit)
@@ -66,7 +73,9 @@ class Static(Mapper):
         for step in range(count):
             at = (self._next + step) % count
             node = nodes[at]
-            if (node.failed_at is not None and self._is_out(node, now)) or node.target in tried:
+            if node.health.fails_checks or node.target in tried:
+                continue
+            if node.failed_at is not None and self._is_out(node, now):
                 continue
             if not self._circuit.has_room(node.reference):
                 is_full = True
@@ -78,7 +87,10 @@ class Static(Mapper):
             return Outcome.FULL
         if tried:
             return Outcome.EXHAUSTED
-        first = min(nodes, key=lambda node: node.failed_at or 0.0)
+        well = [node for node in nodes if not node.health.fails_checks]
+        if not well:
+            return Outcome.EXHAUSTED
+        first = min(well, key=lambda node: node.failed_at or 0.0)
         if not self._circuit.has_room(first.reference):
             return Outcome.FULL
         first.reference += 1
@@ -87,6 +99,7 @@ class Static(Mapper):
     def has_other(self, attempts: Attempts, now: float) -> bool:
         return any(
             node.target not in attempts.tried
+            and not node.health.fails_checks
             and not self._is_out(node, now)
             and self._circuit.has_room(node.reference)
             for node in self.nodes

@@ -7,7 +7,7 @@ what that says.
 from __future__ import annotations
 
 import socket
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from uwgate.gateways.search import Search
 from uwgate.gateways.wire.uwsgi import HEADER
@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from uwgate.gateways.corerouter.attempts import Attempts
     from uwgate.gateways.corerouter.target import Target
     from uwgate.gateways.fastrouter.session import Session
+
+IPPROTO_TCP: Final = int(socket.IPPROTO_TCP)
+TCP_DEFER_ACCEPT: Final = int(socket.TCP_DEFER_ACCEPT)
 
 
 class Backend(Search):
@@ -37,6 +40,12 @@ class Backend(Search):
         if target.speaks_http:
             return "it wants HTTP, and the fastrouter has uwsgi packets"
         return ""
+
+    def _prepare(self, sock: socket.socket) -> None:
+        # On a socket that connects, Linux then keeps the third segment of the handshake until there
+        # is something to send. We speak first: it goes with the packet, and wakes the backend when
+        # there is something to read.
+        sock.setsockopt(IPPROTO_TCP, TCP_DEFER_ACCEPT, 1)
 
     def _hand_over(self, sock: socket.socket) -> None:
         data = self._data

@@ -7,7 +7,7 @@ there is room for it.
 from __future__ import annotations
 
 import socket
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from uwgate.gateways.fastrouter.body import Body
 from uwgate.gateways.fastrouter.head import Head
@@ -18,8 +18,8 @@ from uwgate.gateways.wire.uwsgi import PacketError
 if TYPE_CHECKING:
     from uwgate.gateways.fastrouter.process import Fastrouter
 
-HEADER_SIZE = 4  # bytes
-RECEIVE_SIZE = 16384  # bytes asked for while a packet is awaited
+HEADER_SIZE: Final = 4  # bytes
+RECEIVE_SIZE: Final = 16384  # bytes asked for while a packet is awaited
 
 
 class Client:

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
-from typing import NamedTuple
+from typing import Final
 
 from uwgate.conf.settings import Settings
 from uwgate.gateways.corerouter.target import Asked
 from uwgate.gateways.wire.uwsgi_scan import Scanner
 
-MAX_KEY = 255  # bytes (spec/subscriptions.md section 2.2)
-MAX_DIGITS = 18  # of a Content-Length; our workers read no more than those
-MAX_KNOWN = 4096  # keys that are kept as text
+MAX_KEY: Final = 255  # bytes (spec/subscriptions.md section 2.2)
+MAX_DIGITS: Final = 18  # of a Content-Length; our workers read no more than those
+MAX_KNOWN: Final = 4096  # keys that are kept as text
 NAMES = frozenset(
     (
         b"UWSGI_FASTROUTER_KEY",
@@ -25,14 +24,17 @@ NAMES = frozenset(
 )
 
 
-class Head(NamedTuple):
+class Head:
     """``asked`` has an empty key if the packet names none.
 
     ``length`` is that of the body; None if it is not known.
     """
 
-    asked: Asked
-    length: int | None
+    __slots__ = ("asked", "length")
+
+    def __init__(self, asked: Asked, length: int | None) -> None:
+        self.asked = asked
+        self.length = length
 
     def missing(self, received: int) -> int | None:
         """Bytes of the body that are still to come after ``received``; None if not known."""
@@ -45,7 +47,8 @@ class HeadReader:
     def __init__(self, settings: Settings) -> None:
         self._has_paths = bool(settings.subscriptions.subscription_mountpoints)
         names = NAMES | {b"PATH_INFO"} if self._has_paths else NAMES
-        self._scan = Scanner(names).scan
+        self._scanner = Scanner(names)
+        self._known: dict[bytes, str] = {}  # keys as text
         self._forced = settings.fastrouter.fastrouter_force_key
 
     def read(self, data: bytes, end: int) -> Head:
@@ -54,35 +57,44 @@ class HeadReader:
         Raises:
             PacketError: its block is malformed.
         """
-        found = self._scan(data, 4, end)
+        found = self._scanner.scan(data, 4, end)
         key = self._forced
         if key is None:
-            key = _key(found)
+            key = self._key(found)
         path = found.get(b"PATH_INFO", b"").decode(errors="replace") if self._has_paths else ""
         client = found.get(b"REMOTE_ADDR", b"")
         return Head(Asked(key, path, client), _length(found))
 
+    def _key(self, found: dict[bytes, bytes]) -> str:
+        """The first that there is (spec/gateways.md section 6); empty if there is none."""
+        value = (
+            found.get(b"UWSGI_FASTROUTER_KEY")
+            or found.get(b"HTTP_HOST")
+            or found.get(b"SERVER_NAME")
+        )
+        if not value:
+            return ""
+        if len(value) > MAX_KEY:
+            value = value[:MAX_KEY]
+        known = self._known.get(value)
+        if known is None:
+            if len(self._known) >= MAX_KNOWN:
+                self._known.clear()
+            self._known[value] = known = _text(value)
+        return known
 
-def _key(found: dict[bytes, bytes]) -> str:
-    """The first that there is (spec/gateways.md section 6); empty if there is none."""
-    get = found.get
-    value = get(b"UWSGI_FASTROUTER_KEY") or get(b"HTTP_HOST") or get(b"SERVER_NAME")
-    return _text(value[:MAX_KEY]) if value else ""
 
-
-@lru_cache(MAX_KNOWN)
 def _text(value: bytes) -> str:
-    """The same as text; empty if it is none."""
+    """A key as text; empty if it is none."""
     key = value.decode(errors="surrogateescape")
     return key if key.isprintable() else ""
 
 
 def _length(found: dict[bytes, bytes]) -> int | None:
-    get = found.get
     # With these the connection may bring bytes of which no Content-Length tells.
-    if get(b"HTTP_TRANSFER_ENCODING") or get(b"HTTP_UPGRADE"):
+    if found.get(b"HTTP_TRANSFER_ENCODING") or found.get(b"HTTP_UPGRADE"):
         return None
-    text = get(b"CONTENT_LENGTH")
+    text = found.get(b"CONTENT_LENGTH")
     if not text:
         return 0
     if not text.isdigit() or len(text) > MAX_DIGITS:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from uwgate.gateways.wire.lease import (
     ABORTED,
@@ -19,12 +19,14 @@ from uwgate.gateways.wire.lease import (
 if TYPE_CHECKING:
     from uwgate.gateways.leases import Lease, LeasePool
 
+ENDLESS: Final = 1 << 62  # bytes; more than a Content-Length can say
+
 
 class LeaseStream:
     """Frames come out as the text that they make, end of file follows the last one.
 
-    What is sent is the request's body, of which ``left`` bytes are still to come (inf: that
-    is not known). Goes back to the pool as soon as the answer has been read, if it may be used
+    What is sent is the request's body, of which ``left`` bytes are still to come (ENDLESS:
+    that is not known). Goes back to the pool as soon as the answer has been read, if it may be used
     again; ``let_go`` is called if it is closed at that moment, because it has not got all of
     the body. Methods raise what a socket's do.
     """
@@ -42,7 +44,7 @@ class LeaseStream:
         "left",
     )
 
-    def __init__(self, leases: LeasePool, left: float, let_go: Callable[[], None]) -> None:
+    def __init__(self, leases: LeasePool, left: int, let_go: Callable[[], None]) -> None:
         self.left = left
         self._leases = leases
         self._let_go = let_go
@@ -201,9 +203,10 @@ class LeaseStream:
             return len(data)
         size = len(data)
         if size > self.left:
-            data = data[: int(self.left)]
+            data = data[: self.left]
         sent = lease.sock.send(data)
-        self.left -= sent
+        if self.left != ENDLESS:
+            self.left -= sent
         return sent if self.left else size
 
     def shutdown(self, how: int) -> None:

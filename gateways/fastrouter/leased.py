@@ -9,7 +9,6 @@ upgrade, chunks that the application reads itself) makes the lease a connection 
 from __future__ import annotations
 
 import contextlib
-import math
 from typing import TYPE_CHECKING
 
 from uwgate.conf.address import Address, AddressKind
@@ -17,7 +16,7 @@ from uwgate.conf.start import Start
 from uwgate.gateways.corerouter.outcome import Outcome
 from uwgate.gateways.corerouter.router import WORKER_ROLES
 from uwgate.gateways.corerouter.target import Target
-from uwgate.gateways.fastrouter.lease_stream import LeaseStream
+from uwgate.gateways.fastrouter.lease_stream import ENDLESS, LeaseStream
 from uwgate.gateways.fastrouter.states import CLOSED, CONNECT
 from uwgate.gateways.lane import ENDED
 from uwgate.gateways.leases import NOBODY
@@ -95,7 +94,7 @@ class Leased:
     ) -> None:
         self._session = session
         self._leases = leases
-        left = math.inf
+        left = ENDLESS
         if length is not None:
             # Behind the body nothing may follow: on a kept lease it would be the next request.
             end = HEADER.size + data[1] + (data[2] << 8) + length
@@ -129,7 +128,7 @@ class Leased:
             if session.state is not CLOSED:  # its client may have gone at that moment
                 self._apply()
         else:
-            is_bounded = self.sock.left != math.inf
+            is_bounded = self.sock.left != ENDLESS
             self._packet = mark(data, FOREIGN | (ACKNOWLEDGE if is_bounded else HANDED_OVER))
             session.await_worker()
             self._apply()
@@ -161,7 +160,7 @@ class Leased:
         lease.user = None
         self._leases.take_out(lease)
         self._session.gateway.lane.add(lease.sock.fileno(), self)
-        self.sock.open(lease, framed=self._whole or self.sock.left != math.inf)
+        self.sock.open(lease, framed=self._whole or self.sock.left != ENDLESS)
         self.ready(0)
 
     def ready(self, mask: int) -> None:

@@ -18,7 +18,7 @@ import math
 import select
 import socket
 import struct
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from uwgate.gateways.fastrouter.backend import Backend
 from uwgate.gateways.fastrouter.client import Client
@@ -44,14 +44,15 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("uwgate.fastrouter")
 
-REFUSED = "%s: %d: %s"  # whose request, status, reason
-PIECES = 4  # of an answer that are passed on at a time without a relay
-LINGER_TIME = 10.0  # seconds that a client has to notice that nobody wants the rest of its body
+REFUSED: Final = "%s: %d: %s"  # whose request, status, reason
+PIECES: Final = 4  # of an answer that are passed on at a time without a relay
+LINGER_TIME: Final = 10.0  # seconds; for a client to see that nobody wants the rest of its body
 RESET = struct.pack("ii", 1, 0)  # SO_LINGER: closing tells the peer that something is missing
 Source = socket.socket | LeaseStream  # of an answer
-# Of a worker that cannot serve; where they stand in "HTTP/1.1 503".
-BAD_STATUS = frozenset((b"502", b"503", b"504"))
-STATUS = slice(9, 12)
+# Of a worker that cannot serve.
+BAD_STATUS: Final = frozenset((b"502", b"503", b"504"))
+# With the last piece of an answer: over TCP the end of file goes with it, not after it.
+LAST: Final = int(socket.MSG_MORE)
 
 
 class Session(Client):
@@ -204,18 +205,20 @@ class Session(Client):
         self.state = RELAY
         self.deadline = gateway.now + gateway.timeout
         self._tx = count = len(data)
-        status = data[STATUS]
+        status = data[9:12]  # HTTP/1.1 200
         gateway.answers[status[0] if status else 0] += 1
         backend.attempts.answered(gateway.clock(), good=status not in BAD_STATUS)
+        is_alone = self.missing == 0 and self._relay is None
+        is_last = is_alone and mask & ENDED != 0 and count < gateway.piece
         try:
-            sent = self.sock.send(data)
+            sent = self.sock.send(data, LAST if is_last else 0)
         except BlockingIOError:
             sent = 0
         except OSError:  # the client is gone
             self.close()
             return
-        if sent == count and self.missing == 0 and self._relay is None:
-            if mask & ENDED and count < gateway.piece:
+        if sent == count and is_alone:
+            if is_last:
                 self.close()
             else:
                 self._receive_rest(backend.sock)

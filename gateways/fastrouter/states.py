@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+from typing import Final
 
 
 class State(enum.Enum):
@@ -19,4 +20,11 @@ class State(enum.Enum):
 
 
 # By themselves: to look a member up in its class takes Python 3.11 three times as long.
-HEAD, BODY, CHOICE, CONNECT, ANSWER, RELAY, LINGER, CLOSED = State
+HEAD: Final = State.HEAD
+BODY: Final = State.BODY
+CHOICE: Final = State.CHOICE
+CONNECT: Final = State.CONNECT
+ANSWER: Final = State.ANSWER
+RELAY: Final = State.RELAY
+LINGER: Final = State.LINGER
+CLOSED: Final = State.CLOSED

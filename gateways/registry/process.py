@@ -40,9 +40,11 @@ from uwgate.gateways.registry.frames import ASK, COMPLETE, Message
 from uwgate.gateways.registry.report import Report
 from uwgate.gateways.registry.resubscriber import Resubscriber, Upstream
 from uwgate.subscriptions.admission import Credentials
+from uwgate.subscriptions.announcement import load_signer
 from uwgate.subscriptions.change import Change, Joined, Left
 from uwgate.subscriptions.refusal import Refused
 from uwgate.subscriptions.resubscription import Resubscription
+from uwgate.subscriptions.spec import parse_sign
 
 log = logging.getLogger("uwgate.registry")
 
@@ -103,11 +105,20 @@ class Registry:
         book = self.books[kind] = Book(kind, settings, resubscription)
         if resubscription is not None:
             source = core.resubscribe_bind
+            option = f"{kind}-resubscribe-sign"
+            signer = None
+            if core.resubscribe_sign is not None:
+                sign = parse_sign(option, core.resubscribe_sign)
+                signer = load_signer(sign, settings.application.chdir, option)
             self._resubscribers[kind] = Resubscriber(
                 resubscription,
                 book.table,
                 [
-                    Upstream(parse_backend(text), parse_listen(source) if source else None)
+                    Upstream(
+                        parse_backend(text),
+                        parse_listen(source) if source else None,
+                        signer=signer,
+                    )
                     for text in core.resubscribe
                 ],
                 interval=settings.subscribe.subscribe_freq,

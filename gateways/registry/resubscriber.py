@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import logging
 import socket
-from collections.abc import Iterable, Sequence
+import time
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 
 import trio
 
 from uwgate.conf.address import Address, AddressKind
 from uwgate.subscriptions.change import Change, SniBrought, SniGone
+from uwgate.subscriptions.dates import Dates
 from uwgate.subscriptions.packet import Packet, encode
 from uwgate.subscriptions.refusal import Refused
 from uwgate.subscriptions.resubscription import Resubscription
+from uwgate.subscriptions.signature import Signer
 from uwgate.subscriptions.table import Table
 
 log = logging.getLogger("uwgate.registry")
@@ -27,10 +30,23 @@ WILDCARDS = ("0.0.0.0", "[::]", "")
 
 
 class Upstream:
-    """One other server. ``source`` is the local UDP address; None: any."""
+    """One other server. ``source`` is the local UDP address; None: any.
 
-    def __init__(self, server: Address, source: Address | None) -> None:
+    ``signer`` is None where nothing is signed; ``wall`` tells seconds since 1970.
+    """
+
+    def __init__(
+        self,
+        server: Address,
+        source: Address | None,
+        *,
+        signer: Signer | None = None,
+        wall: Callable[[], float] = time.time,
+    ) -> None:
         self.server = server
+        self._signer = signer
+        self._wall = wall
+        self._dates = Dates[str]()
         self.local_host = ""  # how it sees us; empty: not known, or not by an address
         self._source = source
         self._socket: socket.socket | None = None
@@ -44,6 +60,7 @@ class Upstream:
         if now - self._resolved_at < RESOLVE_INTERVAL:
             return
         self._resolved_at = now
+        self._dates.forget(self._wall())
         server = self.server
         try:
             if server.kind is AddressKind.TCP:
@@ -83,13 +100,22 @@ class Upstream:
         if colon and host in WILDCARDS and self.local_host:
             packet = replace(packet, address=f"{self.local_host}:{port}")
         try:
-            self._socket.sendto(encode(packet), self._where)
+            self._socket.sendto(self._datagram(packet), self._where)
         except BlockingIOError:  # its queue is full
             return
         except (OSError, Refused) as error:
             self._complain(str(error))
         else:
             self._failing = False
+
+    def _datagram(self, packet: Packet) -> bytes:
+        signer = self._signer
+        if signer is None:
+            return encode(packet)
+        now = self._wall()
+        if not signer.scheme.modern:
+            now = self._dates.date(packet.key, packet.command, now)
+        return signer.sign(packet, now)
 
     def close(self) -> None:
         """Send no more."""

@@ -119,11 +119,10 @@ def _asked(
     asked = request.asked
     if asked is None:
         return None
+    key = asked.key
     for name in (KEY, b"HTTP_HOST"):
         if name in changed and variables[name]:
             key = variables[name][:MAX_KEY].decode(errors="surrogateescape")
-            asked = asked._replace(key=key)
             break
-    if b"REMOTE_ADDR" in changed:
-        asked = asked._replace(client=variables[b"REMOTE_ADDR"])
-    return asked._replace(path=target.decode("latin-1"))
+    client = variables[b"REMOTE_ADDR"] if b"REMOTE_ADDR" in changed else asked.client
+    return Asked(key, target.decode("latin-1"), client, asked.affinity, asked.sticky)

@@ -179,6 +179,14 @@ class Generation:
         if spawner is not None:
             spawner.send("pause" if rest else "resume")
 
+    def throw(self, number: int) -> bool:
+        """Raise a uWSGI signal in the workers; False if there is nobody to do it."""
+        spawner = self._filled.get(Place("spawner", 1))
+        if spawner is None or spawner.status is not None:
+            return False
+        spawner.send("signal", number=number)
+        return True
+
     def signal_workers(self, number: signal.Signals) -> None:
         """Send a signal to all workers; those that it ends are replaced."""
         spawner = self._filled.get(Place("spawner", 1))
@@ -263,7 +271,6 @@ class Generation:
             **{kind: sockets.router_listeners(kind) for kind in ROUTER_ROLES},
         }
         served = KEEPERS.get(place.kind, place.kind)
-        asks_who_is_lord = is_spawner or (served == "http" and bool(self.settings.rules))
         try:
             child = self._children.start(
                 place.name,
@@ -275,7 +282,7 @@ class Generation:
                 bound=[(one.role, one.name) for one in sockets.listeners],
                 instance=place.instance,
                 generation=self.number,
-                board_fd=self._board_fd if asks_who_is_lord else None,
+                board_fd=self._board_fd,
                 cache_folder=self._cache_folder,
                 is_trusted=not is_spawner,
                 is_first=self.number == 1 and place not in self._filled,

@@ -252,8 +252,8 @@ class _Binder:
             self.sockets.named.append(Named(option, text, self._add(key, one.role, endpoint)))
         self._serve_systemd(systemd)
         self._serve_gifts()
-        has_legions = self.settings.legion.legion or self.settings.legion.legion_mcast
-        if not self.sockets.listeners and not has_legions:
+        needs_none = self.settings.legion.names or self.settings.attendant.has_work
+        if not self.sockets.listeners and not needs_none:
             raise ConfigError(
                 "nothing to listen on: give http = :8080 (the HTTP gateway), fastrouter, "
                 "rawrouter, sslrouter, or socket, uwsgi-socket, http-socket (workers behind "

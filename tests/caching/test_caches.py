@@ -16,6 +16,7 @@ from uwgate.caching.library import library_folder
 from uwgate.caching.records import NUMBER
 from uwgate.caching.remote import RemoteCache
 from uwgate.caching.statistics import statistics
+from uwgate.conf.errors import ConfigError
 from uwgate.conf.groups.cache import CacheOptions
 from uwgate.conf.settings import Settings
 from uwgate.routing.effects import CacheStore
@@ -44,6 +45,16 @@ def test_a_name_with_an_address_is_a_cache_of_another_instance(caches: Caches) -
 @pytest.mark.parametrize("name", ["unknown", "b@", "b@127.0.0.1:0", "b@host:x"])
 def test_other_names_are_no_caches(caches: Caches, name: str) -> None:
     assert caches.find(name) is None
+
+
+def test_a_cache_that_cannot_be_opened_is_an_error_when_checked(
+    caches: Caches, tmp_path: Path
+) -> None:
+    caches.check()
+    caches.close()
+    (tmp_path / "b.mdb").write_bytes(b"no store" * 1000)
+    with pytest.raises(ConfigError, match="cache b: "):
+        caches.check()
 
 
 @pytest.mark.parametrize("names", [("a b", "a.b"), ("ü", "u"), ("a.6120", "a "), ("x", "X")])

@@ -46,9 +46,10 @@ CONFIG = """
 http = 127.0.0.1:0
 http-socket = 127.0.0.1:0
 wsgi-file = app.py
-route = ^/careless python:shop_rules:decide,failure=goon
+route = ^/careless python:shop_rules:decide,budget=20,failure=goon
 route = ^/careless last:
-route-python = shop_rules:decide,budget=0.2,failure=503
+route = ^/hang python:shop_rules:decide,budget=0.2,failure=503
+route-if-not = equal:${PATH_INFO};/hang python:shop_rules:decide,budget=20,failure=503
 response-route-python = shop_rules:after,budget=20
 """
 

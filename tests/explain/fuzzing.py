@@ -22,6 +22,7 @@ from tests.routing import test_properties as known
 from uwgate.conf.errors import ConfigError
 from uwgate.explain.answers import Answers
 from uwgate.explain.document import document_of
+from uwgate.explain.files import Files
 from uwgate.explain.page import Page
 from uwgate.explain.request import Asked, Side
 from uwgate.explain.story import Response, Story, tell
@@ -115,6 +116,7 @@ class World:
     folder: Path
     counts: Counter[str] = field(default_factory=Counter)
     slowest: float = 0.0
+    files: Files = field(default_factory=Files)
 
     def make(self) -> None:
         """Files, a link that leads out, and something outside."""
@@ -159,6 +161,7 @@ class World:
                 RuleSet(compiled, HeaderRules()),
                 asked,
                 side=Side(),
+                files=self.files,
                 answers=Answers((("cache", b"/a=x"), ("rpc", b"f=goto l1"))),
                 assumed=assumed,
             )
@@ -216,7 +219,7 @@ def main() -> int:
 
             @seed(number)
             @settings(
-                max_examples=500,
+                max_examples=100,
                 deadline=None,
                 database=None,
                 phases=(Phase.generate, Phase.shrink),

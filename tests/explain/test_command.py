@@ -108,3 +108,17 @@ def test_help_teaches_by_examples(capsys: pytest.CaptureFixture[str]) -> None:
     text = capsys.readouterr().out
     assert "uwgate explain shop.ini /old/42" in text
     assert "cache:[CACHE/]KEY=VALUE" in text
+
+
+def test_bytes_that_are_no_text_are_shown_and_not_choked_on(
+    config: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    wild = "\udcff"
+    text = explain(
+        capsys,
+        config,
+        "/",
+        f"X-A: {wild}",
+        *("--remote-addr", wild, "--response-header", f"X-B: {wild}", "--var", f"A={wild}"),
+    )
+    assert r"   X-B: \xff" in text

@@ -28,6 +28,7 @@ from uwgate.subscriptions.table import Table, TableOptions
 
 CASES = Path(__file__).parents[1] / "cases" / "subscriptions"
 LONGEST = 4200  # bytes; a little more than a datagram may have
+STALLED = 120  # seconds for one datagram; the clock's, so a busy machine must not look like a loop
 NEW_TABLE = 5000  # packets after which everything begins anew, so that no state hides another
 
 
@@ -126,7 +127,8 @@ def with_atheris(atheris: Any, seconds: int) -> None:
         target.fire(data)
 
     atheris.instrument_all()
-    options = [f"-max_len={LONGEST}", "-timeout=10", "-rss_limit_mb=1024", "-verbosity=0"]
+    limits = [f"-timeout={STALLED}", "-rss_limit_mb=1024"]
+    options = [f"-max_len={LONGEST}", *limits, "-verbosity=0"]
     atheris.Setup([sys.argv[0], folder.name, *options], shoot)
     ends = time.monotonic() + seconds
     atheris.Fuzz()

@@ -16,6 +16,7 @@ from tests.workers.visits import Ruled, Sink
 from uwgate.gateways.wire.lease import LENGTH, NO_BODY
 from uwgate.routing.conversation import Conversation
 from uwgate.workers.environ import Environ
+from uwgate.workers.mounts import Mounts
 from uwgate.workers.rules.visit import Visit
 from uwgate.workers.wsgi import Application as App
 
@@ -68,6 +69,32 @@ def test_the_application_sees_what_rules_changed() -> None:
     environ = seen[0]
     assert (environ["A"], environ["REMOTE_USER"]) == ("b", "joe")
     assert environ["PATH_INFO"] == "/é".encode().decode("latin-1")
+
+
+def test_no_rule_changes_how_long_the_body_is() -> None:
+    seen: list[str | None] = []
+
+    def application(environ: Environ, start_response: Start) -> list[bytes]:
+        seen.append(environ.get("CONTENT_LENGTH"))
+        start_response("200 OK", [])
+        return []
+
+    Ruled(["route-run = addvar:CONTENT_LENGTH=9"], application).ask("/", CONTENT_LENGTH="5")
+    assert seen == ["5"]
+
+
+def test_a_rule_chooses_the_mounted_application() -> None:
+    mounts = Mounts(default_allowed=True)
+    mounts.add("/a", "first")
+    mounts.add("/b", "second")
+    environ = {"PATH_INFO": "/a/x", "UWSGI_APPID": "/b"}
+    found = mounts.find(environ)
+    assert found is not None
+    assert found.call == "second"
+    assert environ["PATH_INFO"] == "/a/x"
+    other = mounts.find({"PATH_INFO": "/a/x", "UWSGI_APPID": "/none"})
+    assert other is not None
+    assert other.call == "first"
 
 
 def test_a_scheme_of_a_rule_is_the_applications() -> None:

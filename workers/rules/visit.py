@@ -162,7 +162,8 @@ class Visit:
 
     def _adopt_changes(self) -> None:
         variables = self.transaction.variables
-        for name in self.transaction.changed:
+        # How long the body is, is not theirs to change.
+        for name in self.transaction.changed - {b"CONTENT_LENGTH"}:
             self.environ[name.decode("latin-1")] = variables[name].decode("latin-1")
 
     def _settle(self, steps: Steps) -> Verdict:

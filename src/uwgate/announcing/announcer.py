@@ -23,6 +23,7 @@ from uwgate.announcing.server import Server
 from uwgate.conf.address import Address
 from uwgate.conf.errors import ConfigError
 from uwgate.subscriptions.announcement import Announcement, Ident
+from uwgate.subscriptions.dates import Dates
 from uwgate.subscriptions.packet import Command
 from uwgate.subscriptions.refusal import Refused
 
@@ -30,7 +31,6 @@ log = logging.getLogger("uwgate.announce")
 
 AGAIN = 1.0  # seconds; a first datagram may be lost
 JITTER = 0.1  # of a pause
-MAX_AHEAD = 3  # seconds that a date may be in the future
 SEND_LIMIT = 5.0  # seconds for what one server is sent in one round
 LEAVE_LIMIT = 2.0  # seconds for the last round
 # A router that has just chosen us connects within this time; until then we have to accept.
@@ -38,15 +38,18 @@ LINGER = 0.5  # seconds
 LINGER_LOOKS = 100  # at the sockets' queues, until what waits there has been accepted
 LINGER_STEP = 0.05  # seconds between two of them
 NAMES_IN_LOG = 5
+LOOK = 0.25  # seconds between two looks at who is lord
 
 
+IsLord = Callable[[str], bool]  # of the legion with this name, at this moment
 Observe = Callable[[], Occupation | None]  # None: no worker is there
 
 
 class Announcer:
     """Knows what was announced. ``paused``: says nothing until ``toggle``.
 
-    ``wall`` is the time in seconds since 1970, for signatures.
+    ``wall`` is the time in seconds since 1970, for signatures. ``is_lord``: who is no lord does
+    not announce what only a lord may.
     """
 
     def __init__(
@@ -55,16 +58,20 @@ class Announcer:
         paused: bool = False,
         dice: random.Random | None = None,
         wall: Callable[[], float] = time.time,
+        is_lord: IsLord = lambda legion: False,
     ) -> None:
         self._paused = paused
         self._dice = dice or random.Random()
         self._wall = wall
+        self._is_lord = is_lord
+        self._ruled: set[str] = set()  # of what legions this node is lord
+        self._planned = trio.Event()
         self._plan = Plan()
         self._observe: Observe = Occupation
         self._withdrawn = True
         self._told: dict[Ident, Announcement] = {}
         self._servers: dict[Address, Server] = {}
-        self._dates: dict[Ident, int] = {}  # of what was signed in this second or ahead of it
+        self._dates = Dates[Ident]()
         self._changed = trio.Event()
         self._settled = trio.Event()
         self._settled.set()
@@ -83,6 +90,7 @@ class Announcer:
         self._plan = plan
         self._observe = observe
         self._withdrawn = False
+        self._planned.set()
         self._change()
 
     def withdraw(self) -> None:
@@ -147,6 +155,18 @@ class Announcer:
         finally:
             self._close()
 
+    async def watch_lords(self) -> None:
+        """Announce, or take back, what only lords may announce; for ever."""
+        while True:
+            self._planned = trio.Event()
+            legions = {one.legion for one in self._plan.sources if one.legion}
+            ruled = {legion for legion in legions if self._is_lord(legion)}
+            if ruled != self._ruled:
+                self._ruled = ruled
+                self._change()
+            with trio.move_on_after(LOOK if legions else math.inf):
+                await self._planned.wait()
+
     def _change(self) -> None:
         """Something has changed: end a round that runs, and begin another."""
         if self._settled.is_set():
@@ -181,7 +201,7 @@ class Announcer:
             for one in several:
                 says.setdefault(one.server, []).append((command, one))
         self._forget_servers(says)
-        self._forget_dates()
+        self._dates.forget(self._wall())
         async with trio.open_nursery() as nursery:
             for address, messages in says.items():
                 datagrams = self._datagrams(messages, occupation or Occupation())
@@ -212,29 +232,18 @@ class Announcer:
                 self._told.pop(one.ident, None)
 
     def _date(self, one: Announcement, command: Command) -> float:
-        """The time in seconds since 1970 that a datagram bears.
-
-        uWSGI's signatures have no smaller unit than the second, and an unsubscribe is dated one
-        second ahead; but what is not newer than what was said last is refused as a replay.
-        """
+        """The time in seconds since 1970 that a datagram bears."""
         now = self._wall()
         if one.signer is None or one.signer.scheme.modern:
             return now
-        last = self._dates.get(one.ident, 0)
-        date = min(max(int(now), last + 1 - command), int(now) + MAX_AHEAD)
-        self._dates[one.ident] = date + command
-        return float(date)
-
-    def _forget_dates(self) -> None:
-        past = int(self._wall())
-        self._dates = {name: date for name, date in self._dates.items() if date >= past}
+        return self._dates.date(one.ident, command, now)
 
     def _wanted(self) -> tuple[dict[Ident, Announcement], set[str]]:
         """What is to be announced, and the origins of which nothing is to be said."""
         wanted: dict[Ident, Announcement] = {}
         held = self._held()
         for source in self._plan.sources:
-            if source.origin in held:
+            if source.origin in held or (source.legion and not self._is_lord(source.legion)):
                 continue
             found = source.announcements()
             if found is None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import io
 import json
 import os
 import sys
@@ -20,6 +21,7 @@ from uwgate.explain.request import EXAMPLE, Side, read_asked, read_headers
 from uwgate.explain.story import Response, tell
 from uwgate.routing.ruleset import read_rule_set
 from uwgate.routing.statuses import reason_of
+from uwgate.routing.view import bytes_of
 
 WORD = "explain"
 
@@ -61,6 +63,8 @@ def main(argv: Sequence[str]) -> int:
         raise ConfigError(f"{given.config}: there are no routing rules in it")
     files = Files(settings.static)
     story = tell(rules, asked, side=side, answers=answers, files=files, assumed=assumed)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # a terminal may not know all letters
     if given.json:
         sys.stdout.write(json.dumps(document_of(story), indent=2) + "\n")
     else:
@@ -121,7 +125,7 @@ def _assumed(status: int | None, headers: Sequence[str]) -> Response | None:
     code = 200 if status is None else status
     if not 200 <= code <= 999:
         raise ConfigError(f"--status {code}: expected 200 to 999")
-    pairs = tuple((name.encode(), value.encode()) for name, value in read_headers(headers))
+    pairs = tuple((bytes_of(name), bytes_of(value)) for name, value in read_headers(headers))
     return Response(code, reason_of(code), pairs)
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from uwgate.conf.errors import ClientError, ConfigError
 from uwgate.gateways.wire.cgi import fields_of, remove_hop_by_hop, split_target
 from uwgate.gateways.wire.http1 import Limits, framing_of, parse_head
+from uwgate.routing.view import bytes_of
 
 _HEADER = re.compile(r"([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*(.*)", re.DOTALL)
 _METHOD = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
@@ -85,7 +86,7 @@ def variables_of(asked: Asked, side: Side) -> dict[bytes, bytes]:
     lines = [f"{asked.method} {asked.target} HTTP/1.1", *(f"{n}: {v}" for n, v in headers)]
     text = "".join(f"{line}\r\n" for line in [*lines, ""])
     try:
-        head = parse_head(text.encode(errors="surrogateescape"), Limits())
+        head = parse_head(bytes_of(text), Limits())
         fields = fields_of(head.headers)
         framing_of(head.minor, fields)
         path, query, host = split_target(head.method, head.target)
@@ -103,11 +104,11 @@ def variables_of(asked: Asked, side: Side) -> dict[bytes, bytes]:
         b"SCRIPT_NAME": b"",
         b"SERVER_NAME": socket.gethostname().encode(),
         b"SERVER_PORT": b"443" if side.secure else b"80",
-        b"REMOTE_ADDR": side.remote_address.encode(),
+        b"REMOTE_ADDR": bytes_of(side.remote_address),
         **fields,
     }
     if side.secure:
         variables |= {b"HTTPS": b"on", b"UWSGI_SCHEME": b"https"}
     for name, value in side.variables:
-        variables[name.encode(errors="surrogateescape")] = value.encode(errors="surrogateescape")
+        variables[bytes_of(name)] = bytes_of(value)
     return variables

@@ -11,10 +11,12 @@ import pytest
 import trio
 from trio.abc import Clock
 
+from tests.subscriptions.test_signature import KEYS, accepts, verifier
 from uwgate.conf.address import parse_backend, parse_listen
 from uwgate.gateways.registry.resubscriber import Resubscriber, Upstream
 from uwgate.subscriptions.packet import Command, Packet, decode
 from uwgate.subscriptions.resubscription import Resubscription
+from uwgate.subscriptions.signature import SCHEMES, Signer
 from uwgate.subscriptions.table import Table
 
 A = Packet(key="shop.example", address="10.0.0.1:99", weight=2)
@@ -197,3 +199,21 @@ async def test_a_server_that_is_not_there_is_complained_about_once(
         upstream.send(A)
     assert [record.levelname for record in caplog.records] == ["WARNING"]
     upstream.close()
+
+
+@pytest.mark.parametrize("scheme", ["ED25519", "SHA256"])
+async def test_what_is_signed_is_believed_each_time(tmp_path: Path, scheme: str) -> None:
+    door = verifier(scheme)
+    path = tmp_path / "announce"
+    signer = Signer(SCHEMES[scheme], KEYS[scheme])
+    moments = iter((1e9, 1e9 + 0.1, 1e9 + 0.2, 1e9 + 0.3))
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as receiver:
+        receiver.bind(str(path))
+        upstream = Upstream(
+            parse_backend(str(path)), None, signer=signer, wall=lambda: next(moments)
+        )
+        await upstream.prepare()
+        for command in (Command.SUBSCRIBE, Command.SUBSCRIBE, Command.UNSUBSCRIBE):
+            upstream.send(replace(A, command=command))
+            assert accepts(door, receiver.recv(5000), 1e9 + 0.5) is None
+        upstream.close()
