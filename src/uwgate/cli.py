@@ -88,6 +88,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         if loaded.show_config:
             sys.stdout.write(effective_ini(loaded.settings) + "\n")
             sys.stdout.flush()
+        if loaded.settings.header.router_list:
+            sys.stderr.write(_actions() + "\n")
         return launch.run(
             loaded.settings, COMMANDS, lambda: _load_again(arguments, environ), environ
         )
@@ -96,6 +98,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         return exits.ERROR
     except KeyboardInterrupt:
         return exits.INTERRUPTED
+
+
+def _actions() -> str:
+    """The names of all actions of rules."""
+    from uwgate.routing.catalog import ACTION_KINDS  # brings all of routing along
+
+    return "actions of rules: " + ", ".join(sorted(ACTION_KINDS))
 
 
 def _is_option(variable: str) -> bool:

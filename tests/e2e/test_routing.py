@@ -24,6 +24,7 @@ http = 127.0.0.1:0
 http2-prior-knowledge = true
 wsgi-file = {app}
 processes = 1
+router-list = true
 
 route = ^/old/(\d+)$ redirect-permanent:/new/$1?from=${PATH_INFO}
 
@@ -195,6 +196,10 @@ def test_a_page_comes_from_the_cache_the_second_time(site: Uwgate) -> None:
     assert cached.body == first.body
     assert cached["Content-Length"] == str(len(first.body))
     assert "Expires" in cached
+
+
+def test_the_actions_are_listed_where_that_is_asked_for(site: Uwgate) -> None:
+    assert re.search(r"^actions of rules: .*\baddheader, addvar\b", site.log, re.MULTILINE)
 
 
 def test_a_dead_backend_of_a_rule_is_a_502(site: Uwgate) -> None:
