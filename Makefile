@@ -86,6 +86,10 @@ bench: venv-is-usable  ## side by side with the peers
 	@[ -n "$(ARGS)" ] || $(BIN)/python -m benchmarks.https
 	@[ -n "$(ARGS)" ] || $(BIN)/python -m benchmarks.http2
 	@[ -n "$(ARGS)" ] || $(BIN)/python -m benchmarks.fastrouter --compiled
+	@[ -n "$(ARGS)" ] || $(BIN)/python -m benchmarks.static
+	@[ -n "$(ARGS)" ] || $(BIN)/python -m benchmarks.caching
+	@[ -n "$(ARGS)" ] || $(BIN)/python -m benchmarks.zerg
+	@[ -n "$(ARGS)" ] || $(BIN)/python -m benchmarks.raw
 
 bench-legion: venv-is-usable  ## how fast a service address moves, beside keepalived; needs root
 	@$(MAKE) -s --no-print-directory $(VENV)/installed-for-tests

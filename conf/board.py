@@ -179,6 +179,35 @@ class Board:
             self.notices[name.decode("utf-8", "replace")] = Notice(memory, offset, scrolls)
 
 
+class Lords:
+    """Of which legions this node is the lord, for whoever has the board's descriptor.
+
+    ``fd`` None: there is no board, for there are no legions.
+    """
+
+    def __init__(self, fd: int | None) -> None:
+        self._notices = {} if fd is None else Board(fd).notices
+
+    def is_lord(self, legion: str) -> bool:
+        """Whether this node may act as lord at this moment; False if there is no such legion."""
+        notice = self.notice(legion)
+        return notice is not None and notice.standing.is_lord
+
+    def notice(self, legion: str) -> Notice | None:
+        """What the board says of a legion; None if there is no such legion."""
+        return self._notices.get(legion)
+
+    def environ(self, legion: str) -> dict[str, str]:
+        """What commands are told that only the lord of a legion runs."""
+        notice = self.notice(legion)
+        term = 0 if notice is None else notice.standing.term
+        return {"UWGATE_LEGION_NAME": legion, "UWGATE_LEGION_TERM": str(term)}
+
+    def statistics(self) -> list[bytes]:
+        """What each legion's part of the statistics is, a JSON object; in order."""
+        return [text for one in self._notices.values() if (text := one.stats)]
+
+
 def make_board(names: Sequence[str], *, scroll: int, scrolls: int) -> int:
     """A new board in a memory file; returns its descriptor, which may be written to.
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from uwgate.conf.option import Kind, Option, options_of
 from uwgate.conf.pair import Note, Severity
-from uwgate.conf.settings import GROUPS, Settings
+from uwgate.conf.settings import GROUPS, RULE_GROUPS, Settings
 from uwgate.conf.tls import without_pem
 
 if TYPE_CHECKING:
@@ -46,15 +46,29 @@ def note_line(note: Note, *, colours: bool = False) -> str:
 
 
 def effective_ini(settings: Settings) -> str:
-    """The options that differ from their defaults, as an ini file that means the same."""
+    """The options that differ from their defaults, as an ini file that means the same.
+
+    But for secrets, which are masked.
+    """
     lines = ["[uwgate]"]
     for group, group_class in GROUPS.items():
         values = getattr(settings, group)
         for field, option in options_of(group_class, group).items():
             value = getattr(values, field)
+            if option.repeatable and group in RULE_GROUPS:
+                continue  # their order is told below
             if value != option.default:
+                value = _masked(option, value)
                 lines += [f"{option.name} = {text}" for text in _texts(option, value)]
+    lines += [f"{name} = {_escaped(value)}" for name, value, _ in settings.rules]
     return "\n".join(lines)
+
+
+def _masked(option: Option, value: Any) -> Any:
+    """A value without its secrets."""
+    if option.mask is None:
+        return value
+    return tuple(map(option.mask, value)) if option.repeatable else option.mask(value)
 
 
 def _texts(option: Option, value: Any) -> Iterator[str]:
@@ -67,8 +81,12 @@ def _texts(option: Option, value: Any) -> Iterator[str]:
             case Kind.SECONDS:
                 yield f"{item:g}"
             case _:
-                # Values are read with their references expanded: what is left stays text.
-                yield without_pem(str(item)).replace("%", "%%").replace("%%(", "%(")
+                yield _escaped(without_pem(str(item)))
+
+
+def _escaped(text: str) -> str:
+    """A value with its references expanded: what is left of them stays text."""
+    return text.replace("%", "%%").replace("%%(", "%(")
 
 
 def _coloured(text: str, colour: str, colours: bool) -> str:

@@ -3,11 +3,16 @@
 One packet is one JSON object with a ``type``. From the master: ``drain`` (finish what runs,
 take nothing new, exit 0; to a gateway with ``idle``, the seconds that idle connections may
 still bring one last request in, 0 when the instance stops) and ``stop`` (exit at once); to the
-spawner also ``pause`` (workers accept nothing) and ``resume``.
+spawner also ``pause`` (workers accept nothing), ``resume``, and ``signal`` (its ``number``: raise
+it).
 From a gateway: ``ready``. From the spawner: ``ready`` (every worker accepts), ``failed``
 (``reason`` text, ``code`` exit code),
 ``worker`` (``worker`` number, ``pid``; one more worker runs), ``gone`` (``worker``, ``pid``,
-``status`` as of waitpid). End of file means that the other side is dead.
+``status`` as of waitpid). From the legion also ``signal``, which goes on to the spawner. To the
+attendant also ``reload``; from it ``minute`` (its number: its
+commands were run), ``rested`` (its daemons have ended), ``control`` (``reason`` to stop), and
+``worker`` and ``gone`` of the process groups of its daemons. End of file means that the other
+side is dead.
 """
 
 from __future__ import annotations

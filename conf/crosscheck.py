@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 
 from uwgate.conf import tls
 from uwgate.conf.address import Address, AddressKind, parse_listen
+from uwgate.conf.cachecheck import check_caches
 from uwgate.conf.errors import ConfigError
 from uwgate.conf.pair import Place
 from uwgate.conf.settings import COREROUTERS, Settings
@@ -69,6 +70,7 @@ def crosscheck(settings: Settings, places: Places) -> list[str]:
         *_checks(settings, places),
         *_stats_servers(settings, places),
         *_announcements(settings, places),
+        *check_caches(settings, places),
     ]
 
 

@@ -10,7 +10,7 @@ from uwgate.conf.families import BUILT_IN_PLUGIN, FOREIGN_ORIGINS, SUPERFLUOUS
 from uwgate.conf.pair import COMMAND_LINE, Note, Pair, Place, Severity
 from uwgate.conf.reader import Reader, unknown_text
 from uwgate.conf.registry import COMMANDS, Name, Standing, canonical, find
-from uwgate.conf.settings import GROUPS, Settings
+from uwgate.conf.settings import GROUPS, RULE_GROUPS, Settings
 from uwgate.conf.values import INLINE_COMMENT, is_false
 from uwgate.conf.values import parse as parse_value
 
@@ -27,6 +27,7 @@ class Builder:
         self._reader = reader
         self._values: dict[str, dict[str, Any]] = {group: {} for group in GROUPS}
         self._accepted: dict[str, None] = {}  # an ordered set
+        self._rules: list[tuple[str, str, str]] = []
         self.places: dict[tuple[str, str], list[Place]] = {}  # by group and field
         self.show_config = False
 
@@ -40,7 +41,7 @@ class Builder:
             self._reader.notes.append(Note(Severity.NOTE, f"accepted, nothing to do here: {names}"))
         groups = {group: GROUPS[group](**values) for group, values in self._values.items()}
         pairs = tuple((pair.key, pair.value) for pair in self._reader.pairs if pair.visible)
-        return Settings(pairs=pairs, **groups)
+        return Settings(pairs=pairs, rules=tuple(self._rules), **groups)
 
     def _take(self, pair: Pair, *, strict: bool = False) -> None:
         name = find(pair.key)
@@ -97,6 +98,8 @@ class Builder:
         place = self.places.setdefault((option.group, field), [])
         if option.repeatable:
             values[field] = (*values.get(field, ()), value)
+            if option.group in RULE_GROUPS:
+                self._rules.append((name.name, value, str(pair.place)))
         else:
             values[field] = value
             place.clear()

@@ -34,6 +34,8 @@ ACCEPTED: dict[str, str] = {
     "binary-path": "a reload finds the program by itself",
     "skip-zero": "descriptor 0 is not checked",
     "backtrace-depth": "tracebacks are Python's own",
+    "offload-threads": "the gateway sends files itself, and no worker waits for a slow client",
+    "offload-thread": "the gateway sends files itself, and no worker waits for a slow client",
     "pcre-jit": "regular expressions are Python's own",
     "use-abort": "no signal handler stands between a crash and its core file",
     "wsgi-strict": "PEP 3333 is always followed",
@@ -92,8 +94,7 @@ _TIMER = "use cron or systemd timers"
 _TASKS = "use a task queue with workers of its own, such as Celery or RQ"
 _LIMITS = "use max-requests or reload-on-rss, or set limits outside (systemd, ulimit)"
 _HOOK = "run the command before uwgate starts (systemd's ExecStartPre), or in the application"
-_ROUTE = "write the rule in the web server in front, or as WSGI middleware"
-_CACHE = "use Redis or memcached from the application"
+_CACHE = "use a cache (cache2) instead"
 _ASYNC = "use threads and more processes"
 _RELOAD = "send SIGHUP to the master (uwgate --reload PIDFILE)"
 _JAIL = "use systemd's sandboxing, or a container"
@@ -116,11 +117,9 @@ NOT_OFFERED: tuple[tuple[re.Pattern[str], str], ...] = tuple(
             _STATS,
         ),
         (
-            r"static-.*|check-static.*|mime-?file|(file-?serve|file-serve)-mode|honour-range|"
             r"xslt.*|webdav.*|glusterfs.*|rados.*",
             _FILES,
         ),
-        (r"offload-threads?|.*-post-buffering(-.*)?", "large answers are streamed without it"),
         (
             r"ssl-enable-?(3|sslv3|tlsv1)",
             "remove it: SSLv3, TLS 1.0 and 1.1 are broken; who cannot speak TLS 1.2 needs a "
@@ -132,20 +131,16 @@ NOT_OFFERED: tuple[tuple[re.Pattern[str], str], ...] = tuple(
         ),
         (r"https-socket.*|suwsgi-socket|ssl-socket", "use https, which listens in a gateway"),
         (r"forkpty.*|tuntap.*|pty-.*", NO_SUBSTITUTE),
-        (r"(http|(fast|raw|ssl)router)-use-cache", "use use-code-string, or subscriptions"),
-        (r"legion-.*daemon.*", "start the program with legion-lord, stop it with legion-unlord"),
-        (r"legion-cron|.*-legion-cron|.*cron-legion", "use cron; uwsgi.i_am_the_lord() tells"),
+        (r"check-cache", "write a rule instead: route = .* cache:key=${REQUEST_URI}"),
         (r"multicast", "use legion-mcast"),
         (r".*-zerg", "use zerg, http-zerg or fastrouter-zerg"),
         (
             r"cheap|cheaper.*|idle|die-on-idle",
             "processes states how many workers run; they start at once",
         ),
-        (
-            r"(final-|error-|response-)?route(-.*)?|routers?-list|error-page-.*|(add|rem|del)-header|"
-            r"(collect|pull)-header|response-header.*|geoip.*",
-            _ROUTE,
-        ),
+        (r"error-page-.*", "write error-route-status = 404 redirect:..., or the like"),
+        (r"geoip.*", "let the web server in front say where clients are, in a header"),
+        (r"response-headers-limit", "remove it: there is a limit of 64 KiB"),
         (r".*logger.*|log-(syslog|socket|zeromq)|rsyslog.*|logger-req", _LOGGER),
         (
             r"log-(req-)?(encoder|route)|log-(drain|filter)|log-?format-strftime",
@@ -156,12 +151,10 @@ NOT_OFFERED: tuple[tuple[re.Pattern[str], str], ...] = tuple(
             r".*alarm.*|check-mount.*|mount(point)?-check",
             "watch the log or the service from outside",
         ),
-        (r".*cron.*|.*timer|curl-cron", _TIMER),
+        (r".*timer", _TIMER),
         (r"spooler.*|mules?(-.*)?|farm|.*-mules?-.*|queue.*|mule-.*", _TASKS),
-        (
-            r".*attach-.*daemon.*|daemons-.*|worker-exec2?",
-            "run the program as a service of its own",
-        ),
+        (r"daemons-honour-stdin", "a daemon has no terminal"),
+        (r"worker-exec2?", "run the program with attach-daemon"),
         (
             r"touch-.*|fs-.*|propagate-touch|py(thon)?-auto-?reload.*|reload-on-fd|brutal-reload-.*",
             _RELOAD,
@@ -171,8 +164,7 @@ NOT_OFFERED: tuple[tuple[re.Pattern[str], str], ...] = tuple(
             "send signals to the master: SIGHUP reloads, SIGTERM stops",
         ),
         (
-            r"cache.*|check-cache|add-cache-item|load-file-in-cache.*|sharedarea|py-sharedarea|"
-            r".*-use-cache",
+            r"sharedarea|py-sharedarea|.*-use-cache",
             _CACHE,
         ),
         (

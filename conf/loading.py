@@ -23,6 +23,7 @@ from uwgate.conf.reader import PARSERS, Reader
 from uwgate.conf.registry import find
 from uwgate.conf.settings import Settings
 from uwgate.conf.source import locate
+from uwgate.conf.staticcheck import check_static
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -96,9 +97,12 @@ def load(argv: Sequence[str], environ: Mapping[str, str], *, reloading: bool = F
     settings = builder.build()
     if not reader.problems:
         reader.problems += crosscheck(settings, builder.places)
-        problems, notes = check_backends(settings, builder.places)
-        reader.problems += problems
-        reader.notes += notes
+        for check in (check_backends, check_static):
+            problems, notes = check(settings, builder.places)
+            reader.problems += problems
+            reader.notes += notes
+    if settings.rules:
+        _check_rules(reader, settings)
     speaks_tls = settings.https != HttpsOptions() or settings.terminates_tls
     if not reader.problems and speaks_tls:
         _check_tls(reader, settings, builder.places, environ)
@@ -113,6 +117,16 @@ def load(argv: Sequence[str], environ: Mapping[str, str], *, reloading: bool = F
         show_config=builder.show_config,
         pairs=tuple(reader.pairs),
     )
+
+
+def _check_rules(reader: Reader, settings: Settings) -> None:
+    # Here, because routing knows the settings, and most configurations have no rules.
+    from uwgate.routing.ruleset import read_rule_set
+
+    try:
+        read_rule_set(settings)
+    except ConfigError as error:
+        reader.problems += str(error).splitlines()
 
 
 def _check_tls(

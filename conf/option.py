@@ -35,7 +35,8 @@ class Option:
 
     ``name`` is hyphenated. ``true_means`` is the number that ``true`` stands for on a
     number option (None: 1). ``value`` says whether the command line wants a value.
-    ``check`` raises ConfigError for a text that the option cannot mean.
+    ``check`` raises ConfigError for a text that the option cannot mean. ``mask`` makes a value
+    fit to be shown, where it has a secret in it.
     """
 
     name: str
@@ -53,6 +54,7 @@ class Option:
     maximum: float | None = None
     choices: tuple[str, ...] = ()
     check: Callable[[str], object] | None = None
+    mask: Callable[[str], str] | None = None
     ours: bool = False  # not an option of uWSGI
 
 
@@ -71,6 +73,7 @@ def option(
     maximum: float | None = None,
     choices: tuple[str, ...] = (),
     check: Callable[[str], object] | None = None,
+    mask: Callable[[str], str] | None = None,
     ours: bool = False,
 ) -> Any:
     """Declare an option as a dataclass field.
@@ -95,6 +98,7 @@ def option(
                 "maximum": maximum,
                 "choices": choices,
                 "check": check,
+                "mask": mask,
                 "ours": ours,
                 "repeatable": isinstance(default, tuple),
             }

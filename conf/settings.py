@@ -6,7 +6,11 @@ import dataclasses
 from dataclasses import dataclass, field
 from typing import Any
 
+from uwgate.conf.caches import CacheSpec, caches_of
+from uwgate.conf.groups.alarm import AlarmOptions
 from uwgate.conf.groups.application import ApplicationOptions
+from uwgate.conf.groups.attendant import AttendantOptions
+from uwgate.conf.groups.cache import CacheOptions
 from uwgate.conf.groups.corerouter import (
     CorerouterOptions,
     FastrouterCorerouterOptions,
@@ -24,8 +28,16 @@ from uwgate.conf.groups.log import LogOptions
 from uwgate.conf.groups.master import MasterOptions
 from uwgate.conf.groups.rawrouter import RawrouterOptions
 from uwgate.conf.groups.relay import RawrouterRelayOptions, RelayOptions, SslrouterRelayOptions
+from uwgate.conf.groups.routing import (
+    ErrorRouteOptions,
+    FinalRouteOptions,
+    HeaderOptions,
+    ResponseRouteOptions,
+    RouteOptions,
+)
 from uwgate.conf.groups.sockets import SocketOptions
 from uwgate.conf.groups.sslrouter import SslrouterOptions
+from uwgate.conf.groups.static import StaticOptions
 from uwgate.conf.groups.stats import StatsOptions
 from uwgate.conf.groups.subscribe import SubscribeOptions
 from uwgate.conf.groups.subscriptions import SubscriptionOptions
@@ -35,13 +47,16 @@ from uwgate.conf.groups.zerg import ZergOptions
 # The kinds of gateways that choose among backends.
 COREROUTERS = ("http", "fastrouter", "rawrouter", "sslrouter")
 RELAYS = ("rawrouter", "sslrouter")  # those that never look inside
+# Groups whose repeatable options count in their order in the configuration, all together.
+RULE_GROUPS = ("route", "response_route", "error_route", "final_route", "header")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """Every option, checked. ``pairs`` are the (key, value) pairs as read, in order.
 
-    A pair without a value has None.
+    A pair without a value has None. ``rules`` are the options of ``RULE_GROUPS``: name as it was
+    written, value, and place, in the order of the configuration.
     """
 
     application: ApplicationOptions = field(default_factory=ApplicationOptions)
@@ -66,19 +81,44 @@ class Settings:
     sslrouter_corerouter: SslrouterCorerouterOptions = field(
         default_factory=SslrouterCorerouterOptions
     )
+    route: RouteOptions = field(default_factory=RouteOptions)
+    response_route: ResponseRouteOptions = field(default_factory=ResponseRouteOptions)
+    error_route: ErrorRouteOptions = field(default_factory=ErrorRouteOptions)
+    final_route: FinalRouteOptions = field(default_factory=FinalRouteOptions)
+    header: HeaderOptions = field(default_factory=HeaderOptions)
+    alarm: AlarmOptions = field(default_factory=AlarmOptions)
+    attendant: AttendantOptions = field(default_factory=AttendantOptions)
     subscriptions: SubscriptionOptions = field(default_factory=SubscriptionOptions)
     subscribe: SubscribeOptions = field(default_factory=SubscribeOptions)
     zerg: ZergOptions = field(default_factory=ZergOptions)
+    static: StaticOptions = field(default_factory=StaticOptions)
     legion: LegionOptions = field(default_factory=LegionOptions)
+    cache: CacheOptions = field(default_factory=CacheOptions)
     stats: StatsOptions = field(default_factory=StatsOptions)
     master: MasterOptions = field(default_factory=MasterOptions)
     log: LogOptions = field(default_factory=LogOptions)
     pairs: tuple[tuple[str, str | None], ...] = ()
+    rules: tuple[tuple[str, str, str], ...] = ()
 
     @property
     def speaks_tls(self) -> bool:
         """Whether any address of the HTTP gateway does."""
         return bool(self.https.https or self.https.https2)
+
+    @property
+    def caches(self) -> tuple[CacheSpec, ...]:
+        """The caches, the default one first.
+
+        Raises:
+            ConfigError: they do not go together; whoever has read the settings knows.
+        """
+        return caches_of(self.cache)
+
+    @property
+    def has_several_users(self) -> bool:
+        """Whether gateways run as other users than the rest of the instance."""
+        cores = map(self.corerouter, COREROUTERS)
+        return any(core.uid is not None or core.gid is not None for core in cores)
 
     @property
     def fastrouter_may_lease(self) -> bool:
@@ -165,7 +205,8 @@ class Settings:
         """Settings that another process wrote with ``to_json``."""
         groups = {name: GROUPS[name](**_tuples(values[name])) for name in GROUPS}
         pairs = tuple((key, value) for key, value in values["pairs"])
-        return cls(pairs=pairs, **groups)
+        rules = tuple((name, value, place) for name, value, place in values["rules"])
+        return cls(pairs=pairs, rules=rules, **groups)
 
 
 GROUPS: dict[str, Any] = {
@@ -185,10 +226,19 @@ GROUPS: dict[str, Any] = {
     "sslrouter": SslrouterOptions,
     "sslrouter_relay": SslrouterRelayOptions,
     "sslrouter_corerouter": SslrouterCorerouterOptions,
+    "route": RouteOptions,
+    "response_route": ResponseRouteOptions,
+    "error_route": ErrorRouteOptions,
+    "final_route": FinalRouteOptions,
+    "header": HeaderOptions,
+    "alarm": AlarmOptions,
+    "attendant": AttendantOptions,
     "subscriptions": SubscriptionOptions,
     "subscribe": SubscribeOptions,
     "zerg": ZergOptions,
+    "static": StaticOptions,
     "legion": LegionOptions,
+    "cache": CacheOptions,
     "stats": StatsOptions,
     "master": MasterOptions,
     "log": LogOptions,

@@ -51,9 +51,12 @@ class Start:
     ``registry_address`` is that of the registry, None without one. ``bound`` has role and name
     of every socket of this generation, also of those that are not for this child.
     ``secret`` is known to all gateways of the instance as long as its master lives.
+    ``minute`` is the number of the last one whose commands were run, -1 if none was.
     ``instance`` counts processes of one kind from 1; ``generation`` counts reloads from 1.
     ``board_fd`` is the board of the legions (``uwgate.conf.board``), None without any.
     ``scoreboard_fd`` is the memory file of ``uwgate.workers.scoreboard``, -1 for whom has none.
+    ``cache_folder`` is where the files of caches are, None without caches; ``lmdb_folder`` where
+    uwgate has the library from that reads them.
     ``is_first``: the instance never had a process in this place, so nobody knows anything yet.
     """
 
@@ -65,11 +68,14 @@ class Start:
     instance: int
     generation: int
     registry_address: str | None = None
+    minute: int = -1
     bound: tuple[tuple[str, str], ...] = ()
     secret: str = field(default="", repr=False)
     scoreboard_fd: int = -1
     board_fd: int | None = None
     is_first: bool = False
+    cache_folder: str | None = None
+    lmdb_folder: str | None = None
 
     def to_memory_file(self) -> int:
         """Write the value to a new memory file; returns its descriptor, at offset 0."""

@@ -23,6 +23,9 @@ _READ = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY  # no waiting f
 _DIRECTORY = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
 _OPENAT2 = 437  # system call; the same number on all architectures that CPython runs on
 _NO_MAGICLINKS, _NO_SYMLINKS, _BENEATH = 0x02, 0x04, 0x08  # RESOLVE_..., linux/openat2.h
+_CACHED = 0x20  # RESOLVE_CACHED: nothing that would have to wait for a disk (Linux 5.12)
+_HERE = -100  # AT_FDCWD
+_MORE_STEPS = (errno.EAGAIN, errno.EXDEV, errno.ELOOP)
 _RACES = 3  # times to try again when directories were moved meanwhile
 _DELETED = b" (deleted)"  # what /proc puts behind the name of an unlinked file
 
@@ -31,9 +34,20 @@ _NOT_THERE = frozenset(
 )
 _FORBIDDEN = frozenset({errno.EACCES, errno.EPERM})
 
+# What tells one state of a file from another: device, inode, size, times in nanoseconds. The
+# second time is of what is not in the bytes: a permission taken away shows there.
+Stamp = tuple[int, int, int, int, int]
+
 
 class ForbiddenError(Exception):
     """Something is there that is not to be served; the text says why."""
+
+
+class NotCachedError(OSError):
+    """What is asked for is not in memory: to find out takes a disk, or a network."""
+
+    def __init__(self) -> None:
+        super().__init__(errno.EAGAIN, "not in memory")
 
 
 @dataclass(slots=True)
@@ -41,7 +55,7 @@ class OpenFile:
     """A file or directory that is open for reading. Whoever has it closes it.
 
     ``path``: the real one. ``root``: the real directory that it was found in. ``changed_ns``: in
-    nanoseconds since the epoch.
+    nanoseconds since the epoch. ``place``: where it was looked for, before links were followed.
     """
 
     descriptor: int
@@ -51,6 +65,8 @@ class OpenFile:
     changed_ns: int
     is_file: bool
     is_directory: bool
+    stamp: Stamp = (0, 0, 0, 0, 0)
+    place: bytes = b""
 
     def close(self) -> None:
         """Give the descriptor back; a second time it does nothing."""
@@ -94,6 +110,12 @@ class Disk(Protocol):
     def read(self, path: bytes, limit: int) -> bytes | None:
         """All of a file that the operator named, up to ``limit`` bytes; None: cannot be read."""
 
+    def stamp(self, path: bytes) -> Stamp | None:
+        """What is at a path now, links followed; None: nothing is, or nobody may know."""
+
+    def is_absent(self, path: bytes) -> bool:
+        """Whether nothing is at a path, for sure."""
+
 
 class _OpenHow(ctypes.Structure):
     _fields_ = (
@@ -114,16 +136,31 @@ _libc.syscall.argtypes = (
 )
 
 
-def _openat2(directory: int, path: bytes, resolve: int) -> int:
-    how = _OpenHow(_READ, 0, resolve)
+def _openat2(directory: int, path: bytes, resolve: int, flags: int = _READ) -> int:
+    how = _OpenHow(flags, 0, resolve)
     for attempt in range(_RACES + 1):
         found: int = _libc.syscall(_OPENAT2, directory, path, how, ctypes.sizeof(how))
         if found >= 0:
             return found
         number = ctypes.get_errno()
-        if number not in (errno.EAGAIN, errno.EINTR) or attempt == _RACES:
+        if number not in (errno.EAGAIN, errno.EINTR) or attempt == _RACES or resolve & _CACHED:
             break
     raise OSError(number, os.strerror(number))
+
+
+_look = _OpenHow(os.O_PATH | os.O_CLOEXEC, 0, _CACHED)
+
+
+def _is_known_absent(path: bytes) -> bool:
+    """Whether memory tells that nothing is at a path, wherever that would lead.
+
+    Most requests are for no file: this is the cheapest way to find that out.
+    """
+    found = _libc.syscall(_OPENAT2, _HERE, path, _look, ctypes.sizeof(_look))
+    if found >= 0:
+        os.close(found)
+        return False
+    return ctypes.get_errno() == errno.ENOENT  # not ENOTDIR: a mapping may be to a file
 
 
 def has_openat2() -> bool:
@@ -142,11 +179,15 @@ def has_openat2() -> bool:
 
 
 class RealDisk:
-    """The file system of this machine. ``with_openat2`` False: as if the kernel had none."""
+    """The file system of this machine. ``with_openat2`` False: as if the kernel had none.
 
-    def __init__(self, *, with_openat2: bool = True) -> None:
+    ``cached``: only what is in memory is looked at; everything else raises NotCachedError.
+    """
+
+    def __init__(self, *, with_openat2: bool = True, cached: bool = False) -> None:
         # Only /proc can tell the name of what openat2 has opened.
         self._by_kernel = with_openat2 and os.path.exists("/proc/self/fd") and has_openat2()
+        self._cached = cached
 
     def open(
         self, root: bytes, inside: bytes, *, safe: Sequence[bytes] = (), links: bool = True
@@ -156,6 +197,8 @@ class RealDisk:
             return None
         if b"\0" in inside or b".." in inside.split(b"/"):
             raise ForbiddenError("a path that leads up")
+        if self._cached and _is_known_absent(os.path.join(root, inside.lstrip(b"/"))):
+            return None
         with _translated():
             return self._open(root, inside, safe, links)
         return None
@@ -166,6 +209,8 @@ class RealDisk:
         """See Disk."""
         if len(path) >= MAX_PATH:
             return None
+        if self._cached:
+            raise NotCachedError
         with _translated():
             return _resolved(path, bases, links)
         return None
@@ -178,19 +223,39 @@ class RealDisk:
         except OSError:
             return None
 
+    def stamp(self, path: bytes) -> Stamp | None:
+        """See Disk."""
+        try:
+            return _stamp(os.stat(path))
+        except (OSError, ValueError):
+            return None
+
+    def is_absent(self, path: bytes) -> bool:
+        """See Disk."""
+        try:
+            os.stat(path)
+        except (FileNotFoundError, NotADirectoryError):
+            return True
+        except (OSError, ValueError):
+            return False
+        return False
+
     def _open(
         self, root: bytes, inside: bytes, safe: Sequence[bytes], links: bool
     ) -> OpenFile | None:
+        if self._cached:
+            return self._open_cached(root, inside, links)
         try:
             directory = os.open(root, _DIRECTORY)
         except NotADirectoryError:
             real = os.path.realpath(root, strict=True)  # a file: whatever is asked for is it
-            return _described(_chain(os.path.dirname(real), os.path.basename(real)), real, real)
+            descriptor = _chain(os.path.dirname(real), os.path.basename(real))
+            return _described(descriptor, real, real, root)
+        place = os.path.join(root, inside.lstrip(b"/"))
         try:
             if self._by_kernel:
-                resolve = _BENEATH | _NO_MAGICLINKS | (0 if links else _NO_SYMLINKS)
-                descriptor = _openat2(directory, inside.lstrip(b"/") or b".", resolve)
-                return _described(descriptor, None, _name_of(directory))
+                descriptor = _openat2(directory, inside.lstrip(b"/") or b".", _resolve(links))
+                return _described(descriptor, None, _name_of(directory), place)
         except OSError as error:
             if error.errno not in (errno.EXDEV, errno.ELOOP, errno.EAGAIN):
                 raise
@@ -198,7 +263,30 @@ class RealDisk:
                 raise ForbiddenError("a symbolic link") from error
         finally:
             os.close(directory)
-        return _resolved(os.path.join(root, inside.lstrip(b"/")), (root, *safe), links)
+        return _resolved(place, (root, *safe), links)
+
+    def _open_cached(self, root: bytes, inside: bytes, links: bool) -> OpenFile:
+        """Open without waiting. What takes more than one step is left to who may wait."""
+        if not self._by_kernel:
+            raise NotCachedError
+        try:
+            directory = _openat2(_HERE, root, _CACHED, _DIRECTORY)
+        except OSError as error:
+            # ENOTDIR: a mapping to a file; EINVAL: a kernel that cannot be asked so.
+            if error.errno in (*_MORE_STEPS, errno.ENOTDIR, errno.EINVAL):
+                raise NotCachedError from error
+            raise
+        try:
+            resolve = _resolve(links) | _CACHED
+            descriptor = _openat2(directory, inside.lstrip(b"/") or b".", resolve)
+            place = os.path.join(root, inside.lstrip(b"/"))
+            return _described(descriptor, None, _name_of(directory), place)
+        except OSError as error:
+            if error.errno in _MORE_STEPS:
+                raise NotCachedError from error
+            raise
+        finally:
+            os.close(directory)
 
 
 @contextlib.contextmanager
@@ -261,7 +349,11 @@ def _chain(directory: bytes, inside: bytes) -> int:
         os.close(here)
 
 
-def _described(descriptor: int, path: bytes | None, root: bytes) -> OpenFile:
+def _resolve(links: bool) -> int:
+    return _BENEATH | _NO_MAGICLINKS | (0 if links else _NO_SYMLINKS)
+
+
+def _described(descriptor: int, path: bytes | None, root: bytes, place: bytes = b"") -> OpenFile:
     try:
         found = os.fstat(descriptor)
         if path is None:
@@ -276,10 +368,16 @@ def _described(descriptor: int, path: bytes | None, root: bytes) -> OpenFile:
             found.st_mtime_ns,
             stat.S_ISREG(found.st_mode),
             stat.S_ISDIR(found.st_mode),
+            _stamp(found),
+            place,
         )
     except BaseException:
         os.close(descriptor)
         raise
+
+
+def _stamp(found: os.stat_result) -> Stamp:
+    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
 
 
 def _name_of(descriptor: int) -> bytes:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from uwgate.files.disk import Disk, ForbiddenError, OpenFile
 from uwgate.files.mapping import Candidate, Mapping, candidates, problem_of
@@ -17,11 +17,13 @@ MAX_REMEMBERED = 10_000  # paths
 class Found:
     """A regular file. ``path_info``: the path of the request, with the index that was chosen.
 
-    Whoever gets it closes ``file``, or hands it on.
+    ``before``: where it was looked for first, and nothing was; None where that is not all that
+    this answer depends on. Whoever gets it closes ``file``, or hands it on.
     """
 
     file: OpenFile
     path_info: bytes
+    before: tuple[bytes, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,13 +67,16 @@ class Finder:
         if rules.remember:
             self._promote(places, path, now)
         refused = None
+        tried: list[bytes] = []
         for number, place in places:
-            found = self._look(place, path)
+            found = self._look(place, path, tried)
             if isinstance(found, Found):
                 if rules.remember and len(places) > 1:
                     self._remember(path, number, now)
-                return found
+                    return found
+                return replace(found, before=tuple(tried))
             refused = refused or found
+            tried.append(place.path)
         return refused
 
     def find_internal(self, path: bytes) -> Found | Refused | None:
@@ -100,7 +105,12 @@ class Finder:
         """The file that a rule of the operator names; in ``root`` if there is one."""
         if b"\0" in path or not path:
             return Refused(path, "no path of a file")
-        return self._named(path, None if root is None else (root, *self._rules.safe))
+        below = self._below
+        return self._named(below(path), None if root is None else (below(root), *self._rules.safe))
+
+    def _below(self, path: bytes) -> bytes:
+        folder = self._rules.folder
+        return path if not folder or path.startswith(b"/") else folder + b"/" + path
 
     def _named(self, path: bytes, bases: tuple[bytes, ...] | None) -> Found | Refused | None:
         try:
@@ -112,14 +122,14 @@ class Finder:
     def _first(self, mappings: tuple[Mapping, ...], path: bytes) -> Found | Refused | None:
         refused = None
         for _, place in candidates(mappings, path, None):
-            found = self._look(place, path)
+            found = self._look(place, path, [])
             if isinstance(found, Found):
                 return found
             refused = refused or found
         return refused
 
-    def _look(self, place: Candidate, path: bytes) -> Found | Refused | None:
-        """What is at one place, or an index of it."""
+    def _look(self, place: Candidate, path: bytes, tried: list[bytes]) -> Found | Refused | None:
+        """What is at one place, or an index of it. ``tried`` gets indexes that are not there."""
         found = self._open(place, path)
         if not isinstance(found, OpenFile):
             return found
@@ -130,13 +140,15 @@ class Finder:
         for index in self._rules.indexes:
             below = path.rstrip(b"/") + b"/" + index
             inside = place.inside.rstrip(b"/") + b"/" + index
-            file = self._open(Candidate(place.root, inside.lstrip(b"/")), below)
+            candidate = Candidate(place.root, inside.lstrip(b"/"))
+            file = self._open(candidate, below)
             if isinstance(file, OpenFile):
                 if file.is_file:
                     return self._usable(file, below)
                 file.close()
             else:
                 refused = refused or file
+            tried.append(candidate.path)
         return refused
 
     def _open(self, place: Candidate, path: bytes) -> OpenFile | Refused | None:
@@ -160,7 +172,7 @@ class Finder:
             places.sort(key=lambda place: place[0] != number)
 
     def _remember(self, path: bytes, number: int, now: float) -> None:
+        self._remembered.pop(path, None)  # behind all others; several threads may be here
         self._remembered[path] = (number, now + self._rules.remember)
-        self._remembered.move_to_end(path)
         if len(self._remembered) > MAX_REMEMBERED:
             self._remembered.popitem(last=False)

@@ -18,7 +18,8 @@ from uwgate.files.request import Request
 
 MAX_NAME = 8192  # bytes of the field
 
-_SENDFILE, _REDIRECT = b"x-sendfile", b"x-accel-redirect"
+SENDFILE, REDIRECT = b"x-sendfile", b"x-accel-redirect"
+NAMING = frozenset((SENDFILE, REDIRECT))
 _ESCAPE = re.compile(rb"%([0-9A-Fa-f]{2})")
 _CONTROL = re.compile(rb"[\x00-\x1f\x7f]")
 _BODY = frozenset(
@@ -49,13 +50,18 @@ class Given:
     fields: tuple[Field, ...]
 
 
-def names_file(fields: Sequence[Field]) -> bool:
-    """Whether an answer's fields name a file instead of a body."""
-    return any(name.lower() in (_SENDFILE, _REDIRECT) for name, _ in fields)
+def names_file(fields: Sequence[Field], followed: frozenset[bytes] = NAMING) -> bool:
+    """Whether an answer's fields name a file instead of a body, in a way that is ``followed``."""
+    return any(name.lower() in followed for name, _ in fields)
 
 
 def hand_over(
-    given: Given, request: Request, finder: Finder, answerer: Answerer, now: float
+    given: Given,
+    request: Request,
+    finder: Finder,
+    answerer: Answerer,
+    now: float,
+    followed: frozenset[bytes] = NAMING,
 ) -> Plan | Refused:
     """The answer with the file that the application names.
 
@@ -67,13 +73,13 @@ def hand_over(
         OSError: the machine cannot open it.
     """
     names = [(name.lower(), value) for name, value in given.fields]
-    wanted = [(name, value) for name, value in names if name in (_SENDFILE, _REDIRECT)]
+    wanted = [(name, value) for name, value in names if name in followed]
     if len(wanted) != 1:
         return Refused(b"", f"{len(wanted)} files named in one answer")
     ((how, value),) = wanted
     if not value or len(value) > MAX_NAME or _CONTROL.search(value):
         return Refused(value[:100], "no name of a file")
-    by_path = how == _SENDFILE
+    by_path = how == SENDFILE
     found = finder.find_named(value) if by_path else finder.find_internal(_path_of(value))
     if found is None:
         return Refused(value, "no such file")
@@ -83,7 +89,7 @@ def hand_over(
         field
         for field in given.fields
         if field[0].lower() not in _BODY
-        and field[0].lower() != _SENDFILE
+        and field[0].lower() != SENDFILE
         and not field[0].lower().startswith(b"x-accel-")
     )
     if given.status != 200 or request.method not in (b"GET", b"HEAD"):

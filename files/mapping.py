@@ -17,6 +17,11 @@ class Candidate:
     root: bytes
     inside: bytes
 
+    @property
+    def path(self) -> bytes:
+        """Both together."""
+        return self.root.rstrip(b"/") + b"/" + self.inside
+
 
 @dataclass(frozen=True, slots=True)
 class Mapping:

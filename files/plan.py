@@ -57,8 +57,8 @@ class Plan:
 
 
 @contextmanager
-def closing_on_error(file: OpenFile) -> Iterator[None]:
-    """Close a file if the block, which was to hand it on, fails."""
+def closing_on_error(file: OpenFile | Plan) -> Iterator[None]:
+    """Close a file, or a plan's, if the block, which was to hand it on, fails."""
     try:
         yield
     except BaseException:

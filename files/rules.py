@@ -32,7 +32,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class StaticRules:
-    """What is served, and how. All paths are bytes.
+    """What is served, and how. All paths are bytes; ``folder`` is what relative ones are below.
 
     ``mappings`` stand in the order in which they are tried; ``internal`` are those that only an
     application can ask for. ``naming``: the field that names the file to a front server, None:
@@ -52,25 +52,54 @@ class StaticRules:
     ranges: bool = True
     naming: bytes | None = None
     remember: int = 0
+    folder: bytes = b""
 
 
-def read_rules(options: StaticOptions, disk: Disk) -> StaticRules:
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """A value that cannot be used: the ``number``-th of its option, from 0."""
+
+    option: str
+    number: int
+    value: str
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.option} = {self.value}: {self.reason}"
+
+
+def read_rules(options: StaticOptions, disk: Disk, folder: str = "") -> StaticRules:
     """Rules of the options' values. ``disk`` reads the files of types.
+
+    ``folder``: what relative paths are below (``chdir``); empty: the process's own directory.
 
     Raises:
         ConfigError: a value cannot be used; one line for each.
     """
-    reader = _Reader()
-    whole = reader.all("check-static", options.check_static, lambda text: _whole(b"", text))
-    mapped = reader.all("static-map", options.static_map, _mapping)
-    mapped2 = reader.all("static-map2", options.static_map2, _mapping2)
-    internal = reader.all("static-internal", options.static_internal, _mapping)
+    rules, problems = try_rules(options, disk, folder)
+    if problems:
+        raise ConfigError("\n".join(map(str, problems)))
+    return rules
+
+
+def try_rules(
+    options: StaticOptions, disk: Disk, folder: str = ""
+) -> tuple[StaticRules, list[Problem]]:
+    """The rules without what cannot be used, and what that is."""
+    reader = _Reader(folder.encode(errors="surrogateescape"))
+    below = reader.below
+    whole = reader.all("check-static", options.check_static, lambda text: _whole(b"", below(text)))
+    mapped = reader.all("static-map", options.static_map, lambda text: _mapping(text, below))
+    mapped2 = reader.all("static-map2", options.static_map2, lambda text: _mapping2(text, below))
+    internal = reader.all(
+        "static-internal", options.static_internal, lambda text: _mapping(text, below)
+    )
     indexes = reader.all("static-index", options.static_index, _index)
     skipped = reader.all("static-skip-ext", options.static_skip_ext, _text)
-    safe = reader.all("static-safe", options.static_safe, _path)
+    safe = reader.all("static-safe", options.static_safe, below)
     twins = TwinRules(
         options.static_gzip_all,
-        reader.all("static-gzip-dir", options.static_gzip_dir, _path),
+        reader.all("static-gzip-dir", options.static_gzip_dir, below),
         reader.all("static-gzip-ext", options.static_gzip_ext, _text),
         reader.all("static-gzip", options.static_gzip, _pattern),
     )
@@ -85,11 +114,9 @@ def read_rules(options: StaticOptions, disk: Disk) -> StaticRules:
     if options.file_serve_mode is not None:
         naming = _NAMING.get(options.file_serve_mode.lower())
         if naming is None:
-            reader.problem("file-serve-mode", options.file_serve_mode, "no such mode")
+            reader.problem("file-serve-mode", 0, options.file_serve_mode, "no such mode")
     types = _types(options.mime_file, disk, reader)
-    if reader.problems:
-        raise ConfigError("\n".join(reader.problems))
-    return StaticRules(
+    rules = StaticRules(
         mappings=whole + mapped + mapped2,
         types=types,
         internal=internal,
@@ -103,28 +130,36 @@ def read_rules(options: StaticOptions, disk: Disk) -> StaticRules:
         ranges=options.honour_range,
         naming=naming,
         remember=options.static_cache_paths,
+        folder=reader.folder,
     )
+    return rules, reader.problems
 
 
 class _Reader:
-    def __init__(self) -> None:
-        self.problems: list[str] = []
+    def __init__(self, folder: bytes) -> None:
+        self.folder = folder
+        self.problems: list[Problem] = []
 
-    def problem(self, option: str, value: str, reason: str) -> None:
-        self.problems.append(f"{option} = {value}: {reason}")
+    def problem(self, option: str, number: int, value: str, reason: str) -> None:
+        self.problems.append(Problem(option, number, value, reason))
+
+    def below(self, text: bytes) -> bytes:
+        """A path; a relative one is below the folder."""
+        path = _path(text)
+        return path if not self.folder or path.startswith(b"/") else self.folder + b"/" + path
 
     def all(self, option: str, values: Iterable[str], make: Callable[[bytes], T]) -> tuple[T, ...]:
         found: list[T] = []
-        for value in values:
+        for number, value in enumerate(values):
             try:
                 text = value.encode(errors="surrogateescape")
                 if b"\0" in text:
                     raise ValueError("a NUL byte in it")
                 found.append(make(text))
             except PatternError as error:
-                self.problem(option, value, f"a pattern that cannot be used: {error}")
+                self.problem(option, number, value, f"a pattern that cannot be used: {error}")
             except ValueError as error:
-                self.problem(option, value, str(error))
+                self.problem(option, number, value, str(error))
         return tuple(found)
 
 
@@ -163,12 +198,14 @@ def _split_mapping(text: bytes) -> tuple[bytes, bytes]:
     return prefix.rstrip(b"/"), root
 
 
-def _mapping(text: bytes) -> Mapping:
-    return Mapping(*_split_mapping(text))
+def _mapping(text: bytes, below: Callable[[bytes], bytes]) -> Mapping:
+    prefix, root = _split_mapping(text)
+    return Mapping(prefix, below(root))
 
 
-def _mapping2(text: bytes) -> Mapping:
-    return _whole(*_split_mapping(text))
+def _mapping2(text: bytes, below: Callable[[bytes], bytes]) -> Mapping:
+    prefix, root = _split_mapping(text)
+    return _whole(prefix, below(root))
 
 
 def _keeper(kind: str, *, from_change: bool) -> Callable[[bytes], ExpiryRule]:
@@ -191,16 +228,16 @@ def _keeper(kind: str, *, from_change: bool) -> Callable[[bytes], ExpiryRule]:
 
 def _types(files: tuple[str, ...], disk: Disk, reader: _Reader) -> MimeTable:
     texts: list[str] = []
-    for file in files:
+    for number, file in enumerate(files):
         try:
             found = disk.read(_path(file.encode(errors="surrogateescape")), MAX_TABLE + 1)
         except ValueError as error:
-            reader.problem("mime-file", file, str(error))
+            reader.problem("mime-file", number, file, str(error))
             continue
         if found is None:
-            reader.problem("mime-file", file, "cannot be read")
+            reader.problem("mime-file", number, file, "cannot be read")
         elif len(found) > MAX_TABLE:
-            reader.problem("mime-file", file, f"more than {MAX_TABLE} bytes")
+            reader.problem("mime-file", number, file, f"more than {MAX_TABLE} bytes")
         else:
             texts.append(found.decode("utf-8", "replace"))
     if not files:

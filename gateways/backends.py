@@ -19,7 +19,8 @@ from uwgate.conf.groups.edge import EdgeOptions
 from uwgate.conf.groups.http import HttpOptions
 from uwgate.gateways import streams
 from uwgate.gateways.connecting import ConnectError, connect
-from uwgate.gateways.corerouter.router import Asked, Attempts, Corerouter, Target
+from uwgate.gateways.corerouter.attempts import Attempts, Router
+from uwgate.gateways.corerouter.target import Asked, Target
 from uwgate.gateways.exchange import BodySource, Raw, Reply, Request
 from uwgate.gateways.speech import Http, Speech, Uwsgi
 from uwgate.gateways.stickiness import Stickiness
@@ -40,7 +41,7 @@ class Backends:
 
     def __init__(
         self,
-        router: Corerouter,
+        router: Router,
         options: HttpOptions,
         edge: EdgeOptions,
         stickiness: Stickiness | None = None,

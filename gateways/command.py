@@ -43,3 +43,8 @@ def fastrouter_command(settings: Settings, fd: int) -> list[str]:
 def zergpool_command(settings: Settings, fd: int) -> list[str]:
     """The words that start the process that gives sockets to zergs."""
     return [sys.executable, "-P", "-m", "uwgate.gateways.zerg", str(fd)]
+
+
+def cache_command(settings: Settings, fd: int) -> list[str]:
+    """The words that start the process that looks after the caches."""
+    return [sys.executable, "-P", "-m", "uwgate.caching", str(fd)]

@@ -8,6 +8,8 @@ from typing import NamedTuple, Protocol
 
 import trio
 
+from uwgate.conf.errors import UwgateError
+from uwgate.files.plan import Plan
 from uwgate.gateways.corerouter.target import Asked
 from uwgate.gateways.tunnel import Side
 
@@ -29,8 +31,10 @@ class Request:
     it reads 100 Continue. ``minor`` is that of HTTP/1.x; ``keep_alive`` says that the client
     may send another request. ``websocket_key`` is the Sec-WebSocket-Key of a request that asks
     for a WebSocket (wire.upgrade); then there is no body. ``raw`` goes with a ``length`` of None.
-    ``secure``: it came encrypted. ``asked`` says where it wants to go; None where that is not
-    a question.
+    ``secure``: it came encrypted. ``path`` is PATH_INFO, ``wishes`` are the fields that matter to
+    files (``gateways/files``), by their names in small letters. ``asked`` says where it wants to
+    go; None where that is not a question. ``modifiers``: those that a rule has set, before all
+    others.
     """
 
     method: bytes
@@ -46,9 +50,16 @@ class Request:
     raw: Raw | None = None
     secure: bool = False
     asked: Asked | None = None
+    path: bytes = b""
+    wishes: tuple[tuple[bytes, bytes], ...] = ()
+    modifiers: tuple[int | None, int | None] = (None, None)
 
     def __str__(self) -> str:
         return f"{self.method.decode()} {self.target[:200].decode('latin-1')}"
+
+
+class UnansweredError(UwgateError):
+    """The request is over without a word to the client: its connection, or stream, just ends."""
 
 
 class Reply(NamedTuple):
@@ -56,12 +67,15 @@ class Reply(NamedTuple):
 
     ``body`` is what has arrived of the body, ``last`` that there is no more. With TUNNEL in
     ``flags`` the backend has opened a WebSocket; the rest goes through ``Exchange.side``.
+    ``plan``: what ``Exchange.read`` would give are the pieces of this file, nothing before or
+    behind them, and it may be sent by the kernel instead. It stays the exchange's.
     """
 
     flags: int
     head: bytes
     body: bytes
     last: bool
+    plan: Plan | None = None
 
 
 class BodySource(Protocol):
@@ -113,6 +127,7 @@ class Exchange(Protocol):
 
         Raises:
             BackendError: nobody answered, or not in HTTP.
+            UnansweredError: there is to be no answer.
         """
         ...
 

@@ -86,6 +86,14 @@ class Flow:
         self.code = 0
         self.ends_badly = False
 
+    @property
+    def is_bulk(self) -> bool:
+        """Whether so much has come at once that there is more where it came from."""
+        return False
+
+    def close(self) -> None:
+        """Nobody pumps any more: give back what was borrowed."""
+
     def throw_away(self) -> None:
         """The sink takes no more: what comes from now on is read for politeness only."""
         self._sink = None

@@ -9,10 +9,10 @@ import select
 import sys
 import time
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import trio
 
-from uwgate.conf.errors import ConfigError
 from uwgate.conf.hsts import parse_hsts
 from uwgate.conf.start import Listener, Start
 from uwgate.gateways import service
@@ -24,7 +24,8 @@ from uwgate.gateways.compression import Compression
 from uwgate.gateways.corerouter.router import Corerouter
 from uwgate.gateways.counters import Counters
 from uwgate.gateways.door import Door, connection_limit
-from uwgate.gateways.exchange import Exchange
+from uwgate.gateways.exchange import Exchange, Request
+from uwgate.gateways.files.library import Library
 from uwgate.gateways.http2.connection import Connection
 from uwgate.gateways.http2.responses import ResponseHeads
 from uwgate.gateways.lane import Lane
@@ -40,10 +41,13 @@ from uwgate.gateways.states import State
 from uwgate.gateways.stickiness import Stickiness
 from uwgate.gateways.streams import Socket
 from uwgate.gateways.tls.brought import BroughtCertificates
-from uwgate.gateways.tls.material import Material
 from uwgate.gateways.tls.ring import Ring
 from uwgate.gateways.tls.session import TlsSession
 from uwgate.gateways.wire import cgi
+
+if TYPE_CHECKING:
+    from uwgate.gateways.routed.policy import Policy
+    from uwgate.routing.functions import Functions
 
 log = logging.getLogger("uwgate.http")
 
@@ -56,10 +60,12 @@ class HttpGateway:
 
     ``ring`` holds the certificates; None where nothing speaks TLS. Sessions use its
     attributes: ``options``, ``https`` and ``edge`` (options), ``reader``, ``writer`` and
-    ``compression``, ``counters`` of what was refused, ``peers`` and ``crowd`` (who they are), the
+    ``compression``, the ``library`` of files (``serves_files``: any request may be for one),
+    ``counters`` of what was refused, ``peers`` and ``crowd`` (who they are), the
     ``lane``, ``leases`` (None without workers, or when requests go elsewhere), the ``router``
-    that then says where, ``spools``, the ``nursery`` of
-    their tasks, ``now`` (trio's clock, at most ``TICK`` old) and ``idle_timeout`` (seconds).
+    that then says where, the ``policy`` of routing rules (None without any), ``spools``, the
+    ``nursery`` of their tasks, ``now`` (trio's clock, at most ``TICK`` old) and ``idle_timeout``
+    (seconds).
     """
 
     nursery: trio.Nursery
@@ -92,9 +98,19 @@ class HttpGateway:
         self.answers = Answers()
         self.writer = ResponseWriter(options, hsts, self.answers)
         self.compression = Compression(options)
+        folder = settings.application.chdir or ""
+        self.library = Library(settings.static, self.counters, folder=folder)
+        self.serves_files = self.library.is_asked
         self.http2_heads = ResponseHeads(options, hsts, self.answers)
         self.lane = Lane()
         self.leases: LeasePool | None = None
+        self.policy: Policy | None = None
+        self._functions: Functions | None = None  # of rules
+        if settings.rules:
+            # Here, for most gateways have no rules; now, because it may fail.
+            from uwgate.gateways.routed.functions import load_functions
+
+            self._functions = load_functions(settings)
         self.idle_timeout = options.http_keepalive
         self.closes_tunnels = False  # tunnels would have to be closed as soon as they are open
         self.now = 0.0
@@ -126,8 +142,9 @@ class HttpGateway:
         self._backends = Backends(
             self.router, options, settings.edge, stickiness, settings.workers.limit_post
         )
-        # A request to a plain backend takes a second descriptor.
-        self._most = connection_limit(options.http_max_connections, 2 if core.names_backends else 1)
+        # A request to a plain backend, or for a file, takes a second descriptor.
+        two = core.names_backends or self.serves_files
+        self._most = connection_limit(options.http_max_connections, 2 if two else 1)
         self.crowd = Crowd(settings.edge.http_client_connections or max(self._most // 4, 1))
 
     async def serve(self, nursery: trio.Nursery) -> None:
@@ -137,6 +154,13 @@ class HttpGateway:
         self.spools = Spools(edge.http_response_buffer, edge.http_response_buffers, nursery)
         self._tick()
         settings = self._start.settings
+        if self._functions is not None:
+            # Here, because most gateways have no rules, and need none of all that.
+            from uwgate.gateways.routed.policy import make_policy
+
+            self.policy = make_policy(
+                self._start, self.router, self.library, self._functions, self.counters, nursery
+            )
         slots = settings.workers.processes * settings.workers.threads
         address = self._start.lease_address
         if address is not None and slots and not settings.http_corerouter.names_backends:
@@ -189,14 +213,17 @@ class HttpGateway:
 
     def renew(self, name: str, material: bytes) -> None:
         """The certificates of ``name`` have changed: new handshakes get these."""
-        try:
-            if self._ring is not None:
-                self._ring.renew(name, Material.from_bytes(material))
-        except ConfigError as error:
-            log.error("%s: %s; what was served before stays", name, error)
+        if self._ring is not None:
+            self._ring.take(name, material)
 
-    def exchange(self) -> Exchange:
+    def exchange(self, request: Request) -> Exchange:
         """An exchange for a request that does not take the lane."""
+        if self.policy is not None:
+            return self.policy.exchange(request, self.plain_exchange)
+        return self.plain_exchange()
+
+    def plain_exchange(self) -> Exchange:
+        """The same without rules."""
         if self.leases is not None:
             return LeaseExchange(self.leases)
         return BackendExchange(self._backends)

@@ -47,8 +47,8 @@ class Member(Protocol):
 class Lane:
     """One epoll set and the functions that it calls.
 
-    ``expected`` counts answers that workers owe to members, ``tasks`` the sessions that are
-    outside the lane.
+    ``expected`` counts answers that workers owe to members, and streams of which the next bytes
+    come at once; ``tasks`` the sessions that are outside the lane.
     """
 
     def __init__(self) -> None:

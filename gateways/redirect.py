@@ -43,18 +43,18 @@ class RedirectSession(Session):
             return
         location = location_of(request.target, variables.get(b"HTTP_HOST"), self._port)
         if location is None:
-            self._leave_lane(relay.refuse, self, 400)
+            self.leave_lane(relay.refuse, self, 400)
             return
         status = MOVED if request.method in SAME_WITH_GET else PERMANENT
         head = b"%b\r\nLocation: %b\r\nContent-Length: 0\r\n" % (status, location)
         bodiless = request.length == 0
         start, _, keep = self.gateway.writer.start(request, LENGTH, head, 0, bodiless)
         if not bodiless:
-            self._leave_lane(relay.dismiss, self, start)
+            self.leave_lane(relay.dismiss, self, start)
             return
         self.state = State.RESPONSE
         self.deadline = self.gateway.now + self.gateway.options.http_timeout
-        self._send(start, keep)
+        self.send(start, keep)
 
 
 def location_of(target: bytes, host: bytes | None, port: int | None) -> bytes | None:

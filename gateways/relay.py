@@ -16,13 +16,16 @@ from typing import TYPE_CHECKING
 import trio
 
 from uwgate.conf.errors import BackendError, ClientError, NoNodeError
+from uwgate.files.plan import Plan
+from uwgate.files.resident import BrokenFileError
 from uwgate.gateways import streams, tunnel
-from uwgate.gateways.exchange import Exchange, Raw, Reply, Request, collect
+from uwgate.gateways.exchange import Exchange, Raw, Reply, Request, UnansweredError, collect
+from uwgate.gateways.files import sending
 from uwgate.gateways.pace import Pace, Taking
 from uwgate.gateways.spool import Read, Spool
 from uwgate.gateways.states import State
 from uwgate.gateways.wire.chunked import LAST_CHUNK, ChunkedDecoder, encode_chunk
-from uwgate.gateways.wire.lease import ENCODING, LENGTH, NO_BODY, TUNNEL
+from uwgate.gateways.wire.lease import ENCODING, LENGTH, NAMES_FILE, NO_BODY, TUNNEL
 
 if TYPE_CHECKING:
     from uwgate.gateways.session import Session
@@ -30,6 +33,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("uwgate.http")
 
 LINGER = 2.0  # seconds in which a refused client may stop sending, so that it reads the answer
+MAX_UNREAD = 65536  # bytes of a body that are read though nobody wants them
 _ABORT = struct.pack("ii", 1, 0)  # SO_LINGER: closing sends a reset
 
 
@@ -42,7 +46,10 @@ async def answer(session: Session, request: Request, exchange: Exchange) -> bool
     try:
         body.take_buffered()
         await body.collect(session.gateway.edge.http_body_buffer)
-        if await relay.run():
+        keeps = await relay.run()
+        if relay.named is not None:
+            return await sending.hand_over(session, request, relay.named, body.is_read)
+        if keeps:
             return True
     except ClientError as error:
         counters = session.gateway.counters
@@ -56,6 +63,8 @@ async def answer(session: Session, request: Request, exchange: Exchange) -> bool
             name, "%s: %s: %d: %s", session.name, request, status, error, level=logging.ERROR
         )
         retry_after = retry_after_of(error)
+    except UnansweredError:
+        return False
     finally:
         exchange.end()  # now: a client that takes its time must not hold a worker
     if status:
@@ -74,14 +83,14 @@ async def refuse(session: Session, status: int) -> bool:
 
 async def dismiss(session: Session, page: bytes) -> bool:
     """Send a last response, and close; more of the request may be on its way."""
-    _enter_response(session)
+    enter_response(session)
     await streams.send_all(session.sock, page)
     return await linger(session)
 
 
 async def finish(session: Session, rest: bytes, keep: bool) -> bool:
     """Send the rest of a response to a client that is slow to take it."""
-    _enter_response(session)
+    enter_response(session)
     await _send(session, rest)
     return keep
 
@@ -124,7 +133,8 @@ async def _send(session: Session, data: bytes, behind: Callable[[], None] | None
         session.taking = None
 
 
-def _enter_response(session: Session) -> None:
+def enter_response(session: Session) -> None:
+    """From now on the client is waited for."""
     session.state = State.RESPONSE
     session.deadline = session.gateway.now + session.gateway.options.http_timeout
 
@@ -251,6 +261,7 @@ class _Relay:
         self._exchange = exchange
         self._body = body
         self.broken = False  # the client is to see that the response is not complete
+        self.named: bytes | None = None  # the head of an answer that names a file
 
     async def run(self) -> bool:
         """Forward the request, then its response."""
@@ -262,7 +273,7 @@ class _Relay:
             async with trio.open_nursery() as nursery:
                 keep = await self._respond(nursery)
                 nursery.cancel_scope.cancel()  # the answer is complete; nobody reads the rest
-        except* (ClientError, BackendError, NoNodeError, OSError) as group:
+        except* (ClientError, BackendError, NoNodeError, UnansweredError, OSError) as group:
             failure = first_error(group)
         if failure is not None:
             raise failure
@@ -276,9 +287,13 @@ class _Relay:
             await self._tunnel(reply.head, exchange.side)
             return False
         read: Read = exchange.read
+        if reply.flags & NAMES_FILE and session.gateway.library.names_file(reply.head):
+            self.named = reply.head
+            await finish_unread(exchange, reply)
+            return False
         if reply.flags & ENCODING:
             reply, read = session.gateway.compression.begin(self._request, reply, read)
-        _enter_response(session)
+        enter_response(session)
         start, chunked, keep = session.gateway.writer.start(
             self._request,
             reply.flags,
@@ -286,6 +301,8 @@ class _Relay:
             len(reply.body) if reply.last else None,
             self._body.is_read,
         )
+        if reply.plan is not None and not chunked:
+            return await self._send_file(start, reply.plan) and keep
         if reply.flags & NO_BODY:
             await streams.send_all(session.sock, start)
             while not reply.last:  # nothing comes but the end
@@ -301,6 +318,17 @@ class _Relay:
                 session.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _ABORT)
             return False
         return keep
+
+    async def _send_file(self, start: bytes, plan: Plan) -> bool:
+        """Send a whole answer whose body the kernel can send; whether it was sent to its end."""
+        outflow = sending.Outflow(self._session)
+        try:
+            await outflow.send(start, more=True)
+            await outflow.send_plan(plan, 0, 0)
+        except BrokenFileError as error:
+            sending.say_broken(self._session, self._request, error)
+            return False
+        return True
 
     async def _stream(self, start: bytes, reply: Reply, chunked: bool, read: Read) -> None:
         session = self._session
@@ -340,7 +368,7 @@ class _Relay:
         session = self._session
         if session.gateway.closes_tunnels:
             raise NoNodeError("no tunnel is opened any longer")
-        _enter_response(session)
+        enter_response(session)
         head = b"HTTP/1.1 %bUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n" % head
         session.state = State.TUNNEL
         await streams.send_all(session.sock, head)
@@ -357,10 +385,19 @@ class _Relay:
         session = self._session
         if session.state in (State.RESPONSE, State.LINGER):
             return
-        _enter_response(session)
+        enter_response(session)
         has_body = self._request.method != b"HEAD"
         page = session.gateway.writer.error(status, body=has_body, retry_after=retry_after)
         await streams.send_all(session.sock, page)
+
+
+async def finish_unread(exchange: Exchange, reply: Reply) -> None:
+    """End an exchange whose body nobody wants; if it is small, the worker need not notice."""
+    size, last = len(reply.body), reply.last
+    while not last and size < MAX_UNREAD:
+        body, last = await exchange.read()
+        size += len(body)
+    exchange.end()
 
 
 def retry_after_of(error: BackendError | NoNodeError) -> int:

@@ -46,6 +46,20 @@ _PROTOCOLS = tuple(
 
 _HTTP2 = cgi.pack((("SERVER_PROTOCOL", b"HTTP/2.0"), ("SCRIPT_NAME", b"")))
 
+# Fields that decide what is sent of a file (``files/``): CGI key and name.
+_WISHES = tuple(
+    (cgi.key_of(name), name)
+    for name in (
+        b"accept-encoding",
+        b"if-match",
+        b"if-modified-since",
+        b"if-none-match",
+        b"if-range",
+        b"if-unmodified-since",
+        b"range",
+    )
+)
+
 
 class _Parsed:
     """Target of an llhttp parser: collects the header lines."""
@@ -72,6 +86,7 @@ class _Known(NamedTuple):
     websocket_key: bytes
     raw: Raw | None
     forwarded: dict[bytes, bytes]
+    wishes: tuple[tuple[bytes, bytes], ...]
 
 
 class RequestReader:
@@ -237,6 +252,8 @@ class RequestReader:
             asked=None
             if self._asking is None
             else self._asking.read(known.fields, host, target, peer),
+            path=path,
+            wishes=known.wishes,
         )
 
     def _read_lines(self, method: bytes, minor: int, lines: bytes) -> _Known:
@@ -280,7 +297,8 @@ class RequestReader:
         elif raw is Raw.CHUNKS:
             fields[b"HTTP_TRANSFER_ENCODING"] = b"chunked"
         claims = forwarded.take(fields)
-        return _Known(fields, framing, cgi.pack_fields(fields), key, raw, claims)
+        wishes = tuple((name, fields[one]) for one, name in _WISHES if one in fields)
+        return _Known(fields, framing, cgi.pack_fields(fields), key, raw, claims, wishes)
 
     def _check_body(self, framing: http1.Framing) -> None:
         """Refuse bodies that the options do not allow, before anything of them is read."""

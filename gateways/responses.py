@@ -9,7 +9,7 @@ from uwgate.conf.groups.http import HttpOptions
 from uwgate.gateways.answers import Answers
 from uwgate.gateways.exchange import Request
 from uwgate.gateways.pages import error_page
-from uwgate.gateways.wire.lease import DATE, ENCODING, LENGTH, NO_BODY, SERVER
+from uwgate.gateways.wire.lease import CHUNKED, DATE, ENCODING, LENGTH, NO_BODY, SERVER
 
 _PLAIN = LENGTH | NO_BODY
 HSTS_LINE = b"\r\nstrict-transport-security:"
@@ -48,16 +48,17 @@ class ResponseWriter:
         ``flags`` and ``head`` are those of ``wire.lease``; ``size`` is the body's in bytes
         where all of it is at hand, else None; ``keep`` says that nothing on our side is
         against keeping the connection. A body that we encode ourselves (ENCODING) goes chunked
-        even without http-auto-chunked: its end must be seen.
+        even without http-auto-chunked: its end must be seen. CHUNKED asks for that
+        even of one whose size is known.
         """
         self.answers[head[0]] += 1
         keep = keep and request.keep_alive and self.keeps_alive
         chunked = False
         framing = b""
         if not flags & _PLAIN:
-            if size is not None:
+            if size is not None and not (flags & CHUNKED and request.minor):
                 framing = b"Content-Length: %d\r\n" % size
-            elif request.minor and (self._auto_chunked or flags & ENCODING):
+            elif request.minor and (self._auto_chunked or flags & (ENCODING | CHUNKED)):
                 chunked = True
                 framing = b"Transfer-Encoding: chunked\r\n"
             else:

@@ -21,13 +21,18 @@ from uwgate.conf.errors import ConfigError
 from uwgate.conf.privileges import drop
 from uwgate.conf.procname import process_title, set_title
 from uwgate.conf.scheduling import prefer_throughput
+from uwgate.conf.settings import COREROUTERS
 from uwgate.conf.start import Start
+from uwgate.gateways import watchdog
 from uwgate.gateways.tls import handover
 
 log = logging.getLogger("uwgate.gateway")
 
 DRAIN_IDLE = 5.0  # seconds that an idle connection may still bring one last request in
 EXIT_ERROR = 1
+# They only pass on what others have begun: every turn that they wait for the CPU, a request or a
+# stream stands still (docs/design.md, "Bytes that stay in the kernel").
+CARRIERS = frozenset(("fastrouter", "rawrouter", "sslrouter"))
 
 
 class Gateway(Protocol):
@@ -57,26 +62,26 @@ def run(
     uid: str | None,
     gid: str | None,
     mercy: float | None = None,
-    *,
-    hands_over: bool = True,
 ) -> None:
     """Be a gateway process until the master says otherwise.
 
     One that cannot be made (ConfigError) says so to the master, and exits.
     ``uid`` and ``gid`` are those of this kind of gateway; None means the instance's. ``mercy`` is
-    the most seconds that a drain takes; None: reload-mercy. ``hands_over``: our own workers are at
-    the other end, and are scheduled as we are then.
+    the most seconds that a drain takes; None: reload-mercy.
     """
     settings = start.settings
     logs.configure(settings.log)
     set_title(process_title(settings.master, f"{kind} {start.instance}"))
+    if start.cache_folder is not None:
+        # While we still can read whatever Python is installed where.
+        from uwgate.caching import statistics  # noqa: F401
     drop(
         uid or settings.master.uid,
         gid or settings.master.gid,
         settings.master.add_gid,
         settings.master.no_initgroups,
     )
-    if hands_over:
+    if kind not in CARRIERS:
         prefer_throughput()
     try:
         gateway = make(start)
@@ -86,10 +91,13 @@ def run(
             reason = str(error)[-control.MAX_MESSAGE // 8 :]
             link.send(control.encode("failed", reason=reason, code=EXIT_ERROR))
         sys.exit(EXIT_ERROR)
-    trio.run(_serve, start, gateway, settings.master.reload_mercy if mercy is None else mercy)
+    if mercy is None:
+        mercy = settings.master.reload_mercy
+    limit = settings.corerouter(kind).harakiri if kind in COREROUTERS else 0.0
+    trio.run(_serve, start, gateway, mercy, limit)
 
 
-async def _serve(start: Start, gateway: Gateway, mercy: float) -> None:
+async def _serve(start: Start, gateway: Gateway, mercy: float, harakiri: float) -> None:
     link = trio.socket.from_stdlib_socket(socket.socket(fileno=start.control_fd))
     async with trio.open_nursery() as sessions:
         accepting = trio.CancelScope()
@@ -98,6 +106,8 @@ async def _serve(start: Start, gateway: Gateway, mercy: float) -> None:
             with accepting:
                 await gateway.serve(sessions)
 
+        if harakiri:
+            sessions.start_soon(watchdog.watch, harakiri)
         sessions.start_soon(accept)
         sessions.start_soon(_watch_signals)
         await link.send(control.encode("ready"))

@@ -20,7 +20,8 @@ import trio
 
 from uwgate.conf.errors import ClientError
 from uwgate.gateways import relay
-from uwgate.gateways.exchange import Request
+from uwgate.gateways.exchange import Exchange, Request
+from uwgate.gateways.files import answering
 from uwgate.gateways.lane import ENDED, GONE
 from uwgate.gateways.lease_exchange import LeaseExchange
 from uwgate.gateways.leases import NOBODY
@@ -30,11 +31,12 @@ from uwgate.gateways.states import STATUS_OF_TIMEOUT, State
 from uwgate.gateways.streams import Socket
 from uwgate.gateways.wire import http1
 from uwgate.gateways.wire.http2 import PREFACE
-from uwgate.gateways.wire.lease import ENCODING, MAX_QUEUED, encode_request
+from uwgate.gateways.wire.lease import ENCODING, MAX_QUEUED, NAMES_FILE, encode_request
 
 if TYPE_CHECKING:
     from uwgate.gateways.http import HttpGateway
     from uwgate.gateways.leases import Lease
+    from uwgate.gateways.routed.exchange import RoutedExchange
 
 log = logging.getLogger("uwgate.http")
 
@@ -59,6 +61,7 @@ class Session:
         "_packet",
         "_quota",
         "_request",
+        "_routed",
         "_scope",
         "buffer",
         "deadline",
@@ -87,6 +90,7 @@ class Session:
         self._ends = gateway.lifetime_end()
         self._more = False  # the client may have sent more than was received
         self._request: Request | None = None
+        self._routed: RoutedExchange | None = None  # the same, where there are rules
         self._packet = b""  # the running request
         self.packet = b""  # the same, if it may go into the queue
         self._lease: Lease | None = None
@@ -190,7 +194,7 @@ class Session:
             gateway.counters.refuse(
                 f"answer-{error.status}", REFUSED, self.name, error.status, error
             )
-            self._leave_lane(relay.refuse, self, error.status)
+            self.leave_lane(relay.refuse, self, error.status)
             return
         self._quota -= 1
         if not self._quota or gateway.now >= self._ends:
@@ -230,17 +234,30 @@ class Session:
         gateway = self.gateway
         self.state = State.BACKEND
         self.deadline = gateway.now + gateway.options.http_timeout
+        if gateway.serves_files and gateway.policy is None and answering.serve(self, request):
+            return
         length = request.length
-        if gateway.leases is not None and length is not None and self._is_simple(request, length):
-            if length:
-                request.body = self.buffer[:length]
-                self.buffer = self.buffer[length:]
-            self._packet, self.packet = encode_request(request.block, request.body)
-            gateway.lane.expected += 1
-            if gateway.leases.apply(self):
-                self.watch()  # the client may leave meanwhile
-        else:
-            self._leave_lane(relay.answer, self, request, gateway.exchange())
+        if gateway.leases is None or length is None or not self._is_simple(request, length):
+            self.leave_lane(relay.answer, self, request, gateway.exchange(request))
+            return
+        if length:
+            request.body = self.buffer[:length]
+            self.buffer = self.buffer[length:]
+        block = request.block
+        if gateway.policy is not None:
+            self._routed = routed = gateway.policy.exchange(request, gateway.plain_exchange)
+            asked = routed.try_request()
+            if asked is None:
+                self.leave_lane(relay.answer, self, request, routed)
+                return
+            if not isinstance(asked, Request):
+                self._pass_on(request, *asked)
+                return
+            block = asked.block
+        self._packet, self.packet = encode_request(block, request.body)
+        gateway.lane.expected += 1
+        if gateway.leases.apply(self):
+            self.watch()  # the client may leave meanwhile
 
     def _is_simple(self, request: Request, length: int) -> bool:
         """Whether the body is there already, and small enough to be sent without waiting."""
@@ -276,10 +293,23 @@ class Session:
         self.gateway.lane.expected -= 1
         request = self._request
         assert request is not None
+        if self._routed is not None:
+            routed = self._routed.try_answer(flags, head, body)
+            if routed is None:
+                self.leave_lane(relay.answer, self, request, self._routed)
+                return
+            flags, head, body = routed
+        self._pass_on(request, flags, head, body)
+
+    def _pass_on(self, request: Request, flags: int, head: bytes, body: bytes) -> None:
+        """Answer with what a worker or a rule has said."""
+        if flags & NAMES_FILE and self.gateway.library.names_file(head):
+            answering.hand_over(self, request, head)
+            return
         if flags & ENCODING:
             flags, head, body = self.gateway.compression.whole(request, flags, head, body)
         start, _, keep = self.gateway.writer.start(request, flags, head, len(body), True)
-        self._send(start + body, keep)
+        self.send(start + body, keep)
 
     def streamed(self, lease: Lease) -> None:
         """The response takes waiting: a task goes on with it."""
@@ -289,10 +319,12 @@ class Session:
         self._lease = None
         lease.user = None
         self.gateway.lane.expected -= 1
-        exchange = LeaseExchange.resumed(leases, lease, len(self._packet))
-        self._leave_lane(relay.answer, self, self._request, exchange)
+        exchange: Exchange = LeaseExchange.resumed(leases, lease, len(self._packet))
+        if self._routed is not None:
+            exchange = self._routed.resume(exchange)
+        self.leave_lane(relay.answer, self, self._request, exchange)
 
-    def _send(self, data: bytes, keep: bool) -> None:
+    def send(self, data: bytes, keep: bool) -> None:
         """Send a whole response, and be ready for the next request."""
         try:
             sent = self.sock.send(data)
@@ -302,11 +334,16 @@ class Session:
             self.close()
             return
         if sent < len(data):
-            self._leave_lane(relay.finish, self, data[sent:], keep)
-        elif keep:
+            self.leave_lane(relay.finish, self, data[sent:], keep)
+        else:
+            self.sent(keep)
+
+    def sent(self, keep: bool) -> None:
+        """The response is on its way: go on, or close."""
+        if keep:
             self._rest()
         elif self.buffer or self._has_more():
-            self._leave_lane(relay.linger, self)
+            self.leave_lane(relay.linger, self)
         else:
             self.close()
 
@@ -321,7 +358,7 @@ class Session:
 
     def _rest(self) -> None:
         """Wait for the next request; it may be in the buffer already."""
-        self._request = None
+        self._request = self._routed = None
         self.state = State.IDLE
         self.deadline = self.gateway.now + self.gateway.idle_timeout
         if not self.is_watched:
@@ -331,7 +368,8 @@ class Session:
 
     # Outside the lane
 
-    def _leave_lane(self, work: Callable[..., Awaitable[bool]], *arguments: object) -> None:
+    def leave_lane(self, work: Callable[..., Awaitable[bool]], *arguments: object) -> None:
+        """Have a task go on; ``work`` says whether the session comes back."""
         lane = self.gateway.lane
         lane.remove(self.sock.fileno())
         self.is_watched = False

@@ -47,12 +47,16 @@ class Uwsgi:
         self._modifier2 = options.http_modifier2
 
     def head(self, request: Request, target: Target, size: int | None) -> bytes:
-        """The packet. Modifiers of the options go before those of the node."""
+        """The packet. Modifiers of rules go before those of the options, and both before the
+        node's."""
         block = request.block
         if size is not None and request.length is None:
             block += pack((("CONTENT_LENGTH", str(size).encode()),))
-        modifier1 = self._modifier1 or target.modifier1 or 0
-        modifier2 = self._modifier2 or target.modifier2 or 0
+        modifier1, modifier2 = request.modifiers
+        if modifier1 is None:
+            modifier1 = self._modifier1 or target.modifier1 or 0
+        if modifier2 is None:
+            modifier2 = self._modifier2 or target.modifier2 or 0
         return HEADER.pack(modifier1, len(block), modifier2) + block
 
     def piece(self, request: Request, size: int | None, data: bytes) -> bytes:

@@ -8,6 +8,7 @@ from uwgate.routing.actions import (
     choice,
     files,
     flow,
+    python,
     request,
     response,
     rpc,
@@ -27,7 +28,7 @@ SECTIONS: dict[str, tuple[ActionKind, ...]] = {
     "Authentication": authentication.ACTIONS,
     "Backends": backends.ACTIONS,
     "Caches and stores": stores.ACTIONS,
-    "Functions": rpc.ACTIONS,
+    "Functions": (*rpc.ACTIONS, *python.ACTIONS),
     "Choice and metrics": choice.ACTIONS,
     "Transformations": transforming.ACTIONS,
 }

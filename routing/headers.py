@@ -39,6 +39,9 @@ class HeaderRules:
     removed: frozenset[bytes] = frozenset()
     lent: tuple[Lent, ...] = ()
 
+    def __bool__(self) -> bool:
+        return bool(self.added or self.removed or self.lent)
+
     def lend(self, transaction: Transaction) -> None:
         """Put headers of the response into variables; of repeated ones the last.
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from uwgate.routing.catalog import NOT_OFFERED, SECTIONS
 from uwgate.routing.conditions import CONDITIONS
 from uwgate.routing.rules import OPTIONS
+from uwgate.routing.standing import ELSEWHERE, Standing, read_standings, tested_by
 from uwgate.routing.variables import NAMESPACES
 from uwgate.routing.workshop import ChainName
 
@@ -66,6 +67,17 @@ DIFFERENCES = """\
 - `ipv4in` is false for an IPv6 address, and sees the IPv4 address in a mapped one.
 """
 
+TESTED = """\
+## By which test
+
+Each row of the tables above is offered, and tried by at least one test. Those called
+`rules.ini [goto]` are cases in `tests/cases/routing`: the same rules in a real uWSGI 2.0.31 and in
+uwgate, by a worker and by the gateway, have to give the same status, headers and body, unless
+the last column says what is done otherwise on purpose. For the others the reason stands
+behind the test. A header that only uwgate sends (Date, Connection, Accept-Ranges, ETag,
+Content-Length) does not count as a difference.
+"""
+
 _CHAINS = {
     ChainName.REQUEST: "before the application is asked",
     ChainName.RESPONSE: "before the headers of the response go out",
@@ -76,8 +88,9 @@ _CHAINS = {
 
 def page() -> str:
     """The text of the page."""
+    cases = read_standings()
     lines = [INTRODUCTION, *_options(), PATTERNS, *_variables(), *_conditions(), *_actions()]
-    return "\n".join([*lines, *_not_offered(), DIFFERENCES])
+    return "\n".join([*lines, *_not_offered(), DIFFERENCES, *_tested(cases)])
 
 
 def _row(*cells: str) -> str:
@@ -128,6 +141,23 @@ def _actions() -> Iterator[str]:
             argument = f"`{kind.argument}`" if kind.argument else ""
             yield _row(_names(kind.names), argument, kind.help + ours)
         yield ""
+
+
+def _tested(cases: dict[str, Standing]) -> Iterator[str]:
+    yield TESTED
+    yield from _head("### Rows", "row", "tried by", "on purpose otherwise")
+    rows: list[tuple[str, tuple[str, ...]]] = [
+        *(("condition", kind.names) for kind in CONDITIONS),
+        *(("action", kind.names) for kinds in SECTIONS.values() for kind in kinds),
+        *(("variable", (name,)) for name in NAMESPACES),
+    ]
+    for kind, names in rows:
+        yield _row(f"{kind} {_names(names)}", *tested_by(kind, names, cases))
+    shown = {f"{kind} {name}" for kind, names in rows for name in names}
+    for row in sorted((cases.keys() | ELSEWHERE.keys()) - shown):
+        kind, _, name = row.partition(" ")
+        yield _row(f"{kind} `{name}`", *tested_by(kind, (name,), cases))
+    yield ""
 
 
 def _not_offered() -> Iterator[str]:

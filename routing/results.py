@@ -10,6 +10,8 @@ import enum
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from uwgate.routing.view import Request
+
 Headers = tuple[tuple[bytes, bytes], ...]
 
 
@@ -100,10 +102,12 @@ class ServeStatic:
     """Serve a file as static files are (type, ranges, conditions, variants).
 
     ``optional``: if it is not there, go on with ``Run.resume(False)`` instead of answering.
+    ``root``: as in ServeFile.
     """
 
     path: bytes
     optional: bool = False
+    root: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,6 +231,35 @@ class CheckCredentials:
     parameters: tuple[tuple[str, bytes], ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What a function said, checked. ``answer`` None: go on."""
+
+    answer: Answer | None = None
+    variables: tuple[tuple[bytes, bytes], ...] = ()
+    headers: Headers = ()
+    last: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """A function raised something, said nonsense, or took too long."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class CallFunction:
+    """Call a Python function (``functions.Functions``) for at most ``budget`` seconds.
+
+    Reply: a Decision or Failed.
+    """
+
+    function: str  # module:name
+    request: Request = field(repr=False)
+    budget: float
+
+
 Question = (
     CacheGet
     | CacheAdd
@@ -235,10 +268,11 @@ Question = (
     | CallRpc
     | CheckPassword
     | CheckCredentials
+    | CallFunction
     | ServeStatic
     | ServeFile
 )
-Reply = Cached | bytes | bool | None
+Reply = Cached | Decision | Failed | bytes | bool | None
 
 
 @dataclass(frozen=True, slots=True)

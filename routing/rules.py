@@ -36,7 +36,7 @@ MAX_RULES = 10_000  # of one chain
 
 Triple = tuple[str, str, object]  # option name, value, place
 
-_TESTS = (*SUBJECTS, "-if", "-if-not", "-run", "-label")
+_TESTS = (*SUBJECTS, "-if", "-if-not", "-run", "-python", "-label")
 
 # By option name: the chain, and what stands behind "route".
 OPTIONS: dict[str, tuple[ChainName, str]] = {
@@ -49,12 +49,16 @@ OPTIONS: dict[str, tuple[ChainName, str]] = {
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """The chains; those without rules are false."""
+    """The chains; those without rules are false.
+
+    ``functions`` are the Python functions that rules call, as module:function.
+    """
 
     request: Chain
     response: Chain
     error: Chain
     final: Chain
+    functions: frozenset[str] = frozenset()
 
     def __bool__(self) -> bool:
         return bool(self.request or self.response or self.error or self.final)
@@ -74,7 +78,8 @@ def compile_rules(triples: Iterable[Triple]) -> Rules:
             continue
         chain, suffix = OPTIONS[option]
         lines[chain].append(_Line(option, suffix, value, str(place)))
-    chains = {name: _chain(name, lines[name], problems) for name in ChainName}
+    functions: set[str] = set()
+    chains = {name: _chain(name, lines[name], problems, functions) for name in ChainName}
     if problems:
         raise ConfigError("\n".join(problems))
     return Rules(
@@ -82,6 +87,7 @@ def compile_rules(triples: Iterable[Triple]) -> Rules:
         chains[ChainName.RESPONSE],
         chains[ChainName.ERROR],
         chains[ChainName.FINAL],
+        frozenset(functions),
     )
 
 
@@ -121,7 +127,7 @@ def _as_bytes(text: str) -> bytes:
         raise Mistake(f"no text: {error.reason}") from error
 
 
-def _chain(name: ChainName, lines: list[_Line], problems: list[str]) -> Chain:
+def _chain(name: ChainName, lines: list[_Line], problems: list[str], functions: set[str]) -> Chain:
     if len(lines) > MAX_RULES:
         last = lines[MAX_RULES]
         problems.append(f"{last.place}: more than {MAX_RULES} rules in one chain")
@@ -131,14 +137,18 @@ def _chain(name: ChainName, lines: list[_Line], problems: list[str]) -> Chain:
         if line.suffix == "-label":
             with contextlib.suppress(Mistake):  # told below
                 labels.setdefault(line.as_bytes(), position)
-    return Chain(name, list(_steps(name, lines, labels, problems)))
+    return Chain(name, list(_steps(name, lines, labels, problems, functions)))
 
 
 def _steps(
-    name: ChainName, lines: list[_Line], labels: Mapping[bytes, int], problems: list[str]
+    name: ChainName,
+    lines: list[_Line],
+    labels: Mapping[bytes, int],
+    problems: list[str],
+    functions: set[str],
 ) -> Iterator[Rule | Label]:
     for position, line in enumerate(lines):
-        workshop = Workshop(name, position, labels, len(lines))
+        workshop = Workshop(name, position, labels, len(lines), functions)
         try:
             yield _step(workshop, line)
         except (Mistake, RuleError) as mistake:  # a RuleError: a header that cannot be sent
@@ -163,6 +173,8 @@ def _test(workshop: Workshop, suffix: str, value: bytes) -> tuple[Test, bytes]:
     """The test of a rule, and the text of its action."""
     if suffix == "-run":
         return AlwaysTest(), value
+    if suffix == "-python":
+        return AlwaysTest(), b"python:" + value
     text, action = split_test(value)
     if suffix == "-status":
         if not text.isdigit() or len(text) > 3:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from uwgate.routing.regexp.pattern import Pattern, compiled
 from uwgate.routing.regexp.reading import PatternError
@@ -34,13 +34,15 @@ class Mistake(Exception):  # becomes a ConfigError with its place
 class Workshop:
     """Where a rule stands: its chain, its position in it, and the positions of labels.
 
-    Of labels with the same name the first counts.
+    Of labels with the same name the first counts. ``functions`` collects the names of the
+    Python functions that rules call.
     """
 
     chain: ChainName
     position: int
     labels: Mapping[bytes, int]
     length: int  # rules and labels of the chain
+    functions: set[str] = field(default_factory=set)
 
     def template(self, text: bytes) -> Template:
         """A text with groups and variables.

@@ -79,6 +79,19 @@ def values(options: SubscribeOptions) -> Iterator[Value]:
             yield Value(option, text, parse(option, text))
 
 
+def legion_of(value: Value, settings: Settings) -> str:
+    """Only the lord of this legion announces the value; empty: every node does.
+
+    Raises:
+        ConfigError: there is no such legion.
+    """
+    legion = value.subscription.legion or settings.subscribe.subscribe_legion or ""
+    if legion and legion not in settings.legion.names:
+        option = "legion=" if value.subscription.legion else "subscribe-legion:"
+        raise ConfigError(f"{value}: {option} {legion}: no such legion is declared")
+    return legion
+
+
 def check(settings: Settings, places: Mapping[tuple[str, str], list[Place]]) -> list[str]:
     """What is wrong with the values, their keys' files included; a line for each problem."""
     problems: list[str] = []
@@ -88,6 +101,7 @@ def check(settings: Settings, places: Mapping[tuple[str, str], list[Place]]) -> 
         for text, place in zip(texts, places.get(("subscribe", field), []), strict=True):
             try:
                 value = Value(option, text, parse(option, text))
+                legion_of(value, settings)
                 read_signer(value, settings.application.chdir)
             except ConfigError as error:
                 problems.append(f"{place}: {error}")

@@ -31,7 +31,8 @@ class Subscription:
     What is announced is ``address``, or the name of socket number ``socket`` or of shared
     socket number ``shared_socket``, or, if all are None, that of the first socket. Instead of
     a ``key`` there may be a ``file`` with one on each line (``read_keys``). None for a number
-    means the default of the instance. While ``check`` exists nothing is sent.
+    means the default of the instance. While ``check`` exists nothing is sent. With a ``legion``
+    only its lord announces; that key is ours.
     """
 
     server: Address
@@ -53,6 +54,7 @@ class Subscription:
     algo: str = ""
     vassal: str = ""
     inactive: str = ""
+    legion: str = ""
 
 
 def parse_server(option: str, text: str) -> Address:
@@ -264,4 +266,5 @@ READERS: dict[str, tuple[str, Callable[[str, str, str, str], object]]] = {
     "algo": ("algo", _name),
     "vassal": ("vassal", _name),
     "inactive": ("inactive", _name),
+    "legion": ("legion", _name),
 }

@@ -12,12 +12,15 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import uwgate
-from uwgate.conf.board import Board, Notice
+from uwgate.conf.board import Lords
 from uwgate.conf.procname import set_title
 from uwgate.gateways.wire.websocket import Opcode
 from uwgate.workers.access_log import memory_usage
+from uwgate.workers.cache_calls import CacheCalls
 from uwgate.workers.chunks import read_chunk, read_chunk_now
 from uwgate.workers.log import say
+from uwgate.workers.rpc_calls import RpcCalls
+from uwgate.workers.signals import Handler, Signals
 from uwgate.workers.slot import Slot, current
 from uwgate.workers.websocket import WebSocket, WebSocketClosed, open_websocket
 
@@ -29,20 +32,19 @@ if TYPE_CHECKING:
 NOT_OFFERED = frozenset(
     """
     add_cron add_file_monitor add_ms_timer add_rb_timer add_timer add_var alarm async_connect
-    async_sleep cache_clear cache_dec cache_del cache_div cache_exists cache_get cache_inc
-    cache_keys cache_mul cache_num cache_set cache_update call cl
+    async_sleep cl
     close connect embedded_data extract farm_get_msg farm_msg get_queue
     i_am_the_spooler in_farm is_connected is_locked listen_queue lock
     log_this_request logsize metric_dec metric_div metric_get metric_inc metric_mul metric_set
     metric_set_max metric_set_min mule_get_msg mule_id mule_msg mule_msg_hook offload parsefile
     queue_get queue_last queue_pop queue_pull queue_pull_slot queue_push queue_set queue_size
-    queue_slot recv register_rpc register_signal route rpc rpc_list send
+    queue_slot recv route send
     send_to_spooler sendfile set_spooler_frequency set_user_harakiri set_warning_message
     sharedarea_dec32 sharedarea_dec64 sharedarea_inc32 sharedarea_inc64 sharedarea_memoryview
     sharedarea_object sharedarea_read sharedarea_read16 sharedarea_read32 sharedarea_read64
     sharedarea_read8 sharedarea_rlock sharedarea_unlock sharedarea_wlock sharedarea_write
-    sharedarea_write16 sharedarea_write32 sharedarea_write64 sharedarea_write8 signal
-    signal_received signal_registered signal_wait snmp_decr_counter32 snmp_decr_counter64
+    sharedarea_write16 sharedarea_write32 sharedarea_write64 sharedarea_write8
+    signal_received signal_wait snmp_decr_counter32 snmp_decr_counter64
     snmp_incr_counter32 snmp_incr_counter64 snmp_set_community snmp_set_counter32
     snmp_set_counter64 snmp_set_gauge spool spooler_get_task spooler_jobs spooler_pid
     spooler_pids spoolers start_response unlock
@@ -55,7 +57,7 @@ class NotOfferedError(AttributeError):
     """uWSGI has it, uwgate does not yet."""
 
 
-class Api(types.ModuleType):
+class Api(CacheCalls, RpcCalls, types.ModuleType):
     """The module: constants as attributes, the rest as methods.
 
     ``applications``, ``post_fork_hook`` and ``atexit`` may be assigned by the application.
@@ -91,10 +93,11 @@ class Api(types.ModuleType):
         self.atexit: Callable[[], object] | None = None
         self.slots: list[Slot] = []
         self._worker: Worker | None = None
-        self._legions: dict[str, Notice] = {}
-        if start.board_fd is not None:
-            self._legions = Board(start.board_fd).notices
+        self._legions = Lords(start.board_fd)
+        self.signals: Signals | None = None
         self._master = master
+        self.use_caches(start)
+        self.use_functions(settings)
 
     def __getattr__(self, name: str) -> Any:
         if name == "env":
@@ -248,8 +251,7 @@ class Api(types.ModuleType):
 
     def i_am_the_lord(self, name: str | bytes) -> bool:
         """Whether this node is the lord of a legion, at this moment."""
-        notice = self._legions.get(_name(name))
-        return notice is not None and notice.standing.is_lord
+        return self._legions.is_lord(_name(name))
 
     def legion_term(self, name: str | bytes) -> int:
         """The term of the lordship if this node is lord, else the highest it has heard of.
@@ -257,18 +259,48 @@ class Api(types.ModuleType):
         Not in uWSGI. What must not be done twice carries it, and is refused below the highest
         term seen.
         """
-        notice = self._legions.get(_name(name))
+        notice = self._legions.notice(_name(name))
         return 0 if notice is None else notice.standing.term
 
     def lord_scroll(self, name: str | bytes) -> bytes | None:
         """The scroll of a legion's lord; None if it has none, or if there is no such legion."""
-        notice = self._legions.get(_name(name))
+        notice = self._legions.notice(_name(name))
         return None if notice is None else notice.scrolls.lord
 
     def scrolls(self, name: str | bytes) -> list[bytes] | None:
         """The scrolls of a legion's nodes, our own first; None if there is no such legion."""
-        notice = self._legions.get(_name(name))
+        notice = self._legions.notice(_name(name))
         return None if notice is None else list(notice.scrolls.all)
+
+    def register_signal(self, number: int, target: str, handler: Handler) -> bool:
+        """Run ``handler(number)`` in a worker between two requests when this signal is raised.
+
+        ``target``: empty, ``worker`` or ``worker0`` for the next one that has the time,
+        ``workers`` for all, ``worker2`` for that one. Handlers of all workers are registered
+        while the application is loaded.
+
+        Raises:
+            ValueError: there is no such signal or target.
+        """
+        self._signals().register(number, target, handler)
+        return True
+
+    def signal(self, number: int) -> None:
+        """Raise a signal; the log says if nobody has registered it, or too many wait already.
+
+        Raises:
+            ValueError: there is no such signal.
+        """
+        self._signals().throw(number)
+
+    def signal_registered(self, number: int) -> int | None:
+        """The number of a signal that has a handler, else None."""
+        return number if self._signals().is_registered(number) else None
+
+    def _signals(self) -> Signals:
+        if self.signals is None:
+            raise ValueError("there are no workers")
+        return self.signals
 
     def mem(self) -> tuple[int, int]:
         """Resident memory and address space of this process, in bytes."""

@@ -9,7 +9,15 @@ import http
 import re
 from typing import NamedTuple
 
-from uwgate.gateways.wire.lease import DATE, ENCODING, LENGTH, MAX_HEAD, NO_BODY, SERVER
+from uwgate.gateways.wire.lease import (
+    DATE,
+    ENCODING,
+    LENGTH,
+    MAX_HEAD,
+    NAMES_FILE,
+    NO_BODY,
+    SERVER,
+)
 
 NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")  # token, RFC 9110 section 5.6.2
 VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")  # field-value, RFC 9110 section 5.5
@@ -126,6 +134,8 @@ def _encode_field(field: tuple[str, str]) -> tuple[bytes, int]:
         flag = SERVER
     elif lower == "uwsgi-encoding":
         flag = ENCODING
+    elif lower in ("x-sendfile", "x-accel-redirect"):
+        flag = NAMES_FILE
     known = f"{name}: {value}\r\n".encode("latin-1"), flag
     if type(field) is tuple and len(value) <= MAX_CACHED_VALUE and len(name) <= 64:
         if len(_fields) >= MAX_CACHED:

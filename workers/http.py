@@ -126,6 +126,10 @@ class HttpConnection(RawConnection):
         self._close = True
         super().open_tunnel(head)
 
+    def close_behind(self) -> None:
+        """See ``rules.outlet.Way``."""
+        self._close = True
+
     def send_body(self, body: bytes, last: bool) -> None:
         """See ``wsgi.Output``."""
         if self._chunked:

@@ -195,7 +195,7 @@ class Lease(Connection):
             scheme = environ.get("UWSGI_SCHEME")
             if scheme is None:
                 scheme = scheme_of(environ, trust_forwarded=False) if "HTTPS" in environ else "http"
-        response = self._slot.respond(self, environ, self._body, scheme, size)
+        response = self._slot.respond(self, environ, self._body, scheme, size, ruled=is_foreign)
         if response.failed:
             self._taken = b""  # the gateway is gone, and with it whoever asked
             return False
@@ -297,6 +297,18 @@ class Lease(Connection):
             self.send_parts(FRAME.pack(flags, 0, len(piece)), piece)
         if last and not body:
             self.send(FRAME.pack(self._last(), 0, 0))
+
+    def begin_bare(self, body: bytes, last: bool) -> None:
+        """See ``rules.outlet.Way``."""
+        self.send(FRAME.pack(HEAD, 0, 0))
+        self.send_body(body, last)
+
+    def hang_up(self) -> None:
+        """See ``rules.outlet.Way``."""
+        self.abort()
+
+    def close_behind(self) -> None:
+        """See ``rules.outlet.Way``: whoever is in front of the gateway closes by itself."""
 
     def send_file(self, file: int, offset: int, count: int) -> int:
         """See ``wsgi.Output``: the file in frames, one in memory at a time."""

@@ -50,9 +50,17 @@ class Mounts:
                 self._default = mounted
 
     def find(self, environ: dict[str, Any]) -> Mounted | None:
-        """The application for a request, None if there is none; splits PATH_INFO for it."""
+        """The application for a request, None if there is none; splits PATH_INFO for it.
+
+        UWSGI_APPID names one by its mount point, and then nothing is split.
+        """
         if not self._prefixed:
             return self._default if self._default_allowed else None
+        chosen = environ.get("UWSGI_APPID")  # by a rule (setapp)
+        if chosen:
+            for mounted in self._all:
+                if mounted.point == chosen.rstrip("/"):
+                    return mounted
         script = environ.get("SCRIPT_NAME", "")
         path = environ.get("PATH_INFO", "")
         if script:  # a front-end has split the path already

@@ -19,6 +19,7 @@ from uwgate.workers.log import say
 if TYPE_CHECKING:
     from uwgate.workers.slot import Slot
 
+CACHE = 111  # modifier1
 UNREAD_LIMIT = 65536  # bytes of an unread body that are read before the connection is closed
 _RESET = struct.pack("ii", 1, 0)  # SO_LINGER: closing sends a reset
 _date = (0, b"")
@@ -56,6 +57,19 @@ class RawConnection(Connection):
         """See ``wsgi.Output``."""
         if body:
             self.send(body)
+
+    def begin_bare(self, body: bytes, last: bool) -> None:
+        """See ``rules.outlet.Way``."""
+        self.close_behind()
+        if body:
+            self.send(body)
+
+    def hang_up(self) -> None:
+        """See ``rules.outlet.Way``."""
+        self.close_behind()
+
+    def close_behind(self) -> None:
+        """See ``rules.outlet.Way``: there is one response on a connection."""
 
     def may_tunnel(self) -> bool:
         """See ``websocket.Carrier``: a front-end that does not want one does not ask."""
@@ -110,9 +124,12 @@ class UwsgiConnection(RawConnection):
         worker = self._slot.worker
         options = worker.settings.workers
         data = self._receive_until(self.buffer, HEADER.size)
-        modifier1, size, _modifier2 = HEADER.unpack_from(data)
+        modifier1, size, modifier2 = HEADER.unpack_from(data)
         if modifier1 == 100:
             self.send(PONG)
+            return False
+        if modifier1 == CACHE and worker.caches is not None:
+            self._serve_cache(data, size, modifier2)
             return False
         if modifier1 not in SERVED:
             say(f"-- unavailable modifier requested: {modifier1} --")
@@ -133,6 +150,25 @@ class UwsgiConnection(RawConnection):
         scheme = scheme_of(environ, trust_forwarded=True)
         self._slot.respond(self, environ, self._body, scheme, size)
         return False
+
+    def _serve_cache(self, data: bytes, size: int, modifier2: int) -> None:
+        """A command of another instance, or of a web server, to our caches."""
+        caches = self._slot.worker.caches
+        assert caches is not None
+        end = HEADER.size + size
+        data = self._receive_until(data, end)
+        self.buffer = data[end:]
+        for piece in caches.answer(modifier2, data[HEADER.size : end], self._receive_value):
+            self.send(piece)
+
+    def _receive_value(self, size: int) -> bytes:
+        parts, left = [self.buffer[:size]], size - len(self.buffer)
+        while left > 0:
+            parts.append(self.receive())
+            if not parts[-1]:
+                raise PacketError("value cut short")
+            left -= len(parts[-1])
+        return b"".join(parts)[:size]
 
     def _receive_until(self, data: bytes, size: int) -> bytes:
         while len(data) < size:

@@ -6,16 +6,19 @@ import mmap
 
 from uwgate.workers.pause import Pause
 from uwgate.workers.scoreboard import AWAY, Scoreboard
+from uwgate.workers.signals import Signals
 
 
 class Shared:
     """One place for each of ``slots`` slots; made before the fork, written by its slot only.
 
-    ``scoreboard`` is shared with the master as well. ``pause`` says whether they rest.
+    ``scoreboard`` is shared with the master as well. ``pause`` says whether they rest. ``signals``
+    are those of uWSGI, for so many ``workers``.
     """
 
-    def __init__(self, slots: int, scoreboard_fd: int = -1) -> None:
+    def __init__(self, slots: int, scoreboard_fd: int = -1, *, workers: int = 1) -> None:
         self.pause = Pause()
+        self.signals = Signals(workers)
         self.scoreboard = Scoreboard(scoreboard_fd, slots)
         self._requests = memoryview(mmap.mmap(-1, 8 * slots)).cast("Q")
         self._free = mmap.mmap(-1, slots)

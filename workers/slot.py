@@ -22,10 +22,13 @@ from uwgate.workers.raw import UwsgiConnection
 from uwgate.workers.scoreboard import AWAY, IDLE
 from uwgate.workers.waiting import Waiting
 from uwgate.workers.websocket import WebSocket
-from uwgate.workers.wsgi import Output, Response
+from uwgate.workers.wsgi import Response
 
 if TYPE_CHECKING:
     from uwgate.workers.mounts import Mounted
+    from uwgate.workers.rules.lookout import Lookout
+    from uwgate.workers.rules.outlet import Way
+    from uwgate.workers.rules.visit import Visit
     from uwgate.workers.worker import Listening, Worker
 
 Session = Lease | UwsgiConnection | HttpConnection
@@ -66,6 +69,9 @@ class Slot:
         self._epoll.register(worker.stop_fd, select.EPOLLIN)
         self._pause = worker.shared.pause
         self._epoll.register(self._pause.begun, select.EPOLLIN)
+        self._signals = worker.shared.signals.descriptors(worker.number)
+        for fd in self._signals:
+            self._epoll.register(fd, select.EPOLLIN | select.EPOLLEXCLUSIVE)
         if worker.life_fd >= 0:
             self._epoll.register(worker.life_fd, select.EPOLLIN)
         self._offer(free=True, again=False)
@@ -104,6 +110,8 @@ class Slot:
                             continue
                     if accepted is None:
                         accepted = self._accept(listener)
+                elif fd in self._signals:
+                    worker.shared.signals.take(fd)
                 elif fd == worker.life_fd:
                     worker.end("the master is gone")
             declined = pause > 0 and not readable
@@ -173,50 +181,72 @@ class Slot:
         return TURN_PAUSE if in_turn and (readable or not declined) else None
 
     def respond(
-        self, output: Output, environ: Environ, body: Body, scheme: str, block_size: int
+        self,
+        output: Way,
+        environ: Environ,
+        body: Body,
+        scheme: str,
+        block_size: int,
+        *,
+        ruled: bool = True,
     ) -> Response:
-        """Run one request; its response is over when this returns."""
+        """Run one request; its response is over when this returns.
+
+        ``ruled`` False: a gateway of ours has taken it through the rules already.
+        """
         worker = self.worker
         self.requests += 1
         worker.count(self.core)
-        response = Response(output, head_only=environ["REQUEST_METHOD"] == "HEAD")
-        self.response = response
+        head_only = environ["REQUEST_METHOD"] == "HEAD"
         self.environ = environ
-        log = worker.access_log
-        variables = environ.copy() if worker.log_wanted else environ
+        self.body = body
         self.began = time.time()
         start = time.perf_counter()
+        visit: Visit | Lookout | None = None
+        goes_on = True
+        if worker.policy is None or not ruled:
+            response = Response(output, head_only=head_only)
+        else:
+            visit = worker.policy.begin(self, output, environ, body)
+            response = Response(visit, head_only=head_only)
+            goes_on = visit.enter(response)
+            scheme = visit.scheme or scheme
+        self.response = response
+        log = worker.access_log
+        variables = environ.copy() if worker.log_wanted else environ
         environ.update(worker.constants)
         environ["wsgi.input"] = body
         environ["wsgi.url_scheme"] = scheme
         if worker.cores > 1:
             environ["uwsgi.core"] = self.core
-        self.body = body
-        mounted = self._run(response, environ, body)
+        mounted = self._run(response, environ, body) if goes_on else None
         if self.websocket is not None:
             self.websocket.finish(failed=response.error is not None)
             response.sent = self.websocket.sent
             self.websocket = None
+        if visit is not None:
+            visit.leave(response)
         self.environ = None
         self.response = None
         self.body = None
         self.waiting.forget()
         if response.failed:
             worker.peer_gone(variables)
-        if worker.log_wanted:
-            count, size = response.head_size
+        said = response if visit is None else visit.said(response)
+        if worker.log_wanted and said.logged:
+            count, size = said.head_size
             log.log(
                 Entry(
                     variables,
                     block_size,
                     self.began,
                     time.perf_counter() - start,
-                    response.status,
-                    response.sent,
+                    said.status,
+                    said.sent,
                     count,
                     # uWSGI counts the protocol in front and the empty line behind.
                     size + len(variables.get("SERVER_PROTOCOL", "")) + 3,
-                    response.sendfile,
+                    said.sendfile,
                     response.failed,
                     -1 if mounted is None else mounted.number,
                     -1 if mounted is None else mounted.requests,

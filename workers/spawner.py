@@ -16,9 +16,12 @@ import socket
 import sys
 import time
 import traceback
+from typing import TYPE_CHECKING
 
+from uwgate.caching.library import ensure_library
 from uwgate.conf import control
 from uwgate.conf.errors import ConfigError
+from uwgate.conf.groups.static import StaticOptions
 from uwgate.conf.privileges import drop
 from uwgate.conf.procname import process_title, set_title
 from uwgate.conf.start import Start
@@ -36,6 +39,10 @@ from uwgate.workers.mounts import Mounts
 from uwgate.workers.shared import Shared
 from uwgate.workers.worker import EXIT_ENDED, EXIT_NO_APPLICATION, run_worker
 
+if TYPE_CHECKING:
+    from uwgate.workers.rules.policy import Compiled
+
+DIRECT = ("uwsgi", "http-socket", "http11-socket")  # roles of listeners
 EXIT_CONFIG = 1
 STOP_GRACE = 1.0  # seconds between SIGTERM and SIGKILL
 REPORT_LIMIT = 32768  # characters of a traceback; the pipe holds it without a reader
@@ -88,10 +95,11 @@ class Spawner:
         self._wake_read, self._wake_write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         self._children = [Child(number + 1) for number in range(self._options.processes)]
         slots = max(1, self._options.processes * self._options.threads)
-        self._shared = Shared(slots, start.scoreboard_fd)
+        self._shared = Shared(slots, start.scoreboard_fd, workers=self._options.processes)
         if start.scoreboard_fd >= 0:
             os.close(start.scoreboard_fd)
         self._mounts = Mounts(default_allowed=True)
+        self._compiled: Compiled | None = None  # rules and files
 
     def run(self) -> int:
         """Load, fork, supervise; returns the exit status.
@@ -113,6 +121,8 @@ class Spawner:
                 stream.reconfigure(line_buffering=True)
         self._prepare()
         self._api = uwsgi_api.install(self._start, self._master)
+        self._compiled = self._compile()
+        self._api.signals = self._shared.signals
         if not self._is_lazy:
             self._mounts = self._load()
         self._handle_signals()
@@ -148,6 +158,12 @@ class Spawner:
         master = settings.master
         if settings.sockets.umask is not None:
             os.umask(settings.sockets.umask)
+        if self._start.cache_folder is not None:
+            # While we still can read whatever Python is installed where.
+            ensure_library(self._start.lmdb_folder)
+            from uwgate.caching import caches, service  # noqa: F401
+        if self._has_rules:  # most have none, and do not pay for them
+            from uwgate.workers.rules import policy  # noqa: F401  as above
         drop(master.uid, master.gid, master.add_gid, master.no_initgroups)
         application = settings.application
         for variable in application.env:
@@ -170,6 +186,27 @@ class Spawner:
             say(str(error))
             say("*** no app loaded. every request will be answered 500 ***")
             return Mounts(default_allowed=True)
+
+    @property
+    def _has_rules(self) -> bool:
+        """Whether workers get requests that have not been through the rules, if there are any."""
+        settings = self._start.settings
+        if not settings.rules and settings.static == StaticOptions():
+            return False
+        is_reached = any(one.role in DIRECT for one in self._start.listeners)
+        return is_reached or settings.has_gateway("fastrouter")
+
+    def _compile(self) -> Compiled | None:
+        """The rules and static files of requests that workers get directly.
+
+        Raises:
+            ConfigError: the files that options name are not what they were.
+        """
+        if not self._has_rules:
+            return None
+        from uwgate.workers.rules.policy import compile_policy
+
+        return compile_policy(self._start.settings)
 
     def _handle_signals(self) -> None:
         signal.set_wakeup_fd(self._wake_write, warn_on_full_buffer=False)
@@ -223,7 +260,9 @@ class Spawner:
                 os.write(report_fd, REPORT_READY)
                 os.close(report_fd)
 
-            status = run_worker(self._start, number, self._mounts, self._shared, self._api, ready)
+            status = run_worker(
+                self._start, number, self._mounts, self._shared, self._api, self._compiled, ready
+            )
         except (ConfigError, LoadError) as error:
             status = EXIT_CONFIG if isinstance(error, ConfigError) else EXIT_NO_APPLICATION
             say(str(error))
@@ -317,7 +356,8 @@ class Spawner:
         if not packet:
             self._master_gone()
             return
-        kind = control.decode(packet)["type"]
+        message = control.decode(packet)
+        kind = message["type"]
         if kind == "drain":
             self._drain()
         elif kind == "stop":
@@ -326,6 +366,8 @@ class Spawner:
             self._shared.pause.begin()
         elif kind == "resume":
             self._shared.pause.end()
+        elif kind == "signal":
+            self._shared.signals.throw(message["number"])
 
     def _master_gone(self) -> None:
         for fd in (self._control.fileno(), self._start.life_fd):

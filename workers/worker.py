@@ -21,6 +21,7 @@ from uwgate.conf.procname import process_title, set_title
 from uwgate.workers.access_log import AccessLog, memory_usage
 from uwgate.workers.application import DynamicApplications, change_directory
 from uwgate.workers.environ import Environ, constants
+from uwgate.workers.harakiri import Harakiri
 from uwgate.workers.log import say
 from uwgate.workers.proxies import Proxies
 from uwgate.workers.shared import Shared
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from uwgate.conf.start import Listener, Start
     from uwgate.workers.api import Api
     from uwgate.workers.mounts import Mounts
+    from uwgate.workers.rules.policy import Compiled, Policy
 
 EXIT_ENDED = 30  # the worker was told to end at once
 EXIT_NO_APPLICATION = 22
@@ -56,7 +58,15 @@ class Worker:
     finishes its request and returns. ``shared`` is the memory that all workers share.
     """
 
-    def __init__(self, start: Start, number: int, mounts: Mounts, shared: Shared, api: Api) -> None:
+    def __init__(
+        self,
+        start: Start,
+        number: int,
+        mounts: Mounts,
+        shared: Shared,
+        api: Api,
+        compiled: Compiled | None = None,
+    ) -> None:
         self.settings: Settings = start.settings
         self.number = number
         self.mounts = mounts
@@ -97,7 +107,16 @@ class Worker:
             timeout = max(timeout, self.settings.fastrouter.fastrouter_timeout)
         # Gateways have their own time-out and give up first; this one is for one that hangs.
         self.lease_timeout = 2 * timeout + options.socket_timeout if timeout else None
+        self.harakiri = Harakiri()
+        self.policy: Policy | None = None  # of requests that come here directly
+        if compiled is not None:
+            # Here, for most workers have no rules.
+            from uwgate.workers.rules.policy import Policy
+
+            self.policy = Policy(compiled, self)
         self.shared = shared
+        answers = self.settings.cache.cache_remote
+        self.caches = api.cache_server if answers else None  # answers commands of others
         self.first_slot = (number - 1) * options.threads  # its place in shared memory
         self._limit = 0
         if options.max_requests:
@@ -196,6 +215,7 @@ def run_worker(
     mounts: Mounts,
     shared: Shared,
     api: Api,
+    compiled: Compiled | None,
     ready: Callable[[], None],
 ) -> int:
     """Everything between fork and exit; returns the exit status.
@@ -205,7 +225,7 @@ def run_worker(
     """
     settings = start.settings
     set_title(process_title(settings.master, f"worker {number}"))
-    worker = Worker(start, number, mounts, shared, api)
+    worker = Worker(start, number, mounts, shared, api, compiled)
     _handle_signals(worker)
     api.enter_worker(worker)
     change_directory("chdir2", settings.application.chdir2)

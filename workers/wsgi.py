@@ -71,8 +71,11 @@ class FileWrapper:
 class Response:
     """One answer: the state between ``start_response`` and the last byte.
 
-    ``status`` is 0 until something is known; ``sent`` counts body bytes.
+    ``status`` is 0 until something is known; ``sent`` counts body bytes; ``logged``: it is to
+    have a line in the log.
     """
+
+    logged = True
 
     __slots__ = (
         "_head",

@@ -21,7 +21,7 @@ ALGORITHM_NAMES = ("wrr", "lrc", "wlrc", "iphash", "p2c", "least-time", "chash")
 class CorerouterOptions:
     """Backends of a gateway, how one is chosen, and what happens when it fails.
 
-    Of ``use_pattern``, ``subscription_server``, ``use_base``, ``use_code_string``,
+    Of ``use_cache``, ``use_pattern``, ``subscription_server``, ``use_base``, ``use_code_string``,
     ``use_socket`` and ``to`` the first in this order decides (section 3).
     """
 
@@ -31,7 +31,8 @@ class CorerouterOptions:
     def names_backends(self) -> bool:
         """Whether requests go elsewhere than to this instance's own workers by leases."""
         return bool(
-            self.use_pattern
+            self.use_cache is not None
+            or self.use_pattern
             or self.subscription_server
             or self.use_base
             or self.use_code_string
@@ -43,7 +44,7 @@ class CorerouterOptions:
     def uses_own_socket(self) -> bool:
         """Whether ``use_socket`` decides."""
         others = (self.use_pattern, self.subscription_server, self.use_base, self.use_code_string)
-        return self.use_socket is not None and not any(others)
+        return self.use_socket is not None and self.use_cache is None and not any(others)
 
     processes: int = option(
         1, kind=Kind.INT, aliases=("workers",), minimum=1, help="Gateway processes."
@@ -52,6 +53,12 @@ class CorerouterOptions:
         (),
         kind=Kind.ADDRESS,
         help="Forward to this backend instead of our own workers; several take turns.",
+    )
+    use_cache: str | None = option(
+        None,
+        kind=Kind.TEXT,
+        optional_value=True,
+        help="The value of the key in this cache, or in the first one, is the backend's address.",
     )
     use_pattern: str | None = option(
         None, kind=Kind.TEXT, help="The backend's address; %s in it stands for the key."
@@ -172,6 +179,13 @@ class CorerouterOptions:
         kind=Kind.TEXT,
         check=parse_server,
         help="Accept on the sockets that the zerg server or pool at this path gives.",
+    )
+    harakiri: float = option(
+        0.0,
+        kind=Kind.SECONDS,
+        minimum=0.0,
+        help="End a gateway process that stands still for this long, and start another; the log "
+        "says where it stood. 0: never.",
     )
     uid: str | None = option(None, kind=Kind.TEXT, help="User of the gateway processes.")
     gid: str | None = option(None, kind=Kind.TEXT, help="Group of the gateway processes.")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from uwgate.conf.hashing import check_secret, check_token, parse_hash
+from uwgate.conf.masking import whole
 from uwgate.conf.option import Kind, option
 
 
@@ -47,6 +48,7 @@ class HttpOptions:
         kind=Kind.TEXT,
         ours=True,
         check=check_secret,
+        mask=whole,
         help="At least 16 characters; with it those cookies outlive a restart, and several "
         "instances agree on them.",
     )

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from uwgate.conf.masking import behind_cipher, behind_name
 from uwgate.conf.option import Kind, option
 
 HOOK = "NAME ACTION:ARGUMENT (docs/howto/legion.md)."
@@ -19,12 +20,14 @@ class LegionOptions:
     legion: tuple[str, ...] = option(
         (),
         kind=Kind.TEXT,
+        mask=behind_cipher,
         help="Be a node of a legion: NAME ADDRESS:PORT VALOR CIPHER:SECRET. aes-256-gcm and "
         "chacha20-poly1305 are sealed; uWSGI's nodes understand aes-256-cbc and its like.",
     )
     legion_mcast: tuple[str, ...] = option(
         (),
         kind=Kind.TEXT,
+        mask=behind_cipher,
         help="The same with a multicast group, to which it announces itself as well.",
     )
     legion_node: tuple[str, ...] = option(
@@ -38,6 +41,7 @@ class LegionOptions:
     legion_key: tuple[str, ...] = option(
         (),
         kind=Kind.TEXT,
+        mask=behind_name,
         ours=True,
         help="NAME SECRET that is accepted too, while the secret of a sealed legion is replaced.",
     )
@@ -125,3 +129,9 @@ class LegionOptions:
     multicast_loop: bool = option(
         True, kind=Kind.BOOL, help="Multicast announcements reach other instances on this machine."
     )
+
+    @property
+    def names(self) -> frozenset[str]:
+        """The legions that are declared."""
+        values = (*self.legion, *self.legion_mcast)
+        return frozenset(value.split(maxsplit=1)[0] for value in values if value.strip())

@@ -49,6 +49,12 @@ class RouteOptions:
         (), kind=Kind.TEXT, help="Act unless a condition is true."
     )
     route_run: tuple[str, ...] = option((), kind=Kind.TEXT, help="Act always: action:arguments.")
+    route_python: tuple[str, ...] = option(
+        (),
+        kind=Kind.TEXT,
+        ours=True,
+        help="Let a Python function decide: module:function[,budget=seconds][,failure=goon].",
+    )
     route_label: tuple[str, ...] = option(
         (), kind=Kind.TEXT, help="A name that goto: of an earlier rule can go to."
     )

@@ -35,7 +35,20 @@ class StaticOptions:
         (),
         kind=Kind.PAIR,
         ours=True,
-        help="Like static-map, but only for X-Accel-Redirect of applications.",
+        help="Like static-map, but only for X-Accel-Redirect of applications, which is then "
+        "followed.",
+    )
+    static_x_sendfile: bool = option(
+        False,
+        kind=Kind.BOOL,
+        ours=True,
+        help="Send the file that an application names by X-Sendfile: one that is mapped or safe.",
+    )
+    static_memory: int = option(
+        16 * 1024 * 1024,
+        kind=Kind.BYTES,
+        ours=True,
+        help="Bytes of small files that each process keeps; 0: none. They are always up to date.",
     )
     static_skip_ext: tuple[str, ...] = option(
         (), kind=Kind.TEXT, help="Never serve what ends with this text."

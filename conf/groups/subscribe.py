@@ -38,6 +38,13 @@ class SubscribeOptions:
     subscription_notify_socket: str | None = option(
         None, kind=Kind.PATH, help="Ask servers to acknowledge here; without it at notify-socket."
     )
+    subscribe_legion: str | None = option(
+        None,
+        kind=Kind.TEXT,
+        ours=True,
+        help="Announce only while this node is the lord of this legion; legion= of subscribe2 "
+        "says so of one value.",
+    )
     start_unsubscribed: bool = option(
         False, kind=Kind.BOOL, help="Announce nothing until told to (SIGTSTP to the master)."
     )

@@ -7,14 +7,42 @@ what has been handed over is never repeated.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import Protocol
 
+from uwgate.conf.groups.corerouter import CorerouterOptions
 from uwgate.gateways.corerouter.mapper import Mapper
 from uwgate.gateways.corerouter.outcome import Outcome
 from uwgate.gateways.corerouter.target import Asked, Target
+from uwgate.subscriptions.health import RetryBudget
 
-if TYPE_CHECKING:
-    from uwgate.gateways.corerouter.router import Corerouter
+
+class Router(Protocol):
+    """Whose attempts they are: a ``Corerouter``, or something simpler.
+
+    ``nothing`` is the mapper of fallbacks; ``needs_task``: ``prepare`` has to be awaited.
+    """
+
+    BUSY_PATIENCE: float
+    options: CorerouterOptions
+    clock: Callable[[], float]
+    budget: RetryBudget
+    mapper: Mapper
+    nothing: Mapper
+    fallbacks: list[Target]
+    needs_task: bool
+
+    def attempts(self, asked: Asked) -> Attempts:
+        """Begin with a request."""
+        ...
+
+    def retry_after(self, asked: Asked, now: float) -> int:
+        """Seconds until the next backend comes back, at least 1."""
+        ...
+
+    def log_failure(self, asked: Asked, target: Target, reason: str) -> None:
+        """Count, and perhaps say, that a backend could not be connected."""
+        ...
 
 
 class Attempts:
@@ -43,7 +71,7 @@ class Attempts:
         "tried",
     )
 
-    def __init__(self, router: Corerouter, asked: Asked) -> None:
+    def __init__(self, router: Router, asked: Asked) -> None:
         self.asked = asked
         self.outcome: Outcome | None = None
         self.target: Target | None = None

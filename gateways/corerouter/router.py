@@ -17,8 +17,12 @@ import math
 import os
 import time
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 import trio
+
+if TYPE_CHECKING:
+    from uwgate.caching.cache import LocalCache
 
 from uwgate.conf.address import parse_backend
 from uwgate.conf.codestring import parse_code_string
@@ -27,6 +31,7 @@ from uwgate.conf.groups.corerouter import CorerouterOptions
 from uwgate.conf.start import Start
 from uwgate.gateways.answers import Answers
 from uwgate.gateways.corerouter.attempts import Attempts
+from uwgate.gateways.corerouter.cached import Cached
 from uwgate.gateways.corerouter.derived import Derived, Fixed
 from uwgate.gateways.corerouter.function import Function, load
 from uwgate.gateways.corerouter.looking import StaticChecks
@@ -77,6 +82,7 @@ class Corerouter:
     ) -> None:
         self.kind = kind
         self.options: CorerouterOptions = start.settings.corerouter(kind)
+        self._start = start
         self._folder = start.settings.application.chdir
         self._sockets = [one for one in start.bound if one[0] in WORKER_ROLES]
         self.clock = clock
@@ -111,6 +117,8 @@ class Corerouter:
     def _make_mapper(self, speaks_http: bool, sticky: StickyCookies | None) -> Mapper:
         """The first one in the order of spec/gateways.md section 3."""
         options = self.options
+        if options.use_cache is not None:
+            return Cached(self._cache(options.use_cache), self.counters, speaks_http=speaks_http)
         if options.use_pattern:
             return Derived(Template.of_pattern(options.use_pattern), speaks_http=speaks_http)
         if self.table is not None:
@@ -133,6 +141,17 @@ class Corerouter:
             )
             return self.static
         return self.nothing
+
+    def _cache(self, name: str) -> LocalCache:
+        """The cache of that name; empty: the first one."""
+        # Here, because it brings lmdb along, and most have no caches.
+        from uwgate.caching.caches import shared_caches
+
+        caches = shared_caches(self._start)
+        cache = None if caches is None else caches.find_local(name)
+        if cache is None:
+            raise ConfigError(f"{self.kind}-use-cache = {name}: no such cache")
+        return cache
 
     def _own_socket(self, number: int) -> Target:
         """The socket of this instance with that number."""

@@ -92,5 +92,4 @@ def main(fd: int) -> None:
     """Be a fastrouter; ``fd`` is the memory file with the ``Start``."""
     start = Start.from_memory_file(fd)
     core = start.settings.fastrouter_corerouter
-    # A web server and foreign backends preempt whom they wake; who lets them waits for his turn.
-    service.run(KIND, start, Fastrouter, core.uid, core.gid, hands_over=False)
+    service.run(KIND, start, Fastrouter, core.uid, core.gid)

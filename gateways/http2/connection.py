@@ -15,6 +15,7 @@ import socket
 from collections import deque
 from typing import TYPE_CHECKING
 
+import trio
 from h2.errors import ErrorCodes
 
 from uwgate.conf.errors import ClientError
@@ -52,6 +53,7 @@ BATCH = 65536  # bytes put into frames at a time; with more, a small answer woul
 # Bytes not taken by the client beyond which nothing more is read from it: heads and the answers
 # to its own frames grow without a window that bounds them.
 MAX_UNSENT = 262144
+MAX_FILES = 8  # open at a time: each takes a descriptor, and they share one socket
 LINGER = 2.0  # seconds in which the client may read our GOAWAY before its unread bytes reset it
 NOTICE = 1.0  # seconds between the first GOAWAY of a drain and the one that refuses streams
 
@@ -59,7 +61,8 @@ NOTICE = 1.0  # seconds between the first GOAWAY of a drain and the one that ref
 class Connection:
     """A client connection.
 
-    ``deadline`` (trio's clock) is that of a connection without requests.
+    ``deadline`` (trio's clock) is that of a connection without requests. ``files``: room for
+    large files that its streams send.
     """
 
     def __init__(self, gateway: HttpGateway, sock: Socket, peer: Peer, received: bytes) -> None:
@@ -71,6 +74,7 @@ class Connection:
             connect_protocol=gateway.options.http_websockets,
         )
         self.streams: dict[int, Stream] = {}
+        self.files = trio.Semaphore(MAX_FILES)
         self.deadline = gateway.now + gateway.options.http_headers_timeout
         self.peer = peer
         self._received = received  # before the lane knew us

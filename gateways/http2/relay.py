@@ -13,11 +13,12 @@ from h2.errors import ErrorCodes
 
 from uwgate.conf.errors import BackendError, ClientError, NoNodeError
 from uwgate.gateways import tunnel
-from uwgate.gateways.exchange import BodySource, Exchange
-from uwgate.gateways.relay import first_error, retry_after_of
+from uwgate.gateways.exchange import BodySource, Exchange, UnansweredError
+from uwgate.gateways.files import frames
+from uwgate.gateways.relay import finish_unread, first_error, retry_after_of
 from uwgate.gateways.spool import Read, Spool
 from uwgate.gateways.states import State
-from uwgate.gateways.wire.lease import ENCODING, NO_BODY, TUNNEL
+from uwgate.gateways.wire.lease import ENCODING, NAMES_FILE, NO_BODY, TUNNEL
 
 if TYPE_CHECKING:
     from uwgate.gateways.http2.stream import Stream
@@ -30,15 +31,16 @@ async def answer(stream: Stream, exchange: Exchange) -> None:
     """Serve one request from its head on."""
     status = 0
     retry_after = 1
+    named: bytes | None = None
     try:
         if stream.upload is not None and not stream.request.complete:
             stream.upload.take_buffered(stream.request)
             size = stream.connection.gateway.edge.http_body_buffer
             await stream.upload.collect(stream.request, size)
         if stream.request.complete:
-            await _respond(stream, exchange, _NoBody(), None)
+            named = await _respond(stream, exchange, _NoBody(), None)
         else:
-            await _respond_while_reading(stream, exchange)
+            named = await _respond_while_reading(stream, exchange)
     except ClientError as error:
         counters = stream.connection.gateway.counters
         counters.refuse(f"answer-{error.status}", "%s: %d: %s", stream, error.status, error)
@@ -50,8 +52,13 @@ async def answer(stream: Stream, exchange: Exchange) -> None:
             f"answer-{status}", "%s: %d: %s", stream, status, error, level=logging.ERROR
         )
         retry_after = retry_after_of(error)
+    except UnansweredError:
+        stream.abort(ErrorCodes.CANCEL)
     finally:
         exchange.end()  # now: a client that takes its time must not hold a worker
+    if named is not None:
+        await frames.hand_over(stream, named)
+        return
     if not status or stream.state is State.CLOSED:
         return
     if stream.has_started:
@@ -60,34 +67,40 @@ async def answer(stream: Stream, exchange: Exchange) -> None:
         stream.refuse(status, retry_after)
 
 
-async def _respond_while_reading(stream: Stream, exchange: Exchange) -> None:
-    """Answer while the rest of the request's body is forwarded."""
+async def _respond_while_reading(stream: Stream, exchange: Exchange) -> bytes | None:
+    """Answer while the rest of the request's body is forwarded; returns as ``_respond``."""
+    named: bytes | None = None
     failure: Exception | None = None
     assert stream.upload is not None
     try:
         async with trio.open_nursery() as nursery:
-            await _respond(stream, exchange, stream.upload, nursery)
+            named = await _respond(stream, exchange, stream.upload, nursery)
             nursery.cancel_scope.cancel()  # the answer is complete; nobody reads the rest
-    except* (ClientError, BackendError, NoNodeError, OSError) as group:
+    except* (ClientError, BackendError, NoNodeError, UnansweredError, OSError) as group:
         failure = first_error(group)
     if failure is not None:
         raise failure
+    return named
 
 
 async def _respond(
     stream: Stream, exchange: Exchange, source: BodySource, nursery: trio.Nursery | None
-) -> None:
+) -> bytes | None:
+    """Send the backend's answer; the head of one that names a file comes back instead."""
     reply = await exchange.begin(stream.request, source, nursery)
     if stream.has_started:
-        return  # it was cancelled, or a time-out was answered, at this very moment
+        return None  # it was cancelled, or a time-out was answered, at this very moment
     gateway = stream.connection.gateway
     if reply.flags & TUNNEL:
         await _tunnel(stream, reply.head, exchange.side)
-        return
+        return None
+    if reply.flags & NAMES_FILE and gateway.library.names_file(reply.head):
+        await finish_unread(exchange, reply)
+        return reply.head
     read: Read = exchange.read
     if reply.flags & ENCODING:
         reply, read = gateway.compression.begin(stream.request, reply, read)
-    flags, head, body, last = reply
+    flags, head, body, last, _ = reply
     no_body = bool(flags & NO_BODY)
     size = len(body) if last else None
     end = no_body or (last and not body)
@@ -96,7 +109,7 @@ async def _respond(
             body, last = await read()
         stream.start_response(flags, head, size, end=True)
         stream.connection.schedule()
-        return
+        return None
     stream.start_response(flags, head, size, end=False)
     if not body:
         stream.connection.schedule()  # the client may be waiting for the head
@@ -114,7 +127,7 @@ async def _respond(
             if body or last:
                 await stream.send(body, end=last, behind=read_ahead)
             if last:
-                return
+                return None
             stream.touch()
             body, last = await read()
     finally:

@@ -8,13 +8,18 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
 import trio
 from h2.errors import ErrorCodes
 
+from uwgate.files.disk import NotCachedError
+from uwgate.files.finder import Refused
+from uwgate.files.memory import Whole
+from uwgate.files.plan import Plan
 from uwgate.gateways.exchange import Exchange, Request
+from uwgate.gateways.files import frames
 from uwgate.gateways.http2 import relay
 from uwgate.gateways.http2.responses import CONTINUE
 from uwgate.gateways.http2.upload import Upload
@@ -22,11 +27,19 @@ from uwgate.gateways.lease_exchange import LeaseExchange
 from uwgate.gateways.pace import Pace
 from uwgate.gateways.pages import error_parts
 from uwgate.gateways.states import STATUS_OF_TIMEOUT, State
-from uwgate.gateways.wire.lease import ENCODING, HEAD, LENGTH, NO_BODY, encode_request
+from uwgate.gateways.wire.lease import (
+    ENCODING,
+    HEAD,
+    LENGTH,
+    NAMES_FILE,
+    NO_BODY,
+    encode_request,
+)
 
 if TYPE_CHECKING:
     from uwgate.gateways.http2.connection import Connection
     from uwgate.gateways.leases import Lease
+    from uwgate.gateways.routed.exchange import RoutedExchange
 
 log = logging.getLogger("uwgate.http")
 
@@ -46,6 +59,7 @@ class Stream:
         "_pace",
         "_packet",
         "_pending",
+        "_routed",
         "_scope",
         "_sent",
         "connection",
@@ -66,6 +80,7 @@ class Stream:
         self.upload: Upload | None = None  # of a request with a body
         self.packet = b""  # the request, if it may go into the queue
         self._packet = b""  # the same in any case
+        self._routed: RoutedExchange | None = None  # the same, where there are rules
         edge = connection.gateway.edge
         self._pace = Pace(edge.http_min_rate, edge.http_min_rate_grace)
         self._lease: Lease | None = None
@@ -85,12 +100,26 @@ class Stream:
         self.touch()
         if not ended:
             self.upload = Upload(self)
-        if request.length != 0 or request.websocket_key or gateway.leases is None:
-            self._start(gateway.exchange())
+        if gateway.serves_files and gateway.policy is None and self._serve_file():
             return
-        self._packet, self.packet = encode_request(request.block)
+        leases = gateway.leases
+        if request.length != 0 or request.websocket_key or leases is None:
+            self._start(relay.answer, gateway.exchange(request))
+            return
+        block = request.block
+        if gateway.policy is not None:
+            self._routed = gateway.policy.exchange(request, gateway.plain_exchange)
+            asked = self._routed.try_request()
+            if asked is None:
+                self._start(relay.answer, self._routed)
+                return
+            if not isinstance(asked, Request):
+                self._pass_on(*asked)
+                return
+            block = asked.block
+        self._packet, self.packet = encode_request(block)
         gateway.lane.expected += 1
-        gateway.leases.apply(self)
+        leases.apply(self)
 
     def touch(self) -> None:
         """Something moves: the time-out counts from now on."""
@@ -117,12 +146,76 @@ class Stream:
             return
         gateway = self.connection.gateway
         gateway.lane.expected -= 1
+        if self._routed is not None:
+            routed = self._routed.try_answer(flags, head, body)
+            if routed is None:
+                self._start(relay.answer, self._routed)
+                return
+            flags, head, body = routed
+        self._pass_on(flags, head, body)
+
+    def _pass_on(self, flags: int, head: bytes, body: bytes) -> None:
+        """Answer with what a worker or a rule has said."""
+        gateway = self.connection.gateway
+        if flags & NAMES_FILE and gateway.library.names_file(head):
+            self._hand_over(head)
+            return
         if flags & ENCODING:
             flags, head, body = gateway.compression.whole(self.request, flags, head, body)
+        self.send_whole(flags, head, body)
+
+    def send_whole(self, flags: int, head: bytes, body: bytes) -> None:
+        """Send a whole small response."""
         self.start_response(flags, head, len(body), end=not body or bool(flags & NO_BODY))
         if body and not flags & NO_BODY:
             self._offer(body, end=True)
         self.connection.schedule()
+
+    # A file
+
+    def _serve_file(self) -> bool:
+        """Answer with a file; False if the request is for none."""
+        try:
+            reply = self.connection.gateway.library.look(self.request)
+        except NotCachedError:
+            self._start(frames.search)
+            return True
+        except OSError as error:
+            frames.fail(self, error)
+            return True
+        if reply is None:
+            return False
+        self._reply(reply, frames.search)
+        return True
+
+    def _hand_over(self, head: bytes) -> None:
+        """Answer with the file that the application's answer names."""
+        try:
+            reply = self.connection.gateway.library.look_named(self.request, head)
+        except NotCachedError:
+            self._start(frames.hand_over, head)
+        except OSError as error:
+            frames.fail(self, error)
+        else:
+            if isinstance(reply, Refused):
+                frames.refuse(self, reply)
+            else:
+                self._reply(reply, frames.hand_over, head)
+
+    def _reply(
+        self, reply: Whole | Plan, later: Callable[..., Awaitable[None]], *arguments: object
+    ) -> None:
+        """Send a file; ``later`` waits until there is room for it, and finds it again."""
+        if isinstance(reply, Whole):
+            self.send_whole(reply.flags, reply.head, reply.body)
+            return
+        try:
+            self.connection.files.acquire_nowait()
+        except trio.WouldBlock:
+            reply.close()
+            self._start(later, *arguments)
+        else:
+            self._start(frames.respond, reply)
 
     def streamed(self, lease: Lease) -> None:
         """The response takes waiting: a task goes on with it."""
@@ -136,7 +229,10 @@ class Stream:
         assert leases is not None
         lease.user = None
         gateway.lane.expected -= 1
-        self._start(LeaseExchange.resumed(leases, lease, len(self._packet)))
+        exchange: Exchange = LeaseExchange.resumed(leases, lease, len(self._packet))
+        if self._routed is not None:
+            exchange = self._routed.resume(exchange)
+        self._start(relay.answer, exchange)
 
     # The response
 
@@ -312,19 +408,22 @@ class Stream:
 
     # Outside the lane
 
-    def _start(self, exchange: Exchange) -> None:
+    def _start(self, work: Callable[..., Awaitable[None]], *arguments: object) -> None:
+        """Have a task go on: ``work(self, *arguments)``."""
         gateway = self.connection.gateway
         gateway.lane.tasks += 1
         self._scope = trio.CancelScope()
-        gateway.nursery.start_soon(self._run, exchange)
+        gateway.nursery.start_soon(self._run, work, arguments)
 
-    async def _run(self, exchange: Exchange) -> None:
+    async def _run(
+        self, work: Callable[..., Awaitable[None]], arguments: tuple[object, ...]
+    ) -> None:
         """Answer in a task. Never raises: a stream's failure ends the stream."""
         scope = self._scope
         assert scope is not None
         try:
             with scope:
-                await relay.answer(self, exchange)
+                await work(self, *arguments)
         except Exception:
             log.exception("%s crashed", self)  # a bug: the traceback is the report
             self._scope = None

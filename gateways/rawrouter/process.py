@@ -14,7 +14,7 @@ from uwgate.gateways.lane_gateway import LaneGateway
 from uwgate.gateways.rawrouter import pipes
 from uwgate.gateways.rawrouter.caller import Caller
 from uwgate.gateways.rawrouter.pipes import Pipes
-from uwgate.gateways.rawrouter.session import Session
+from uwgate.gateways.rawrouter.session import RESET, Session
 from uwgate.gateways.rawrouter.states import UNHEARD
 
 log = logging.getLogger("uwgate.rawrouter")
@@ -60,11 +60,31 @@ class RawGateway(LaneGateway[Session]):
 
     def _receiver(self, listener: Listener) -> Callable[[socket.socket, object], None]:
         def receive(client: socket.socket, address: object) -> None:
+            if len(self._sessions) >= self._most:
+                self._refuse(listener, client)
+                return
             session = self.welcome(listener, client, Caller.of(address))
             self._sessions.add(session)
             session.begin()
 
         return receive
+
+    @property
+    def is_full(self) -> bool:
+        """Never: connections may last for ever, so that others would wait for ever."""
+        return False
+
+    def _refuse(self, listener: Listener, client: socket.socket) -> None:
+        self.counters.refuse(
+            "full",
+            "%s: %d connections, the limit (%s-max-connections, descriptors): others are refused",
+            listener.name,
+            self._most,
+            self._kind,
+            level=logging.ERROR,
+        )
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
+        client.close()
 
     def _dismiss(self, session: Session, idle: float) -> None:
         """Connections live on, unless nobody comes after us."""

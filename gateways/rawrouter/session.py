@@ -2,18 +2,13 @@
 
 A session lives in the lane and is driven by function calls: ``ready`` for what the client does,
 ``backend_ready`` for what the backend does. Its backend is looked for as soon as it begins, for in
-many protocols the server speaks first.
-
-What ends: an end of file goes on to the other side, and both directions end by themselves. A
-connection that broke breaks the other one (reset), behind what came before; so nobody
-takes a part for the whole.
+many protocols the server speaks first. Then a ``Relay`` carries the bytes.
 """
 
 from __future__ import annotations
 
 import array
 import contextlib
-import errno
 import fcntl
 import logging
 import math
@@ -25,12 +20,13 @@ from typing import TYPE_CHECKING, Protocol
 
 from uwgate.gateways.corerouter.outcome import Outcome
 from uwgate.gateways.corerouter.target import Asked
-from uwgate.gateways.flow import Broken, Flow, Stream
+from uwgate.gateways.flow import Flow, Stream
 from uwgate.gateways.rawrouter import xclient
 from uwgate.gateways.rawrouter.backend import Backend
 from uwgate.gateways.rawrouter.caller import Caller
+from uwgate.gateways.rawrouter.relay import Relay
 from uwgate.gateways.rawrouter.spliced import SplicedFlow
-from uwgate.gateways.rawrouter.states import RELAYING, State
+from uwgate.gateways.rawrouter.states import State
 from uwgate.gateways.wire import proxy_protocol
 
 if TYPE_CHECKING:
@@ -59,15 +55,10 @@ class Session:
 
     __slots__ = (
         "_backend",
-        "_cut",
-        "_down",
-        "_down_again",
         "_greeting",
         "_has_answered",
-        "_moved",
+        "_relay",
         "_until",
-        "_up",
-        "_up_again",
         "caller",
         "deadline",
         "gateway",
@@ -87,12 +78,7 @@ class Session:
         self._until = gateway.now + (gateway.lifetime or math.inf)
         self.deadline = min(gateway.now + gateway.timeout, self._until)
         self._backend: Backend | None = None
-        self._up: Flow | None = None  # from the client to the backend
-        self._down: Flow | None = None  # and back
-        self._up_again = False  # the lane calls us again for that
-        self._down_again = False
-        self._cut: Flow | None = None  # what is left to go on when the other direction broke
-        self._moved = 0  # bytes that came and went until the last look
+        self._relay: Relay | None = None  # when both are connected
         self._has_answered = False  # the backend has sent something
         self._greeting = b""
 
@@ -183,9 +169,9 @@ class Session:
                 sock.send(first)  # it fits: nothing was sent before
             self.state = State.BANNER
             self._touch()
-            self._queue_down()
+            gateway.lane.again(self.backend)
             return
-        self._relay(sock, first)
+        self._carry(sock, first)
 
     def watch(self) -> None:
         """Have the lane tell what the client does; again is the same as once."""
@@ -228,12 +214,9 @@ class Session:
 
     def backend_ready(self, mask: int) -> None:
         """The backend has done something; see ``lane.Member``."""
-        state = self.state
-        if not mask:
-            self._down_again = False
-        if state in RELAYING:
-            self._pump(mask, self._down, self._up, wait=self._down_again)
-        elif state is State.BANNER:
+        if self._relay is not None:
+            self._relay.backend_ready(mask)
+        elif self.state is State.BANNER:
             self._receive_greeting()
 
     def _receive_greeting(self) -> None:
@@ -253,7 +236,7 @@ class Session:
                 self._break_off("no-greeting", "closed without a greeting")
                 return
             self._greeting += data
-            self._answered(good=True)
+            self.answered(good=True)
             try:
                 rest = xclient.after_greeting(self._greeting)
             except xclient.GreetingError as error:
@@ -261,10 +244,10 @@ class Session:
                 return
             if rest is not None:
                 self._greeting = b""
-                self._relay(sock, xclient.command(self.caller), rest)
+                self._carry(sock, xclient.command(self.caller), rest)
                 return
 
-    def _answered(self, *, good: bool) -> None:
+    def answered(self, *, good: bool) -> None:
         """Tell the corerouter, once, what it can know of the backend: whether it speaks."""
         backend = self._backend
         if not self._has_answered and backend is not None:
@@ -273,15 +256,14 @@ class Session:
 
     # Bytes
 
-    def _relay(self, sock: socket.socket, up: bytes, down: bytes = b"") -> None:
+    def _carry(self, sock: socket.socket, up: bytes, down: bytes = b"") -> None:
         """Carry bytes from now on; first ``up`` to the backend and ``down`` to the client."""
         self.state = State.RELAY
-        self._up = self.make_flow(self.sock, sock, up)
-        self._down = self.make_flow(sock, self.sock, down)
         self._touch()
-        # What is there already has been told by events that meant something else.
-        self._queue_up()
-        self._queue_down()
+        self._relay = Relay(
+            self, self.make_flow(self.sock, sock, up), self.make_flow(sock, self.sock, down)
+        )
+        self._relay.begin()
 
     def make_flow(self, source: Stream, sink: Stream, pending: bytes) -> Flow:
         """One direction."""
@@ -291,119 +273,51 @@ class Session:
     def ready(self, mask: int) -> None:
         """The client has done something; see ``lane.Member``."""
         state = self.state
-        if not mask:
-            self._up_again = False
-        if state in RELAYING:
-            self._pump(mask, self._up, self._down, wait=self._up_again)
+        if self._relay is not None:
+            self._relay.client_ready(mask)
         elif state is State.REFUSED:
             self._throw_away()
         elif state is not State.CLOSED and mask & select.EPOLLERR:
             self.gateway.counters.refuse("client-gone", "%s: gone while it waited", self.name)
             self.close()
 
-    def _pump(self, mask: int, came: Flow | None, goes: Flow | None, *, wait: bool) -> None:
-        """A peer has done something: ``came`` is read from it, ``goes`` is sent to it.
+    # For the relay
 
-        ``wait``: it is read soon anyway, when it is its turn again.
-        """
-        assert came is not None
-        assert goes is not None
-        if goes.is_blocked and self._goes_on(goes) and goes.pump():
-            self._again(goes)
-        if came.is_blocked:
-            if mask & select.EPOLLERR and came is self._up:
-                came.broken = Broken.SOURCE  # or nobody would notice while the backend stalls
-        elif not wait and self._goes_on(came) and came.pump():
-            self._again(came)
-        self._look()
+    @property
+    def backend(self) -> Backend:
+        """It is there while bytes are carried."""
+        assert self._backend is not None
+        return self._backend
 
-    def _goes_on(self, flow: Flow) -> bool:
-        if self.state is State.LINGER:
-            return False
-        return self._cut is None or flow is self._cut
+    @property
+    def lingers(self) -> bool:
+        """Bytes are no longer carried."""
+        return self.state is State.LINGER
 
-    def _again(self, flow: Flow) -> None:
-        if flow is self._up:
-            self._queue_up()
-        else:
-            self._queue_down()
+    def moved(self) -> None:
+        """Bytes have come or gone: the idle time begins anew."""
+        if self.state is State.RELAY:
+            self._touch()
 
-    def _queue_up(self) -> None:
-        if not self._up_again:
-            self._up_again = True
-            self.gateway.lane.again(self)
-
-    def _queue_down(self) -> None:
-        if not self._down_again:
-            self._down_again = True
-            assert self._backend is not None
-            self.gateway.lane.again(self._backend)
-
-    def _look(self) -> None:
-        """See what has become of both directions."""
-        up, down = self._up, self._down
-        assert up is not None
-        assert down is not None
-        moved = up.came + up.went + down.came + down.went
-        if moved != self._moved:
-            self._moved = moved
-            if self.state is State.RELAY:
-                self._touch()
-            if down.came:
-                self._answered(good=True)
-        cut = self._cut
-        if cut is not None:
-            if cut.broken is not None or cut.is_done:
-                self._linger(cut)
-        elif up.broken is not None or down.broken is not None:
-            self._mourn(up, down)
-        elif up.is_done and down.is_done:
-            self.close()
-
-    def _touch(self) -> None:
-        """Somebody does something: the idle time begins anew."""
-        self.deadline = min(self.gateway.now + self.gateway.timeout, self._until)
-
-    # The end
-
-    def _mourn(self, up: Flow, down: Flow) -> None:
-        """A direction broke.
-
-        Where it was the sink that broke off, what that has said before still goes the other
-        way; then the other side is told as well.
-        """
-        if down.broken is Broken.SOURCE:
-            self._answered(good=False)
-        broken, other = (up, down) if up.broken is not None else (down, up)
-        if broken.broken is Broken.SOURCE or other.broken is not None:
-            self._linger(broken)
-            return
-        # EPIPE: it had sent its end of file before it broke off. ECONNRESET: it had not (tcp(7)).
-        other.ends_badly = broken.code != errno.EPIPE
-        self._cut = other
-        if isinstance(broken, SplicedFlow):
-            broken.close()
-        self._again(other)
-
-    def _linger(self, flow: Flow) -> None:
-        """Nothing goes on: reset, as soon as what went to the sink of ``flow`` has arrived."""
-        if self.state is State.LINGER:
-            return
-        backend = self._backend
-        assert backend is not None
-        sock = backend.sock if flow is self._up else self._socket
+    def linger(self, *, at_backend: bool) -> None:
+        """Reset everything, as soon as that peer has got what was sent to it."""
+        sock = self.backend.sock if at_backend else self._socket
         if sock is None or not _unacknowledged(sock):
             self.reset()
             return
         self.state = State.LINGER
-        self._cut = flow
         self.deadline = self.gateway.now + LINGER_TIME
+
+    def _touch(self) -> None:
+        self.deadline = min(self.gateway.now + self.gateway.timeout, self._until)
+
+    # The end
 
     def _break_off(self, name: str, reason: str) -> None:
         """The backend does not do what was expected of it."""
         backend = self._backend
         target = backend.attempts.target if backend is not None else None
-        self._answered(good=False)
+        self.answered(good=False)
         self.gateway.counters.refuse(
             name,
             "%s: %s: %s",
@@ -421,15 +335,10 @@ class Session:
             self._backend.expire()
         elif state is State.BANNER:
             self._break_off("no-greeting", "no greeting in time")
-        elif state is State.LINGER or self._is_stuck:
+        elif state is State.LINGER or (self._relay is not None and self._relay.is_stuck):
             self.reset()
         else:
             self.close()
-
-    @property
-    def _is_stuck(self) -> bool:
-        """Whether closing would lose something."""
-        return any(flow is not None and flow.is_blocked for flow in (self._up, self._down))
 
     def reset(self) -> None:
         """Close both connections so that both peers see that something is missing."""
@@ -453,15 +362,14 @@ class Session:
         self.gateway.forget(self)
 
     def _end_backend(self) -> None:
-        backend, up, down = self._backend, self._up, self._down
-        for flow in (up, down):
-            if isinstance(flow, SplicedFlow):
-                flow.close()
+        backend, relay = self._backend, self._relay
+        came = went = 0
+        if relay is not None:
+            relay.close()
+            came, went = relay.down.came, relay.up.went
         if backend is not None:
-            backend.close(
-                tx=down.came if down is not None else 0, rx=up.went if up is not None else 0
-            )
-        self._backend = self._up = self._down = self._cut = None  # circles
+            backend.close(tx=came, rx=went)
+        self._backend = self._relay = None  # circles
 
 
 def _unacknowledged(sock: socket.socket) -> int:

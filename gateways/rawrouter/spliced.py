@@ -38,6 +38,10 @@ class SplicedFlow(Flow):
     def is_blocked(self) -> bool:
         return self._held > 0 or super().is_blocked
 
+    @property
+    def is_bulk(self) -> bool:
+        return self._is_bulk
+
     def throw_away(self) -> None:
         super().throw_away()
         self._can_splice = self._is_bulk = False

@@ -21,4 +21,3 @@ class State(enum.Enum):
 
 # The client has said nothing that anybody else would know of.
 UNHEARD = frozenset((State.HANDSHAKE, State.HELLO))
-RELAYING = frozenset((State.RELAY, State.LINGER))

@@ -47,11 +47,12 @@ class Subject:
 class Moment:
     """What is known when the document is asked for.
 
+    ``legions`` are shown as they are.
     ``own`` is the process that answers. ``processes`` are the gateways; ``silent`` are the pids
     of those that said nothing in time, for which what they said before stands. ``ledger`` has the
     sums. ``table`` is None without subscription servers; ``epoch`` is when its clock was 0, in
     seconds since 1970.
-    ``announcements`` and ``checks`` are shown as they are, if there are any.
+    ``announcements``, ``checks`` and ``caches`` are shown as they are, if there are any.
     """
 
     own: ProcessFigures
@@ -60,9 +61,11 @@ class Moment:
     ledger: Ledger
     table: Table | None
     epoch: float
+    legions: Sequence[Mapping[str, Any]] = ()
     cheap: bool = False
     announcements: Mapping[str, Any] = field(default_factory=dict[str, Any])
     checks: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    caches: Sequence[Mapping[str, Any]] = ()
 
 
 def fields_of(subject: Subject, moment: Moment) -> Iterator[tuple[str, Any]]:
@@ -82,9 +85,13 @@ def fields_of(subject: Subject, moment: Moment) -> Iterator[tuple[str, Any]]:
         yield "subscriptions", _slots(moment.table, moment.ledger, moment.epoch)
     yield "cheap", int(moment.cheap)
     yield "processes", [_process(one, silent=one.pid in moment.silent) for one in moment.processes]
+    if moment.legions:
+        yield "legions", list(moment.legions)
     yield "answers", dict(sorted(total.answers.items()))
     yield "requests_refused", dict(sorted(total.refused.items()))
     yield "retries", {"spent": total.retries_spent, "refused": total.retries_refused}
+    if moment.caches:
+        yield "caches", [dict(one) for one in moment.caches]
     if moment.announcements:
         yield "announcements", dict(moment.announcements)
     if moment.checks:

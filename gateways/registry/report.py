@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import socket
 import time
@@ -12,6 +13,7 @@ import trio
 
 import uwgate
 from uwgate.conf.address import parse_backend
+from uwgate.conf.board import Lords
 from uwgate.conf.start import Listener, Start
 from uwgate.gateways.registry.book import Book
 from uwgate.gateways.registry.census import Census
@@ -30,7 +32,9 @@ class Report:
     def __init__(self, kind: str, start: Start, census: Census, book: Book | None) -> None:
         self.checks: Checks | None = None
         self._server: StatsServer | None = None
+        self._lords = Lords(start.board_fd)
         self._kind = kind
+        self._start = start
         self._census = census
         self._book = book
         self._core = start.settings.corerouter(kind)
@@ -62,6 +66,7 @@ class Report:
         table = None if self._book is None else self._book.table
         moment = Moment(
             own=ProcessFigures(pid=os.getpid(), uid=os.getuid(), gid=os.getgid()),
+            legions=[json.loads(text) for text in self._lords.statistics()],
             processes=self._census.processes(self._kind),
             silent=silent,
             ledger=self._census.ledgers[self._kind],
@@ -70,8 +75,19 @@ class Report:
             cheap=self._core.cheap and table is not None and table.is_empty,
             announcements=self._announcements(),
             checks=self._checks(),
+            caches=self._caches(),
         )
         return text_of(fields_of(self._subject, moment), minified=self._options.stats_minified)
+
+    def _caches(self) -> list[dict[str, Any]]:
+        # Here, because it brings lmdb along, and most have no caches.
+        if self._start.cache_folder is None:
+            return []
+        from uwgate.caching.caches import shared_caches
+        from uwgate.caching.statistics import statistics
+
+        caches = shared_caches(self._start)
+        return [] if caches is None else statistics(caches.local.values())
 
     def _announcements(self) -> dict[str, Any]:
         if self._book is None:

@@ -9,7 +9,6 @@ from collections.abc import Callable
 
 import trio
 
-from uwgate.conf.errors import ConfigError
 from uwgate.conf.start import Listener, Start
 from uwgate.gateways import service
 from uwgate.gateways.rawrouter.caller import Caller
@@ -18,7 +17,6 @@ from uwgate.gateways.rawrouter.session import Session
 from uwgate.gateways.sslrouter.passthrough import PassedSession
 from uwgate.gateways.sslrouter.session import TlsSession
 from uwgate.gateways.tls.brought import BroughtCertificates
-from uwgate.gateways.tls.material import Material
 from uwgate.gateways.tls.ring import Ring
 
 log = logging.getLogger("uwgate.sslrouter")
@@ -72,11 +70,8 @@ class Sslrouter(RawGateway):
         return TlsSession(self, client, caller, listener.name, context)
 
     def renew(self, name: str, material: bytes) -> None:
-        try:
-            if self._ring is not None:
-                self._ring.renew(name, Material.from_bytes(material))
-        except ConfigError as error:
-            log.error("%s: %s; what was served before stays", name, error)
+        if self._ring is not None:
+            self._ring.take(name, material)
 
 
 def main(fd: int) -> None:

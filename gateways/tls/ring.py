@@ -145,6 +145,13 @@ class Ring:
             if name in table:
                 table[name] = self._build(material)
 
+    def take(self, name: str, data: bytes) -> None:
+        """The same with what the keeper sends (``Material.to_bytes``); a failure is logged."""
+        try:
+            self.renew(name, Material.from_bytes(data))
+        except ConfigError as error:
+            log.error("%s: %s; what was served before stays", name, error)
+
     def expect_names(self) -> None:
         """Names may come while we run, and some of them may verify clients."""
         self._guards = True

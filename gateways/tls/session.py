@@ -55,7 +55,7 @@ class TlsSession(Session):
         if self._blocked:
             self._blocked = False
             if self.state in AWAITING and not self.in_task:
-                self._leave_lane(self._wait_writable)
+                self.leave_lane(self._wait_writable)
 
     # The handshake
 
@@ -64,7 +64,7 @@ class TlsSession(Session):
         try:
             self.sock.handshake()
         except SendFirst:
-            self._leave_lane(self._wait_writable)
+            self.leave_lane(self._wait_writable)
         except BlockingIOError:
             self.watch()
         except TlsError as error:
@@ -83,7 +83,7 @@ class TlsSession(Session):
         if error.is_plain_http:
             self.sock.send_plain(PLAIN_HTTP_ANSWER)
         # A reset would overtake the alert that says why.
-        self._leave_lane(relay.linger, self)
+        self.leave_lane(relay.linger, self)
 
     def _fail(self, how: str, *arguments: object) -> None:
         """Count a failed handshake, and log how."""

@@ -19,9 +19,11 @@ lines, each with CR LF, no empty line; for example ``200 OK\\r\\nContent-Type: t
 The worker has checked it: no control characters, no hop-by-hop fields, at most one
 Content-Length. ``LENGTH`` says that a Content-Length is there, ``NO_BODY`` that the
 response has no body whatever its fields say (HEAD, 1xx, 204, 304), ``DATE`` and ``SERVER``
-that those fields are there, ``ENCODING`` that uWSGI-Encoding is. The last frame of a response
+that those fields are there, ``ENCODING`` that uWSGI-Encoding is, ``NAMES_FILE`` that X-Sendfile or
+X-Accel-Redirect is. The last frame of a response
 carries ``LAST``; one frame can be first and last. ``ABORTED`` with LAST: the application broke
-off, the body is incomplete.
+off, the body is incomplete. ``CHUNKED`` never goes over a lease: the gateway's own rules want the
+body to go to the client in chunks.
 ``GOODBYE``: the worker leaves after this frame. GOODBYE with LAST ends a response; alone it
 means that whatever the gateway has sent on this lease since the last LAST was not and will
 not be run, so it may go elsewhere.
@@ -90,6 +92,8 @@ SERVER = 1024
 QUEUE = 2048
 ENCODING = 4096
 TUNNEL = 8192
+NAMES_FILE = 16384
+CHUNKED = 32768
 
 
 class LeaseError(ValueError):

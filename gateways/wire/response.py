@@ -37,6 +37,8 @@ _FLAGS = {
     b"server": lease.SERVER,
     b"content-length": lease.LENGTH,
     b"uwsgi-encoding": lease.ENCODING,
+    b"x-sendfile": lease.NAMES_FILE,
+    b"x-accel-redirect": lease.NAMES_FILE,
 }
 
 

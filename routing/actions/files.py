@@ -33,15 +33,22 @@ def _absent(reply: Reply) -> Result:
 
 
 def _static(workshop: Workshop, text: bytes) -> Act:
-    path = _wanted(workshop, text)
-    return lambda scope: ServeStatic(checked_path(path.expand(scope)))
+    template = _wanted(workshop, text)
+
+    def act(scope: Scope) -> Result:
+        path = checked_path(template.expand(scope))
+        return ServeStatic(path, root=default_root(template, path))
+
+    return act
 
 
 def _static_next(workshop: Workshop, text: bytes) -> Act:
-    path = _wanted(workshop, text)
+    template = _wanted(workshop, text)
 
     def act(scope: Scope) -> Result:
-        return Ask(ServeStatic(checked_path(path.expand(scope)), optional=True), _absent)
+        path = checked_path(template.expand(scope))
+        file = ServeStatic(path, optional=True, root=default_root(template, path))
+        return Ask(file, _absent)
 
     return act
 
@@ -52,17 +59,25 @@ def _wanted(workshop: Workshop, text: bytes) -> Template:
     return workshop.template(text)
 
 
-def default_root(template: Template) -> bytes | None:
-    """The directory that a path made of requests' texts must not leave.
+def default_root(template: Template, path: bytes) -> bytes | None:
+    """The directory that ``path``, made of a template with requests' texts, must not leave.
 
-    It is what stands before the first of these texts. None: nothing of the path is a
-    request's, or everything is.
+    It is what stands before the first of these texts, if the text begins with a slash, else
+    what stands before the last slash in front of it. None: nothing of the path is a request's,
+    or everything is.
+
+    Raises:
+        RuleError: the text begins in the middle of a name, and the path leads up.
     """
     if template.constant is not None or not template.pieces:
         return None
     head = template.pieces[0]
     if not isinstance(head, bytes) or b"/" not in head:
         return None
+    if path.startswith(b"/", len(head)):  # /srv and /a
+        return head.rstrip(b"/") or b"/"
+    if not head.endswith(b"/") and b".." in path[len(head) :].split(b"/"):
+        raise RuleError(f"{path.decode('latin-1')!r} leads up", 403)
     return head[: head.rindex(b"/")] or b"/"
 
 
@@ -77,7 +92,7 @@ def _sends_file(*, by_kernel: bool, optional: bool) -> Callable[[Workshop, bytes
             path=b"",
             content_type=pairs.get("content_type", b"text/html"),
             mime=bool(pairs.get("mime")),
-            root=pairs.get("root", default_root(path)),
+            root=pairs.get("root"),
             by_kernel=by_kernel,
             with_length=not any(pairs.get(key) for key in _LENGTH_OFF),
             with_headers=not pairs.get("no_headers"),
@@ -90,7 +105,9 @@ def _sends_file(*, by_kernel: bool, optional: bool) -> Callable[[Workshop, bytes
                 read_status(line)
             except Mistake as error:
                 raise RuleError(str(error)) from error
-            file = replace(plain, path=checked_path(path.expand(scope)), status=line)
+            name = checked_path(path.expand(scope))
+            root = default_root(path, name) if plain.root is None else plain.root
+            file = replace(plain, path=name, status=line, root=root)
             return Ask(file, _absent) if optional else file
 
         return act

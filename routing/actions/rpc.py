@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from uwgate.routing.actions.flow import CLOSE, jump_to, read_status
+from uwgate.routing.actions.flow import CLOSE, PLAIN, jump_to, read_status
 from uwgate.routing.results import Answer, Ask, CallRpc, Flow, RawAnswer, Reply, Result
 from uwgate.routing.statuses import reason_of
 from uwgate.routing.template import Template
@@ -99,7 +99,7 @@ def _broken(text: bytes) -> Result:
         status, reason = read_status(text)
     except Mistake as error:
         raise RuleError(str(error), 502) from error
-    return Answer(status, reason or reason_of(status), (CLOSE,), close=True)
+    return Answer(status, reason or reason_of(status), (CLOSE, PLAIN), close=True)
 
 
 def _variable(workshop: Workshop, text: bytes) -> Act:

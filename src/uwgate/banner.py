@@ -29,6 +29,7 @@ SERVED_BY = {
     "zerg-server": "gives the workers' sockets to zergs",
     "zergpool": "gives sockets to zergs",
     "zerg-socket": "for zergs",
+    "cache-udp": "changes of other instances' caches",
     "rawrouter-subscription": "announcements for the rawrouter",
     "sslrouter-subscription": "announcements for the sslrouter",
 }
@@ -54,6 +55,8 @@ def lines(settings: Settings, sockets: Sockets) -> Iterator[str]:
 
 def _backends(core: CorerouterOptions) -> str:
     """Where requests go, in the order of spec/gateways.md section 3."""
+    if core.use_cache is not None:
+        return f"what the cache {core.use_cache} says".replace("  ", " ")
     if core.use_pattern:
         return core.use_pattern
     if core.subscription_server:

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import trio
 
+from uwgate.caching.library import library_folder
 from uwgate.child import Child, describe_status
 from uwgate.conf.settings import Settings
 from uwgate.conf.start import Listener, Start
@@ -58,10 +59,12 @@ class Children:
         generation: int,
         board_fd: int | None = None,
         registry_address: str | None = None,
+        minute: int = -1,
         bound: Sequence[tuple[str, str]] = (),
         is_trusted: bool = False,
         slots: int = 0,
         is_first: bool = False,
+        cache_folder: str | None = None,
     ) -> Child:
         """Start a child. It is not ready yet; ``settled`` says when.
 
@@ -87,10 +90,13 @@ class Children:
                 generation=generation,
                 board_fd=board_fd,
                 registry_address=registry_address,
+                minute=minute,
                 bound=tuple(bound),
                 secret=self._secret if is_trusted else "",
                 scoreboard_fd=scoreboard_fd,
                 is_first=is_first,
+                cache_folder=cache_folder,
+                lmdb_folder=None if cache_folder is None else library_folder(),
             ).to_memory_file()
             passed = [theirs.fileno(), self._life_read, start_fd]
             if board_fd is not None:

@@ -19,6 +19,7 @@ from uwgate.conf.logs import wants_colour
 from uwgate.conf.pair import Command, Severity
 from uwgate.conf.settings import Settings
 from uwgate.gateways.command import (
+    cache_command,
     fastrouter_command,
     gateway_command,
     rawrouter_command,
@@ -40,6 +41,7 @@ uwgate serves web applications. Try one of these:
   uwgate --http :8080 --module shop.wsgi -p 4       a module, in four processes
   uwgate --uwsgi-socket /run/shop.sock shop.ini     behind nginx, the rest from a file
   uwgate --check shop.ini                           what a file means, without starting
+  uwgate explain shop.ini /path                     what its rules do to a request, and why
   uwgate --help                                     every option
 """
 COMMANDS = Commands(
@@ -50,6 +52,7 @@ COMMANDS = Commands(
     sslrouter=sslrouter_command,
     spawner=spawner_command,
     zergpool=zergpool_command,
+    cache=cache_command,
 )
 LEVELS = {
     Severity.NOTE: logging.DEBUG,  # told at the start already
@@ -72,6 +75,10 @@ def main(argv: Sequence[str] | None = None) -> int:
             from uwgate.legion import simulate  # brings cryptography along
 
             return simulate.main(arguments[2:])
+        if arguments[:1] == ["explain"]:
+            from uwgate.explain import command  # servers have no use for it
+
+            return command.main(arguments[1:])
         loaded = load(arguments, environ)
         check_legions(loaded)
         if loaded.command is not None:

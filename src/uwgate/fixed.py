@@ -14,6 +14,7 @@ FIXED_OPTIONS = (
     *(("log", name) for name in ("logto", "logto2", "log_maxsize", "log_backupname")),
     ("log", "log_master"),
     ("sockets", "umask"),
+    ("cache", "cache_folder"),
 )
 
 

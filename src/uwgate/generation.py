@@ -28,11 +28,12 @@ log = logging.getLogger("uwgate.master")
 
 SPAWNER_START_LIMIT = 600.0  # seconds; imports of large applications take their time
 GATEWAY_START_LIMIT = 60.0  # seconds
+CACHE_START_LIMIT = 600.0  # seconds; it may have files to check, and another instance to copy
 PROGRESS_INTERVAL = 10.0  # seconds between log lines while a start takes long
 REGISTRY_DRAIN_LIMIT = 10.0  # seconds; new gateways wait for the next one meanwhile
 STOP_LIMIT = 3.0  # seconds a child has to obey SIGTERM
 # There is one of them.
-SINGLE = ("spawner", "keeper", "ssl-keeper", "registry", "zergpool")
+SINGLE = ("spawner", "keeper", "ssl-keeper", "registry", "zergpool", "cache")
 KEEPERS = {"keeper": "http", "ssl-keeper": "sslrouter"}  # and the kind of gateways below them
 SPARE = 2.0  # seconds on top of a mercy that the child itself keeps as well
 
@@ -62,6 +63,7 @@ class Commands:
     fastrouter: Command
     registry: Command
     zergpool: Command
+    cache: Command
     rawrouter: Command
     sslrouter: Command
 
@@ -72,6 +74,7 @@ class Commands:
             "fastrouter": self.fastrouter,
             "registry": self.registry,
             "zergpool": self.zergpool,
+            "cache": self.cache,
             "rawrouter": self.rawrouter,
             "sslrouter": self.sslrouter,
             "ssl-keeper": self.sslrouter,
@@ -103,6 +106,7 @@ class Generation:
         commands: Commands,
         *,
         board_fd: int | None = None,
+        cache_folder: str | None = None,
     ) -> None:
         self.number = number
         self.settings = settings
@@ -110,6 +114,7 @@ class Generation:
         self._children = children
         self._commands = commands
         self._board_fd = board_fd
+        self._cache_folder = cache_folder
         self._filled: dict[Place, Child] = {}
         self._orphans: set[int] = set()  # workers whose spawner died, until they are gone too
         self._orphaned_gateways: set[int] = set()  # they drain since their keeper died
@@ -122,11 +127,13 @@ class Generation:
         return bool(self.sockets.worker_listeners) and self.settings.workers.processes > 0
 
     async def start(self) -> None:
-        """Start the spawner, the registry, then the gateways; returns when all are ready.
+        """Start what others need, then the gateways; returns when all are ready.
 
         Raises:
             StartFailed: one of them failed, died, or took too long. The others still run.
         """
+        if self._cache_folder is not None:
+            await self._wait_ready(self._launch(Place("cache", 1)), CACHE_START_LIMIT)
         if self.has_spawner:
             await self._wait_ready(self._launch(Place("spawner", 1)), SPAWNER_START_LIMIT)
         if self.sockets.registry_address is not None:
@@ -172,6 +179,14 @@ class Generation:
         if spawner is not None:
             spawner.send("pause" if rest else "resume")
 
+    def throw(self, number: int) -> bool:
+        """Raise a uWSGI signal in the workers; False if there is nobody to do it."""
+        spawner = self._filled.get(Place("spawner", 1))
+        if spawner is None or spawner.status is not None:
+            return False
+        spawner.send("signal", number=number)
+        return True
+
     def signal_workers(self, number: signal.Signals) -> None:
         """Send a signal to all workers; those that it ends are replaced."""
         spawner = self._filled.get(Place("spawner", 1))
@@ -196,6 +211,13 @@ class Generation:
         """
         self._ending.set()
         mercy = self.settings.master.reload_mercy
+        await self._drain_users(mercy, idle=idle, gateways_first=gateways_first)
+        cache = self._filled.get(Place("cache", 1))
+        if cache is not None:
+            await self._drain_child(cache, mercy, 0.0)
+
+    async def _drain_users(self, mercy: float, *, idle: float, gateways_first: bool) -> None:
+        """``drain`` for all who may use a cache."""
         registry = self._filled.get(Place("registry", 1))
         patience = min(mercy, REGISTRY_DRAIN_LIMIT)
         async with trio.open_nursery() as nursery:
@@ -203,7 +225,7 @@ class Generation:
                 nursery.start_soon(self._drain_child, registry, patience, idle)
             async with trio.open_nursery() as gateway_nursery:
                 for place, child in self._filled.items():
-                    if place.kind not in ("spawner", "registry"):
+                    if place.kind not in ("spawner", "registry", "cache"):
                         kind = KEEPERS.get(place.kind, place.kind)
                         limit = self.settings.mercy_of(kind) if idle else mercy
                         gateway_nursery.start_soon(self._drain_gateway, child, limit, idle)
@@ -245,6 +267,7 @@ class Generation:
             "spawner": sockets.worker_listeners,
             "registry": sockets.registry_listeners,
             "zergpool": sockets.zergpool_listeners,
+            "cache": sockets.cache_listeners,
             **{kind: sockets.router_listeners(kind) for kind in ROUTER_ROLES},
         }
         served = KEEPERS.get(place.kind, place.kind)
@@ -259,7 +282,8 @@ class Generation:
                 bound=[(one.role, one.name) for one in sockets.listeners],
                 instance=place.instance,
                 generation=self.number,
-                board_fd=self._board_fd if is_spawner else None,
+                board_fd=self._board_fd,
+                cache_folder=self._cache_folder,
                 is_trusted=not is_spawner,
                 is_first=self.number == 1 and place not in self._filled,
                 slots=self.settings.workers.processes * self.settings.workers.threads
@@ -303,7 +327,8 @@ class Generation:
 
     async def _replace(self, place: Place) -> bool:
         """Fill a place again; False if the new child did not get ready."""
-        limit = SPAWNER_START_LIMIT if place.kind == "spawner" else GATEWAY_START_LIMIT
+        limits = {"spawner": SPAWNER_START_LIMIT, "cache": CACHE_START_LIMIT}
+        limit = limits.get(place.kind, GATEWAY_START_LIMIT)
         try:
             child = self._launch(place)
             await self._wait_ready(child, limit)

@@ -17,6 +17,7 @@ import trio
 from uwgate import attaching, exits, fifo, identity, log_file, pid_file
 from uwgate.announcing.acknowledgements import Acknowledgements
 from uwgate.announcing.plan import make_plan
+from uwgate.cache_folder import CacheFolder
 from uwgate.conf import logs
 from uwgate.conf.errors import ConfigError
 from uwgate.conf.settings import Settings
@@ -59,9 +60,11 @@ def run(
         sockets.close_and_vacuum()
         raise
     caller = Caller(-1)
+    caches = CacheFolder()
     acknowledgements = Acknowledgements()
     try:
         plan = make_plan(settings, sockets, log.warning)
+        caches.provide(settings)
         acknowledgements.open(settings)
         for path in fifo.paths(settings):
             fifo.check_path(path)
@@ -84,6 +87,7 @@ def run(
         acknowledgements.close()
         sockets.close_and_vacuum()
         legions.close()
+        caches.remove()
         raise
     if identity.runs_as_root(settings):
         log.warning("running as root: give uid and gid to handle requests with less power")
@@ -102,6 +106,7 @@ def run(
         legions=legions,
         plan=plan,
         acknowledgements=acknowledgements,
+        caches=caches,
     )
     return _run(master, settings, pid_paths, caller)
 
@@ -117,6 +122,7 @@ def _run(master: Master, settings: Settings, pid_paths: list[str], caller: Calle
         master.acknowledgements.close()
         master.sockets.close_unless_in(None, remove_files=settings.sockets.vacuum)
         master.legions.close()
+        master.caches.remove()
         if settings.sockets.vacuum:
             for path in pid_paths:
                 pid_file.remove(path)

@@ -16,6 +16,8 @@ from uwgate import attaching, banner, exits, fifo, fixed, identity, parting, pid
 from uwgate.announcing.acknowledgements import Acknowledgements
 from uwgate.announcing.announcer import Announcer
 from uwgate.announcing.plan import Plan, make_plan
+from uwgate.attendant.supervision import Supervision
+from uwgate.cache_folder import CacheFolder
 from uwgate.children import Children, become_subreaper
 from uwgate.conf import logs
 from uwgate.conf.errors import ConfigError
@@ -68,9 +70,11 @@ class Master:
         legions: Legions,
         plan: Plan,
         acknowledgements: Acknowledgements,
+        caches: CacheFolder,
     ) -> None:
         self.sockets = sockets
         self.legions = legions
+        self.caches = caches
         self._settings = settings
         self._commands = commands
         self._load = load
@@ -80,7 +84,11 @@ class Master:
         self._caller = caller
         self._plan = plan
         self.acknowledgements = acknowledgements
-        self._announcer = Announcer(paused=settings.subscribe.start_unsubscribed)
+        self._announcer = Announcer(
+            paused=settings.subscribe.start_unsubscribed, is_lord=legions.is_lord
+        )
+        self._attendant = Supervision(self._stop)
+        legions.on_signal = self._throw
         self._generations: list[Generation] = []
         self._count = 0
         self._serving = trio.CancelScope()  # ended by the first wish to stop
@@ -119,6 +127,7 @@ class Master:
                 nursery.start_soon(self._obey, signals)
                 nursery.start_soon(self._notifier.feed_watchdog)
                 nursery.start_soon(self._announcer.run)
+                nursery.start_soon(self._announcer.watch_lords)
                 nursery.start_soon(self.acknowledgements.run)
                 if self._settings.master.master_fifo:
                     await nursery.start(
@@ -190,6 +199,11 @@ class Master:
         if self._generations:
             self._generations[-1].signal_workers(number)
 
+    def _throw(self, number: int) -> None:
+        """Raise a uWSGI signal in the workers."""
+        if not any(one.throw(number) for one in self._generations[-1:]):
+            log.warning("signal %d: there are no workers", number)
+
     def _toggle_announcements(self, name: str) -> None:
         is_paused = self._announcer.toggle()
         log.info("%s: announcements %s", name, "pause" if is_paused else "go on")
@@ -241,6 +255,7 @@ class Master:
             async with trio.open_nursery() as nursery:
                 drained = trio.Event()
                 nursery.start_soon(self.legions.leave_after, drained)
+                nursery.start_soon(self._attendant.leave_after, drained)
                 async with trio.open_nursery() as drains:
                     for generation in self._generations:
                         drains.start_soon(self._drain_last, generation)
@@ -263,7 +278,9 @@ class Master:
         )
         await generation.start()
         generation.supervise(nursery)
-        failure = await self.legions.start(children, nursery)
+        failure = await self.legions.start(children, nursery) or await self._attendant.start(
+            self._settings, self.legions.seat.reading, children, nursery
+        )
         if failure is not None:
             raise StartFailed(failure, exits.ERROR)
         log.info("generation 1 serves %s", self._names())
@@ -306,6 +323,7 @@ class Master:
             try:
                 plan = make_plan(settings, sockets, log.warning)
                 self.acknowledgements.open(settings)
+                self.caches.provide(settings)
                 seat = make_seat(settings, self.legions.seat)
             except ConfigError:
                 sockets.close_unless_in(self.sockets, remove_files=True)
@@ -353,6 +371,7 @@ class Master:
         shared = sockets.lease_address == gone.lease_address
         nursery.start_soon(self._retire, old, not shared, gone)
         await self.legions.replace(seat, nursery)
+        await self._attendant.reload(settings, seat.reading, children, nursery)
         return True
 
     def _stay_with(self, generation: Generation) -> None:
@@ -389,14 +408,20 @@ class Master:
     ) -> Generation:
         self._count += 1
         generation = Generation(
-            self._count, settings, sockets, children, self._commands, board_fd=board_fd
+            self._count,
+            settings,
+            sockets,
+            children,
+            self._commands,
+            board_fd=board_fd,
+            cache_folder=self.caches.of(settings),
         )
         self._generations.append(generation)
         return generation
 
     def _names(self) -> str:
         names = [one.name for one in self.sockets.of(*banner.SERVED_BY)]
-        return ", ".join(names) or "its legions"
+        return ", ".join(names) or ("its legions" if self.legions.seat.specs else "its daemons")
 
     def _report_ready(self) -> None:
         self._notifier.ready(f"generation {self._generations[-1].number} serves {self._names()}")

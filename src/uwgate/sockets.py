@@ -30,6 +30,7 @@ from uwgate.conf.start import Listener
 from uwgate.datagrams import asks_who, bind_datagrams, tune
 from uwgate.gateways.wire.zerg import MAX_SOCKETS
 from uwgate.wanted import (
+    CACHE_UDP,
     FASTROUTER,
     ROLE_OF_PROTOCOL,
     ZERG_SERVER,
@@ -97,6 +98,11 @@ class Sockets:
         """What the registry accepts and receives on."""
         roles = (f"{kind}-{what}" for kind in COREROUTERS for what in ("subscription", "stats"))
         return self.of(REGISTRY, *roles)
+
+    @property
+    def cache_listeners(self) -> tuple[Listener, ...]:
+        """What changes of other instances' caches come in on."""
+        return self.of(CACHE_UDP)
 
     @property
     def worker_sockets(self) -> tuple[Listener, ...]:
@@ -246,8 +252,8 @@ class _Binder:
             self.sockets.named.append(Named(option, text, self._add(key, one.role, endpoint)))
         self._serve_systemd(systemd)
         self._serve_gifts()
-        has_legions = self.settings.legion.legion or self.settings.legion.legion_mcast
-        if not self.sockets.listeners and not has_legions:
+        needs_none = self.settings.legion.names or self.settings.attendant.has_work
+        if not self.sockets.listeners and not needs_none:
             raise ConfigError(
                 "nothing to listen on: give http = :8080 (the HTTP gateway), fastrouter, "
                 "rawrouter, sslrouter, or socket, uwsgi-socket, http-socket (workers behind "
@@ -316,7 +322,7 @@ class _Binder:
         except ConfigError as error:
             raise ConfigError(f"{one.option}: {error}") from error
         self.sockets.bound[key] = bound
-        self._add(key, one.role)
+        self._add(key, one.role, one.endpoint)
 
     def _bind(self, key: str, address: Address, option: str) -> None:
         if key in self.sockets.bound:

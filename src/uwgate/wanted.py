@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from uwgate.conf.caches import DEFAULT_NAME
 from uwgate.conf.settings import COREROUTERS, Settings
 from uwgate.conf.tls import parse_https, parse_https2, parse_redirect
 from uwgate.conf.zergs import parse_pool
@@ -14,6 +15,7 @@ FASTROUTER = "fastrouter"
 ZERG_SERVER = "zerg-server"
 ZERGPOOL = "zergpool"
 ZERG_SOCKET = "zerg-socket"
+CACHE_UDP = "cache-udp"
 
 
 class Wanted(NamedTuple):
@@ -76,6 +78,10 @@ def wanted(settings: Settings) -> Iterator[Wanted]:
     for kind, text in settings.subscription_servers:
         option = f"{kind}-subscription-server"
         yield Wanted(option, text, f"{kind}-subscription", takes_datagrams=True)
+    for spec in settings.caches:
+        option = "cache-udp-server" if spec.name == DEFAULT_NAME else f"cache2 {spec.name}: udp"
+        for text in spec.udp:
+            yield Wanted(option, text, CACHE_UDP, spec.name, takes_datagrams=True)
     for kind in COREROUTERS:
         stats = settings.corerouter(kind).stats_server
         if stats is not None:

@@ -9,13 +9,12 @@ from uwgate.conf.errors import ConfigError
 
 COMMANDS = ("cmd", "exec", "exec-as-root")
 FILES = ("touch", "write", "append", "unlink")
-ACTIONS = (*COMMANDS, "log", "print", *FILES)
+ACTIONS = (*COMMANDS, "log", "print", "alarm", "signal", *FILES)
 # Actions of uWSGI that stand on parts which do not exist here.
 WITHOUT = {
-    "signal": "there are no uWSGI signals yet; use cmd:kill -USR1 ...",
-    "alarm": "there are no alarms yet; use cmd:",
     "legion-cache-fetch": "there is no cache to fetch",
 }
+MAX_SIGNAL = 255
 MAX_HOOKS = 256  # of one legion
 
 
@@ -57,6 +56,12 @@ def read_hook(text: str) -> Hook:
         raise ConfigError(f"there is no action {action!r}, only {', '.join(ACTIONS)}")
     if not argument:
         raise ConfigError(f"the action {action} needs an argument")
+    if action == "signal" and not (argument.isascii() and argument.isdigit() and len(argument) < 4):
+        raise ConfigError("expected signal:NUMBER")
+    if action == "signal" and int(argument) > MAX_SIGNAL:
+        raise ConfigError(f"signal:{argument}: expected a number from 0 to {MAX_SIGNAL}")
+    if action == "alarm" and " " not in argument:
+        raise ConfigError("expected alarm:NAME MESSAGE")
     if action in ("write", "append") and " " not in argument:
         raise ConfigError(f"expected {action}:FILE TEXT")
     return Hook(action, argument)

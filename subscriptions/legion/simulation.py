@@ -11,7 +11,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from uwgate.conf.errors import ConfigError
@@ -93,10 +93,23 @@ def simulate(
     progress: Callable[[int], None] = lambda done: None,
 ) -> Report:
     """Live ``schedules`` lives, of seeds from ``seed`` on. ``progress`` hears how many are over."""
+    seeds = range(seed, seed + schedules)
+    return sum_up(seeds, (live(scenario, one) for one in seeds), progress)
+
+
+def live(scenario: Scenario, seed: int) -> Findings:
+    """One life."""
+    return Schedule(seed, scenario).run()
+
+
+def sum_up(
+    seeds: Sequence[int], lives: Iterable[Findings], progress: Callable[[int], None]
+) -> Report:
+    """The report on lives of these seeds, in the same order."""
     report = Report()
-    for number in range(schedules):
-        report.add(seed + number, Schedule(seed + number, scenario).run())
-        progress(number + 1)
+    for number, (seed, findings) in enumerate(zip(seeds, lives, strict=True), 1):
+        report.add(seed, findings)
+        progress(number)
     return report
 
 

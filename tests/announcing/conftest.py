@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import socket
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Container, Iterator
 from pathlib import Path
 
 import pytest
@@ -14,6 +14,7 @@ from uwgate.announcing.announcer import Announcer
 from uwgate.announcing.occupation import Occupation
 from uwgate.announcing.plan import Plan, make_plan
 from uwgate.conf.groups.application import ApplicationOptions
+from uwgate.conf.groups.legion import LegionOptions
 from uwgate.conf.groups.subscribe import SubscribeOptions
 from uwgate.conf.settings import Settings
 from uwgate.sockets import Sockets
@@ -57,7 +58,8 @@ class Ear:
 class Instance:
     """What the master would know: settings become plans, and how busy the workers are."""
 
-    def __init__(self, folder: Path, announcer: Announcer) -> None:
+    def __init__(self, folder: Path, announcer: Announcer, ruled: set[str] | None = None) -> None:
+        self.ruled = set() if ruled is None else ruled  # the legions that this node is lord of
         self.folder = folder
         self.announcer = announcer
         self.occupation: Occupation | None = Occupation(load=0, free=1)
@@ -68,6 +70,7 @@ class Instance:
             Settings(
                 subscribe=SubscribeOptions(subscribe2=values, **options),  # type: ignore[arg-type]  # by name
                 application=ApplicationOptions(chdir=str(self.folder)),
+                legion=LegionOptions(legion=("ring :4242 1 aes-256-gcm:sixteen letters..",)),
             ),
             Sockets(),
             self.notes.append,
@@ -84,17 +87,24 @@ def ear(tmp_path: Path) -> Iterator[Ear]:
     one.close()
 
 
-def new_announcer(*, paused: bool = False) -> Announcer:
-    return Announcer(paused=paused, dice=Latest(), wall=lambda: WALL + trio.current_time())
+def new_announcer(*, paused: bool = False, ruled: Container[str] = ()) -> Announcer:
+    return Announcer(
+        paused=paused,
+        dice=Latest(),
+        wall=lambda: WALL + trio.current_time(),
+        is_lord=ruled.__contains__,
+    )
 
 
 @pytest.fixture
 async def instance(tmp_path: Path) -> AsyncIterator[Instance]:
-    announcer = new_announcer()
+    ruled: set[str] = set()
+    announcer = new_announcer(ruled=ruled)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(announcer.run)
+        nursery.start_soon(announcer.watch_lords)
         await trio.testing.wait_all_tasks_blocked()
-        yield Instance(tmp_path, announcer)
+        yield Instance(tmp_path, announcer, ruled)
         nursery.cancel_scope.cancel()
 
 

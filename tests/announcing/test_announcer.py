@@ -12,6 +12,7 @@ from trio.testing import MockClock as Clock
 from tests.subscriptions.cases import FOLDER
 from uwgate.announcing.announcer import JITTER, LINGER, Announcer
 from uwgate.announcing.occupation import Occupation
+from uwgate.conf.errors import ConfigError
 from uwgate.subscriptions.dates import MAX_AHEAD
 from uwgate.subscriptions.packet import Command, Packet
 
@@ -95,6 +96,36 @@ async def test_a_pause_takes_everything_back_and_its_end_announces_again(
     assert await hear_for(ear, 30.0) == [(0.0, "-a"), (0.0, "-b")]
     assert instance.announcer.toggle() is False
     assert (await hear_for(ear, 0.5)) == [(0.0, "+a"), (0.0, "+b")]
+
+
+async def test_what_only_the_lord_announces_comes_and_goes_with_the_lordship(
+    instance: Instance, ear: Ear, autojump_clock: Clock
+) -> None:
+    instance.announce(told(ear, "a", legion="ring"), told(ear, "b"))
+    assert await hear_for(ear, 0.5) == [(0.0, "+b")]
+    instance.ruled.add("ring")
+    assert {line for _, line in await hear_for(ear, 0.5)} == {"+a", "+b"}
+    await hear_for(ear, 1.0)
+    instance.ruled.clear()
+    assert {line for _, line in await hear_for(ear, 0.5)} == {"-a", "+b"}
+    assert {line for _, line in await hear_for(ear, 11.0)} == {"+b"}
+
+
+async def test_all_may_be_announced_by_the_lord_only(
+    instance: Instance, ear: Ear, autojump_clock: Clock
+) -> None:
+    instance.announce(told(ear, "a"), told(ear, "b"), subscribe_legion="ring")
+    assert await hear_for(ear, 11.0) == []
+    instance.ruled.add("ring")
+    assert {line for _, line in await hear_for(ear, 0.5)} == {"+a", "+b"}
+
+
+def test_a_legion_that_does_not_exist_is_an_error(tmp_path: Path, ear: Ear) -> None:
+    instance = Instance(tmp_path, new_announcer())
+    with pytest.raises(ConfigError, match="legion= rung: no such legion is declared"):
+        instance.plan(told(ear, "a", legion="rung"))
+    with pytest.raises(ConfigError, match="subscribe-legion: rung: no such legion"):
+        instance.plan(told(ear, "a"), subscribe_legion="rung")
 
 
 async def test_an_instance_that_starts_unsubscribed_waits_for_the_word(

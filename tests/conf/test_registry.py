@@ -11,8 +11,8 @@ from uwgate.conf.families import ACCEPTED, NO_SUBSTITUTE, NOT_OFFERED
 from uwgate.conf.help import WORD_HELP
 from uwgate.conf.registry import COMMANDS, LANGUAGE, Standing, find, known, nearest, registry
 
-# The options that most files use (ini-usage section 1), without emperor, stats, static-map
-# and harakiri, which have work of their own.
+# The options that most files use (ini-usage section 1), without emperor, stats and
+# harakiri, which have work of their own.
 MOST_USED = [
     "master",
     "processes",
@@ -58,6 +58,7 @@ MOST_USED = [
     "thunder-lock",
     "endif",
     "mount",
+    "static-map",
 ]
 
 
@@ -81,7 +82,7 @@ def test_the_most_used_options_do_what_they_say(name: str) -> None:
     assert known(name).standing is not Standing.NOT_OFFERED
 
 
-@pytest.mark.parametrize("name", ["emperor", "stats", "static-map", "harakiri", "touch-reload"])
+@pytest.mark.parametrize("name", ["emperor", "stats", "harakiri", "touch-reload"])
 def test_what_is_not_offered_says_what_to_use_instead(name: str) -> None:
     assert known(name).standing is Standing.NOT_OFFERED
     assert known(name).reason not in ("", NO_SUBSTITUTE)

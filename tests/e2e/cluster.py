@@ -45,6 +45,7 @@ class Cluster:
         self.nodes: dict[str, Process] = {}
         self.client: Process | None = None
         self.twice: list[str] = []  # moments at which two had the address
+        self.held: dict[str, float] = {}  # when each node was last seen with an address
         self._starts = 0
         self._watching = threading.Event()
         self._watcher = threading.Thread(target=self._watch)
@@ -185,7 +186,9 @@ class Cluster:
     def _watch(self) -> None:
         while not self._watching.wait(0.05):
             for address in (VIP, VIP6):
+                moment = time.monotonic()  # of the first look, however long the looks take
                 holders = self.network.holders(address)
+                self.held |= {host.name: moment for host in holders}
                 if len(holders) > 1:
                     names = ", ".join(host.name for host in holders)
                     self.twice.append(f"{time.monotonic():.3f}: {address} on {names}")

@@ -81,8 +81,10 @@ class Faults:
             return not host.has(VIP) and not host.has(VIP6)
 
         self.cluster.wait_for(is_free, f"giving back by {victim}")
-        if self._strict and time.monotonic() - began > self.cluster.tolerance + MARGIN:
-            self.wrong.append(f"{victim} had the address for {time.monotonic() - began:.2f} s")
+        # Not the time at which we have come to look: this machine may be busy.
+        held = self.cluster.held.get(victim, began) - began
+        if self._strict and held > self.cluster.tolerance + MARGIN:
+            self.wrong.append(f"{victim} had the address for {held:.2f} s")
 
     def _apply(self, kind: str, victim: str) -> Callable[[], object]:
         """Do it; returns what undoes it."""

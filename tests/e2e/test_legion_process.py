@@ -5,17 +5,26 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import urllib.request
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from uwgate.subscriptions.packet import MAX_DATAGRAM, Command, decode
+
 from .conftest import Start
 from .processes import APPS, Uwgate, free_port
 
 SECRET = "aes-256-gcm:sixteen letters.."
 # Fast, and still safe on a busy machine: nothing here depends on who is lord when.
+# spec/legion.md section 10
+UWSGI_FIELDS = [
+    *("legion", "addr", "uuid", "valor", "checksum", "quorum", "i_am_the_lord"),
+    *("lord_valor", "lord_uuid", "nodes", "members"),
+]
+UWSGI_MEMBER_FIELDS = ["name", "uuid", "valor", "checksum", "last_seen"]
 TIMES = ("--legion-freq", "0.3", "--legion-tolerance", "1.2")
 
 
@@ -40,20 +49,39 @@ def ask(program: Uwgate) -> dict[str, Any]:
     return found
 
 
+def legions(path: Path) -> list[dict[str, Any]]:
+    """What a stats server says of them."""
+    with socket.socket(socket.AF_UNIX) as sock:
+        sock.settimeout(20)
+        sock.connect(str(path))
+        with sock.makefile("rb") as file:
+            found: list[dict[str, Any]] = json.loads(file.read())["legions"]
+    return found
+
+
 def lines(path: Path) -> list[str]:
     return path.read_text().splitlines() if path.exists() else []
 
 
 def test_workers_know_the_lord_through_reloads_and_the_death_of_the_process(
-    uwgate: Start, ports: tuple[int, int, int]
+    uwgate: Start, ports: tuple[int, int, int], folder: Path
 ) -> None:
     low = uwgate(*member(ports, 0), "--legion-scroll", "ring of the low", name="low")
+    stats = folder / "stats"
     high = uwgate(
         *(*member(ports, 2), "--legion-scroll", "ring of the high"),
         *("--http", "127.0.0.1:0", "--wsgi-file", str(APPS / "legionary.py")),
+        *("--http-stats-server", str(stats)),
         name="high",
     )
     high.wait_for(lambda: ask(high)["is_lord"], "lord")
+    high.wait_for(lambda: legions(stats)[0]["i_am_the_lord"] > 0, "lord in the statistics")
+    (shown,) = legions(stats)
+    assert list(shown)[: len(UWSGI_FIELDS)] == UWSGI_FIELDS
+    assert (shown["legion"], shown["valor"], shown["quorum"]) == ("ring", 3, 2)
+    assert shown["lord_uuid"] == shown["uuid"]
+    assert shown["nodes"] == [f"127.0.0.1:{port}" for port in ports[:2]]
+    assert [list(one) for one in shown["members"]] == [UWSGI_MEMBER_FIELDS]
     answer = ask(high)
     term = answer["term"]
     assert term > 0
@@ -201,3 +229,33 @@ def test_what_cannot_work_is_told_at_the_start(
     assert program.wait() == 1
     assert text in program.log
     assert "Traceback" not in program.log
+
+
+def test_only_the_lord_announces_its_workers(
+    uwgate: Start, ports: tuple[int, int, int], folder: Path
+) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as ear:
+        ear.bind(str(folder / "ear"))
+        ear.settimeout(60)
+        nodes = [
+            uwgate(
+                *(*member(ports[:2], number), "--uwsgi-socket", "127.0.0.1:0"),
+                *("--wsgi-file", str(APPS / "legionary.py"), "--subscribe-legion", "ring"),
+                *("--subscribe2", f"server={folder}/ear,key=node{number}"),
+                name=f"node{number}",
+            )
+            for number in (0, 1)
+        ]
+        nodes[1].wait_for_log("this node is the lord now")
+        packet = decode(ear.recv(MAX_DATAGRAM))
+        assert (packet.key, packet.command) == ("node1", Command.SUBSCRIBE)
+        # Without a majority there is no lord, so the name is taken back.
+        os.kill(nodes[0].pid, signal.SIGTERM)
+        commands = [packet.command]
+        while commands[-1] is Command.SUBSCRIBE:
+            packet = decode(ear.recv(MAX_DATAGRAM))
+            assert packet.key == "node1"
+            commands.append(packet.command)
+        nodes[1].wait_for_log("no longer announcing node1")
+        assert "not lord any more" in nodes[1].log
+        assert nodes[0].wait() == 0

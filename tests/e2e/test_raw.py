@@ -246,6 +246,37 @@ def test_a_killed_rawrouter_is_replaced_and_both_peers_notice(uwgate: Start) -> 
                 assert client.recv(5) == b"hello"
 
 
+STANDS_STILL = """
+import ctypes
+import pathlib
+
+MARKER = pathlib.Path(__file__).with_suffix(".marker")
+
+def choose(key):
+    if not MARKER.exists():
+        MARKER.touch()
+        ctypes.PyDLL(None).sleep(600)  # keeps the interpreter's lock
+    return b"ADDRESS"
+"""
+
+
+def test_a_rawrouter_that_stands_still_is_replaced(
+    uwgate: Start, folder: Path, server: Server
+) -> None:
+    code = folder / "choose.py"
+    code.write_text(STANDS_STILL.replace("ADDRESS", server.address))
+    program = serving(
+        uwgate, f"--rawrouter-use-code-string=0:{code}:choose", "--rawrouter-harakiri=0.5"
+    )
+    with connect(program.address) as client, contextlib.suppress(ConnectionResetError):
+        assert client.recv(1) == b""
+    program.wait_for_log(r"Timeout \(0:00:00")
+    program.wait_for_log(r'choose.py", line \d+ in choose')
+    program.wait_for_log("Respawned uWSGI rawrouter")
+    with connect(program.address) as client:
+        assert is_echoed(client, b"echo")
+
+
 def test_a_stop_closes_connections_at_once(uwgate: Start, server: Server) -> None:
     program = serving(uwgate, f"--rawrouter-to={server.address}")
     with connect(program.address) as client:

@@ -125,11 +125,10 @@ def test_real_zergs_serve_beside_our_own_workers(uwgate: Start, folder: Path) ->
             assert who(address) != own
 
 
-@pytest.mark.parametrize("option", ["--zergpool", "--zerg-server"])
-def test_our_zergs_serve_on_sockets_of_a_real_uwsgi(
-    uwgate: Start, folder: Path, option: str
-) -> None:
-    path, port = folder / "real.sock", free_port()
+@contextlib.contextmanager
+def real_pool(folder: Path, path: Path, option: str) -> Iterator[tuple[Process, tuple[str, int]]]:
+    """A real uWSGI that gives a socket away, and where that is."""
+    port = free_port()
     argv = [peers.program("uwsgi"), "--master", "--die-on-term"]
     if option == "--zergpool":
         argv += ["--zergpool", f"{path}:127.0.0.1:{port}"]
@@ -139,12 +138,21 @@ def test_our_zergs_serve_on_sockets_of_a_real_uwsgi(
     real = Process(argv, folder=folder, name="real")
     with peers.running(real, stop=signal.SIGKILL):
         real.wait_for_socket(str(path))
+        yield real, ("127.0.0.1", port)
+
+
+@pytest.mark.parametrize("option", ["--zergpool", "--zerg-server"])
+def test_our_zergs_serve_on_sockets_of_a_real_uwsgi(
+    uwgate: Start, folder: Path, option: str
+) -> None:
+    path = folder / "real.sock"
+    with real_pool(folder, path, option) as (real, address):
         zerg = our_zerg(uwgate, path)
         with contextlib.ExitStack() as alone:
             if option == "--zerg-server":  # which has a worker of its own
                 worker = real.wait_for_log(r"spawned uWSGI worker 1 \(pid: (\d+)")
                 alone.enter_context(stopped(int(worker[1])))
-            assert who(("127.0.0.1", port))
+            assert who(address)
         assert zerg.stop() == 0
 
 
@@ -162,22 +170,43 @@ def test_a_gateway_accepts_on_sockets_of_a_pool(uwgate: Start, folder: Path) -> 
     assert gateway.stop() == 0
 
 
-def test_zergs_come_and_go_under_load_and_no_request_fails(uwgate: Start, folder: Path) -> None:
-    chance = random.Random(SEED)
+def test_a_rawrouter_accepts_on_sockets_of_a_pool(uwgate: Start, folder: Path) -> None:
     path = folder / "pool.sock"
-    pool = uwgate(f"--zergpool={path}:127.0.0.1:0")
+    pool = uwgate(f"--zergpool={path}:127.0.0.1:0,{folder}/door.sock")
     address = pool_address(pool)
     pool.wait_for_log("generation 1 serves")
-    present = [our_zerg(uwgate, path, name="zerg0")]
-    # uWSGI would cut off requests when it ends: those stay until the load is over.
-    with contextlib.ExitStack() as staying, load(address):
-        for number in range(1, ROUNDS):
-            if chance.random() < 0.3:
-                staying.enter_context(real_zerg(folder, path, f"zerg{number}"))
-            else:
-                present.append(our_zerg(uwgate, path, name=f"zerg{number}"))
-                leaver = present.pop(chance.randrange(len(present)))
-                assert leaver.stop() == 0
+    router = uwgate(
+        f"--rawrouter-zerg={path}", "--rawrouter-use-socket=0", f"--http-socket={folder}/app.sock",
+        "--wsgi-file", WITNESS, name="router",
+    )  # fmt: skip
+    router.wait_for_log("generation 1 serves")
+    assert who(address) == who(f"{folder}/door.sock") == who(f"{folder}/app.sock")
+    assert router.stop() == 0
+
+
+@pytest.mark.parametrize("whose", ["ours", "of-uwsgi"])
+def test_zergs_come_and_go_under_load_and_no_request_fails(
+    uwgate: Start, folder: Path, whose: str
+) -> None:
+    chance = random.Random(SEED)
+    path = folder / "pool.sock"
+    with contextlib.ExitStack() as staying:
+        if whose == "ours":
+            pool = uwgate(f"--zergpool={path}:127.0.0.1:0")
+            address = pool_address(pool)
+            pool.wait_for_log("generation 1 serves")
+        else:
+            _, address = staying.enter_context(real_pool(folder, path, "--zergpool"))
+        present = [our_zerg(uwgate, path, name="zerg0")]
+        with load(address):
+            for number in range(1, ROUNDS):
+                # uWSGI would cut off requests when it ends: those stay until the load is over.
+                if chance.random() < 0.3:
+                    staying.enter_context(real_zerg(folder, path, f"zerg{number}"))
+                else:
+                    present.append(our_zerg(uwgate, path, name=f"zerg{number}"))
+                    leaver = present.pop(chance.randrange(len(present)))
+                    assert leaver.stop() == 0
 
 
 def test_reloads_of_pool_and_zerg_lose_no_request(uwgate: Start, folder: Path) -> None:

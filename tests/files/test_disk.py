@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from uwgate.files import disk as module
-from uwgate.files.disk import ForbiddenError, OpenFile, RealDisk, is_inside
+from uwgate.files.disk import ForbiddenError, NotCachedError, OpenFile, RealDisk, is_inside
 
 from .serving import write
 
@@ -345,3 +345,63 @@ def tried(disk: RealDisk, root: bytes) -> bytes | str | None:
     except ForbiddenError:
         return "forbidden"
     return None if file is None else content(file)
+
+
+CACHED = RealDisk(cached=True)
+
+
+def known(site: Path, inside: bytes) -> None:
+    """Have the kernel look once."""
+    (site / "www" / os.fsdecode(inside)).exists()
+
+
+def test_what_is_in_memory_is_found_without_waiting(site: Path) -> None:
+    known(site, b"a.txt")
+    with opened(CACHED.open(www(site), b"a.txt")) as file:
+        assert (file.size, file.is_file) == (10, True)
+        assert file.place == www(site) + b"/a.txt"
+        assert CACHED.stamp(file.place) == file.stamp
+    known(site, b"none/x")
+    assert CACHED.open(www(site), b"none/x") is None
+
+
+def test_what_takes_more_is_left_to_who_may_wait(site: Path) -> None:
+    (site / "www/out").symlink_to(site / "www2/secret")
+    for name in (b"out", b"a.txt"):
+        known(site, name)
+    with pytest.raises(NotCachedError):
+        CACHED.open(www(site), b"out")
+    with pytest.raises(NotCachedError):
+        CACHED.open_named(www(site) + b"/a.txt", None)
+
+
+@pytest.mark.parametrize("inside", [b"", b"whatever"])
+def test_a_mapping_to_a_file_is_left_to_who_may_wait(site: Path, inside: bytes) -> None:
+    known(site, b"a.txt")
+    with pytest.raises(NotCachedError):
+        CACHED.open(www(site) + b"/a.txt", inside)
+
+
+def test_a_name_that_nobody_has_looked_for_is_not_waited_for(
+    site: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_is_known_absent", lambda path: False)
+
+    def openat2(*arguments: object) -> int:
+        raise BlockingIOError(errno.EAGAIN, "not in memory")
+
+    monkeypatch.setattr(module, "_openat2", openat2)
+    with pytest.raises(NotCachedError):
+        CACHED.open(www(site), b"a.txt")
+
+
+def test_an_old_kernel_has_everything_waited_for(site: Path) -> None:
+    disk = RealDisk(with_openat2=False, cached=True)
+    with pytest.raises(NotCachedError):
+        disk.open(www(site), b"a.txt")
+
+
+@pytest.mark.parametrize("inside", [b"../www2/secret", b"x/../../www2/secret", b"a\0b"])
+def test_in_memory_too_nothing_leads_up(site: Path, inside: bytes) -> None:
+    with pytest.raises(ForbiddenError):
+        CACHED.open(www(site), inside)

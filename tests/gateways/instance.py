@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -17,6 +17,7 @@ from uwgate.conf.groups.edge import EdgeOptions
 from uwgate.conf.groups.http import HttpOptions
 from uwgate.conf.groups.http2 import Http2Options
 from uwgate.conf.groups.https import HttpsOptions
+from uwgate.conf.groups.static import StaticOptions
 from uwgate.conf.groups.subscriptions import SubscriptionOptions
 from uwgate.conf.groups.workers import WorkerOptions
 from uwgate.conf.settings import Settings
@@ -90,9 +91,11 @@ def start_of(
     endpoint: str = "",
     https: HttpsOptions | None = None,
     http2: Http2Options | None = None,
+    rules: Sequence[str] = (),
+    static: StaticOptions | None = None,
     **options: Any,
 ) -> Start:
-    """What the master would hand over."""
+    """What the master would hand over. ``rules`` are lines of a configuration."""
     name = door.getsockname()
     options.setdefault("http_body_buffer", 0)  # bodies are forwarded as they come
     options.setdefault("http_response_buffer", 0)  # and so are responses
@@ -105,6 +108,8 @@ def start_of(
         edge=EdgeOptions(**{key: options[key] for key in options.keys() & EDGE}),
         https=https or HttpsOptions(),
         http2=http2 or Http2Options(),
+        rules=tuple(map(rule_of, enumerate(rules, 1))),
+        static=static or StaticOptions(),
         workers=WorkerOptions(processes=processes, threads=threads, limit_post=limit_post),
     )
     listener = Listener(
@@ -123,6 +128,13 @@ def start_of(
         generation=1,
         secret="known to all gateways",
     )
+
+
+def rule_of(numbered: tuple[int, str]) -> tuple[str, str, str]:
+    """Name, value and place of a rule."""
+    number, line = numbered
+    name, _, value = line.partition("=")
+    return name.strip(), value.strip(), f"rules:{number}"
 
 
 def listen(path: str | None = None) -> socket.socket:

@@ -49,6 +49,7 @@ def main() -> int:
         zergpool=lambda _, fd: [sys.executable, str(HERE / "fake_gateway.py"), str(fd)],
         rawrouter=lambda _, fd: [sys.executable, str(HERE / "fake_gateway.py"), str(fd)],
         sslrouter=lambda _, fd: [sys.executable, str(HERE / "fake_gateway.py"), str(fd)],
+        cache=lambda _, fd: [sys.executable, str(HERE / "fake_gateway.py"), str(fd)],
         spawner=lambda _, fd: [sys.executable, str(HERE / "fake_spawner.py"), str(fd)],
     )
     try:

@@ -86,7 +86,7 @@ VERDICTS: list[tuple[str, Verdict]] = [
     ("proxyuwsgi:/s,0,0", Forward(Protocol.UWSGI, b"/s", direct=False)),
     ("fcgi:/s", Forward(Protocol.FASTCGI, b"/s")),
     ("scgi:/s", Forward(Protocol.SCGI, b"/s")),
-    ("static:/srv$1", ServeStatic(b"/srv/p")),
+    ("static:/srv$1", ServeStatic(b"/srv/p", root=b"/srv")),
     ("file:filename=/srv/$1", ServeFile(b"/srv//p", root=b"/srv")),
     ("file:filename=/srv/x", ServeFile(b"/srv/x")),
     ("file:filename=$1", ServeFile(b"/p")),
@@ -158,7 +158,7 @@ def test_what_cannot_be_done_breaks_with_a_reason(
 
 
 QUESTIONS: list[tuple[str, Question]] = [
-    ("static-next:/srv$1", ServeStatic(b"/srv/p", optional=True)),
+    ("static-next:/srv$1", ServeStatic(b"/srv/p", optional=True, root=b"/srv")),
     ("file-next:filename=/a", ServeFile(b"/a", optional=True)),
     ("sendfile-next:filename=/a", ServeFile(b"/a", by_kernel=True, optional=True)),
     ("fastfile-next:filename=/a", ServeFile(b"/a", by_kernel=True, optional=True)),
@@ -250,7 +250,7 @@ STEERING = [
     (b"continue", Continue(), b""),
     (b"whatever", Continue(), b""),
     (b"break", Break(), b""),
-    (b"break 403 No", Answer(403, b"No", (CLOSE,), close=True), b""),
+    (b"break 403 No", Answer(403, b"No", (CLOSE, PLAIN), close=True), b""),
     (b"break x", Break("'x' is no status: expected 200 to 999 and perhaps a reason", 502), b""),
     (b"goto nowhere", Break("goto 'nowhere': there is no such label", 500), b""),
     (b"goto 2", Continue(), b""),

@@ -8,6 +8,7 @@ import pytest
 
 from uwgate.routing.catalog import ACTION_KINDS, CONDITION_KINDS, NOT_OFFERED
 from uwgate.routing.reference import PAGE, page
+from uwgate.routing.standing import ELSEWHERE, read_standings
 from uwgate.routing.variables import NAMESPACES
 
 FOLDER = Path(__file__).parent
@@ -47,6 +48,17 @@ def test_what_is_offered_is_tried_by_a_test(name: str) -> None:
 @pytest.mark.parametrize("name", NAMESPACES)
 def test_each_function_is_tried_by_a_test(name: str) -> None:
     assert f"${{{name}[" in TEXTS
+
+
+@pytest.mark.parametrize("row", ELSEWHERE)
+def test_the_test_that_the_page_names_is_there(row: str) -> None:
+    file, _, name = ELSEWHERE[row][0].partition("::")
+    text = (FOLDER.parents[1] / file).read_text()
+    assert f"def {name}(" in text
+
+
+def test_the_page_names_no_other_test_for_a_row_that_has_a_case() -> None:
+    assert not set(ELSEWHERE) & set(read_standings())
 
 
 def test_the_page_is_up_to_date() -> None:

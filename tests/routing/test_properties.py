@@ -7,9 +7,9 @@ from hypothesis import strategies as st
 
 from uwgate.conf.errors import ConfigError
 from uwgate.routing.catalog import ACTION_KINDS, CONDITION_KINDS
-from uwgate.routing.explain import explain, show_verdict
+from uwgate.routing.explain import explain
 from uwgate.routing.outside import Outside
-from uwgate.routing.results import Cached, Question, Reply
+from uwgate.routing.results import Cached, Decision, Failed, Question, Reply
 from uwgate.routing.rule import SUBJECTS
 from uwgate.routing.rules import compile_rules
 from uwgate.routing.transaction import Transaction
@@ -43,6 +43,7 @@ ARGUMENTS = [
     "f {0} {1}",
     "V f {0}",
     "unix={0},value={1}",
+    "m:f,failure=goon",
     "a {0}",
     "{0};^(a|/)+(.*)$",
     "{0};10.0.0.0/8",
@@ -99,7 +100,19 @@ requests = st.dictionaries(
     ),
     texts,
 )
-replies = st.sampled_from([None, True, False, b"", b"goto l1", b"break 404", Cached(b"v", 5)])
+replies = st.sampled_from(
+    [
+        None,
+        True,
+        False,
+        b"",
+        b"goto l1",
+        b"break 404",
+        Cached(b"v", 5),
+        Decision(variables=((b"PATH_INFO", b"/b"),)),
+        Failed("slow"),
+    ]
+)
 
 
 @settings(max_examples=150, deadline=None)
@@ -138,8 +151,10 @@ def test_there_is_always_a_verdict(
         del question
         return next(more_answers)
 
-    told = explain(chain, other, Outside(), reply)
-    assert told[-1] == f"=> {show_verdict(run.verdict)}"
+    tale = explain(chain, other, Outside(), reply)
+    assert tale.verdict == run.verdict
+    assert len(tale.steps) == len(chain.rules)
+    assert tale.lines()
     assert other.variables == transaction.variables
 
 

@@ -67,11 +67,11 @@ def test_a_logvar_lasts_for_its_request(serve: Serve) -> None:
 def test_what_is_not_offered_says_so(serve: Serve) -> None:
     prelude = """
 try:
-    uwsgi.cache_get
+    uwsgi.queue_get
 except AttributeError as error:
     text = str(error)
 """
-    expected = f"uwsgi.cache_get is not offered yet by uwgate {uwgate.__version__}"
+    expected = f"uwsgi.queue_get is not offered yet by uwgate {uwgate.__version__}"
     assert evaluate(serve, "[text, hasattr(uwsgi, 'nonsense')]", prelude) == [expected, False]
 
 
@@ -94,3 +94,20 @@ def test_disconnect_ends_the_connection_and_not_the_request(serve: Serve) -> Non
         gateway.send((b"REQUEST_METHOD", b"GET"))
         assert gateway.sock.recv(10) == b""
     instance.wait_log("still here\n")
+
+
+def test_functions_are_called_by_name(serve: Serve) -> None:
+    prelude = """
+uwsgi.register_rpc("join", lambda *given: b"+".join(given))
+uwsgi.register_rpc("two", lambda a, b: a, 2)
+errors = []
+for call in (("nope",), ("two", "a"), ("join@/nonexistent.sock",)):
+    try:
+        uwsgi.call(*call)
+    except ValueError as error:
+        errors.append(str(error)[:29])
+"""
+    expression = "[uwsgi.call('join', 'a', b'b'), uwsgi.rpc('', 'join'), uwsgi.rpc_list(), errors]"
+    failed = ["unable to call rpc function n", "unable to call rpc function t"]
+    expected = ["a+b", "", ["join", "two"], [*failed, "unable to call rpc function j"]]
+    assert evaluate(serve, expression, prelude) == expected

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from uwgate.gateways.wire.lease import DATE, ENCODING, LENGTH, NO_BODY, SERVER
+from uwgate.gateways.wire.lease import DATE, ENCODING, LENGTH, NAMES_FILE, NO_BODY, SERVER
 from uwgate.workers.wsgi import FileWrapper, Response
 
 Start = Callable[..., Callable[[bytes], None]]
@@ -67,7 +67,14 @@ def test_a_list_goes_out_at_once_with_its_length() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "flag"), [("DATE", DATE), ("server", SERVER), ("uWSGI-Encoding", ENCODING)]
+    ("name", "flag"),
+    [
+        ("DATE", DATE),
+        ("server", SERVER),
+        ("uWSGI-Encoding", ENCODING),
+        ("X-SendFile", NAMES_FILE),
+        ("X-Accel-Redirect", NAMES_FILE),
+    ],
 )
 def test_the_gateway_is_told_of_fields_that_it_may_have_to_touch(name: str, flag: int) -> None:
     def app(environ: Any, start: Start) -> list[bytes]:

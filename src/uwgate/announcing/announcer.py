@@ -38,15 +38,18 @@ LINGER = 0.5  # seconds
 LINGER_LOOKS = 100  # at the sockets' queues, until what waits there has been accepted
 LINGER_STEP = 0.05  # seconds between two of them
 NAMES_IN_LOG = 5
+LOOK = 0.25  # seconds between two looks at who is lord
 
 
+IsLord = Callable[[str], bool]  # of the legion with this name, at this moment
 Observe = Callable[[], Occupation | None]  # None: no worker is there
 
 
 class Announcer:
     """Knows what was announced. ``paused``: says nothing until ``toggle``.
 
-    ``wall`` is the time in seconds since 1970, for signatures.
+    ``wall`` is the time in seconds since 1970, for signatures. ``is_lord``: who is no lord does
+    not announce what only a lord may.
     """
 
     def __init__(
@@ -55,10 +58,14 @@ class Announcer:
         paused: bool = False,
         dice: random.Random | None = None,
         wall: Callable[[], float] = time.time,
+        is_lord: IsLord = lambda legion: False,
     ) -> None:
         self._paused = paused
         self._dice = dice or random.Random()
         self._wall = wall
+        self._is_lord = is_lord
+        self._ruled: set[str] = set()  # of what legions this node is lord
+        self._planned = trio.Event()
         self._plan = Plan()
         self._observe: Observe = Occupation
         self._withdrawn = True
@@ -83,6 +90,7 @@ class Announcer:
         self._plan = plan
         self._observe = observe
         self._withdrawn = False
+        self._planned.set()
         self._change()
 
     def withdraw(self) -> None:
@@ -146,6 +154,18 @@ class Announcer:
                     await self._changed.wait()
         finally:
             self._close()
+
+    async def watch_lords(self) -> None:
+        """Announce, or take back, what only lords may announce; for ever."""
+        while True:
+            self._planned = trio.Event()
+            legions = {one.legion for one in self._plan.sources if one.legion}
+            ruled = {legion for legion in legions if self._is_lord(legion)}
+            if ruled != self._ruled:
+                self._ruled = ruled
+                self._change()
+            with trio.move_on_after(LOOK if legions else math.inf):
+                await self._planned.wait()
 
     def _change(self) -> None:
         """Something has changed: end a round that runs, and begin another."""
@@ -223,7 +243,7 @@ class Announcer:
         wanted: dict[Ident, Announcement] = {}
         held = self._held()
         for source in self._plan.sources:
-            if source.origin in held:
+            if source.origin in held or (source.legion and not self._is_lord(source.legion)):
                 continue
             found = source.announcements()
             if found is None:

@@ -14,7 +14,7 @@ from uwgate.conf.errors import ConfigError
 from uwgate.conf.registry import canonical
 from uwgate.conf.settings import COREROUTERS, Settings
 from uwgate.sockets import Named, Sockets
-from uwgate.subscriptions.announcement import Value, compose, read_signer, values
+from uwgate.subscriptions.announcement import Value, compose, legion_of, read_signer, values
 from uwgate.subscriptions.spec import parse_server
 
 HTTP_ROLES = ("http-socket", "http11-socket")
@@ -65,6 +65,7 @@ def make_plan(settings: Settings, sockets: Sockets, note: Callable[[str], None])
                 chdir=chdir,
                 modifier1=options.subscribe_with_modifier1,
                 is_own=any(is_received_at(pattern.server, one) for one in own),
+                legion=legion_of(value, settings),
             )
         )
     user, group = identity.child_owner(settings)

@@ -19,7 +19,8 @@ MAX_KEYS = 10_000  # of an @FILE; each costs a datagram every few seconds
 class Source:
     """``pattern`` is the announcement of the value. Of an ``@FILE`` it is that of every line.
 
-    ``is_own``: the server belongs to this very instance.
+    ``is_own``: the server belongs to this very instance. ``legion``: only its lord announces;
+    empty: every node does.
     """
 
     def __init__(
@@ -30,9 +31,11 @@ class Source:
         chdir: str | None,
         modifier1: int | None,
         is_own: bool = False,
+        legion: str = "",
     ) -> None:
         self.pattern = pattern
         self.is_own = is_own
+        self.legion = legion
         self._value = value
         self._modifier1 = modifier1  # of all announcements, whatever a line says
         self._file = os.path.join(chdir or "", value.subscription.file)

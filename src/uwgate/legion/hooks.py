@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
-import os
-import signal
-import subprocess
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 
 import trio
 
+from uwgate.conf.groups.alarm import AlarmOptions
+from uwgate.legion.alarms import Alarms
+from uwgate.legion.commands import run_command
 from uwgate.subscriptions.legion.hook import COMMANDS, Event, Hook
 
 log = logging.getLogger("uwgate.legion")
 
-BURY_LIMIT = 1.0  # seconds; SIGKILL works at once, but for processes stuck in the kernel
 MAX_STRAYS = 64  # file actions whose time is over but that the kernel has not ended
 
 RunAsRoot = Callable[[Event, int, Mapping[str, str], float], Awaitable[str | None]]
@@ -33,12 +31,16 @@ class Hooks:
         *,
         timeout: float,
         run_as_root: RunAsRoot,
+        alarms: Alarms | None = None,
+        throw: Callable[[int], str | None] = lambda number: "nobody takes signals",
     ) -> None:
         self.timeout = timeout
         self.failures = 0
         self._name = name
         self._hooks = hooks
         self._run_as_root = run_as_root
+        self._throw = throw
+        self._alarms = alarms or Alarms(AlarmOptions())
         self._threads = trio.CapacityLimiter(MAX_STRAYS)
 
     async def run(
@@ -75,6 +77,10 @@ class Hooks:
         if hook.action in ("log", "print"):
             log.info("legion %s: %s", self._name, hook.argument)
             return None
+        if hook.action == "signal":
+            return self._throw(int(hook.argument))
+        if hook.action == "alarm":
+            return await self._alarms.trigger(hook.argument, given, self.timeout)
         if hook.action == "exec-as-root":
             return await self._run_as_root(event, number, given, self.timeout)
         if hook.action in COMMANDS:
@@ -87,39 +93,6 @@ class Hooks:
                 change_file, hook, abandon_on_cancel=True, limiter=self._threads
             )
         return f"did not end in {self.timeout:g} s"
-
-
-async def run_command(command: str, environ: Mapping[str, str], seconds: float) -> str | None:
-    """Run a shell command; None if it succeeded, else what went wrong.
-
-    After ``seconds``, or when cancelled, it is killed with all that it has started.
-    """
-    try:
-        process = await trio.lowlevel.open_process(
-            ["/bin/sh", "-c", command],
-            stdin=subprocess.DEVNULL,
-            env={**os.environ, **environ},
-            start_new_session=True,
-        )
-    except OSError as error:
-        return f"cannot be executed: {error}"
-    try:
-        with trio.move_on_after(seconds):
-            await process.wait()
-    finally:
-        if process.returncode is None:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
-            with trio.CancelScope(shield=True, deadline=trio.current_time() + BURY_LIMIT):
-                await process.wait()
-            status = None
-        else:
-            status = process.returncode
-    if status is None:
-        return f"did not end in {seconds:g} s: killed"
-    if status < 0:
-        return f"killed by signal {-status}"
-    return f"ended with status {status}" if status else None
 
 
 def change_file(hook: Hook) -> str | None:

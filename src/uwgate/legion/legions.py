@@ -13,7 +13,7 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -22,7 +22,7 @@ import trio
 from uwgate.child import Child
 from uwgate.children import Children
 from uwgate.conf.backoff import Backoff
-from uwgate.conf.board import Board, make_board, open_for_reading
+from uwgate.conf.board import Board, Lords, make_board, open_for_reading
 from uwgate.conf.capabilities import NET_ADMIN, NET_RAW, has
 from uwgate.conf.errors import ConfigError
 from uwgate.conf.groups.legion import LegionOptions
@@ -49,7 +49,8 @@ def legion_command(settings: Settings, fd: int) -> list[str]:
 def essence(settings: Settings) -> tuple[object, ...]:
     """What a legion process is started with; it has to be another one if this changes."""
     master = settings.master
-    return (settings.legion, master.uid, master.gid, master.add_gid, master.no_initgroups)
+    own = settings.legion, settings.alarm
+    return (*own, master.uid, master.gid, master.add_gid, master.no_initgroups)
 
 
 @dataclass(slots=True)
@@ -172,11 +173,17 @@ class Legions:
 
     def __init__(self, seat: Seat) -> None:
         self.seat = seat
+        self._lords = Lords(seat.reading)
+        self.on_signal: Callable[[int], None] = lambda number: None  # a hook raises one
         self._children: Children | None = None
         self._child: Child | None = None
         self._ending = trio.Event()
         self._gone = trio.Event()
         self._gone.set()
+
+    def is_lord(self, legion: str) -> bool:
+        """Whether this node may act as the lord of a legion at this moment."""
+        return self._lords.is_lord(legion)
 
     async def start(self, children: Children, nursery: trio.Nursery) -> str | None:
         """Start the process; returns when it runs, or why it cannot (it is tried again then)."""
@@ -202,6 +209,7 @@ class Legions:
         log.info("the legions have changed: this node leaves them, and joins again")
         await self.leave()
         old, self.seat = self.seat, seat
+        self._lords = Lords(seat.reading)
         old.close_unless_in(seat)
         await self.start(self._children, nursery)
 
@@ -290,6 +298,14 @@ class Legions:
             log.error("legion: cannot be executed: %s", error)
             return None
         runner = RootRunner(seat.specs, nursery)
-        child.on_other = lambda message: runner.take(message, child.send)
+
+        def take(message: dict[str, object]) -> bool:
+            match message:
+                case {"type": "signal", "number": int(number)}:
+                    self.on_signal(number)
+                    return True
+            return runner.take(message, child.send)
+
+        child.on_other = take
         log.info("spawned uWSGI legion (pid: %d)", child.pid)
         return child

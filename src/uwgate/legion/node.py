@@ -22,6 +22,7 @@ from uwgate.legion.chronicle import Chronicle
 from uwgate.legion.lordship import Lordship
 from uwgate.legion.mode import Mode
 from uwgate.legion.publisher import Publisher
+from uwgate.legion.refusals import Refusals
 from uwgate.subscriptions.legion.election import NodeJoined, Rise, Send, State, StepDown
 from uwgate.subscriptions.legion.hook import Event
 from uwgate.subscriptions.legion.spec import LegionSpec
@@ -71,6 +72,7 @@ class Node:
         self._fallen = done()  # the unlord hooks have
         self._is_leaving = False
         self._send_trouble = ""
+        self._refusals = Refusals(spec.name, mode.refused, is_sealed=spec.is_sealed)
 
     async def run(self) -> None:
         """Take part in the legion until cancelled."""
@@ -143,7 +145,9 @@ class Node:
                 continue
             now, wall = clock(), time.time()
             message = self._mode.open(datagram, wall)
-            if message is not None:
+            if message is None:
+                self._refusals.note(f"{address[0]}:{address[1]}" if address else "nobody", now)
+            else:
                 self._addresses.note(self._mode.sender(message), address)
                 arrived = now - age(ancillary, wall)
                 self._do(self._election.receive(message, now, wall, arrived=arrived))

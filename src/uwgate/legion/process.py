@@ -23,6 +23,7 @@ from uwgate.conf.errors import ConfigError
 from uwgate.conf.privileges import drop
 from uwgate.conf.procname import process_title, set_title
 from uwgate.conf.start import Start
+from uwgate.legion.alarms import Alarms
 from uwgate.legion.chronicle import Chronicle
 from uwgate.legion.hooks import Hooks
 from uwgate.legion.lordship import Holding, Lordship
@@ -57,6 +58,7 @@ class LegionProcess:
         link.setblocking(False)
         self._link = link
         self._root_hooks = RootHooks(link)
+        self._alarms = Alarms(start.settings.alarm)
         self._limit = 0.0  # seconds for leaving, once there was an order
 
     def _make_holdings(self, spec: LegionSpec) -> tuple[Holding, ...]:
@@ -125,6 +127,8 @@ class LegionProcess:
             spec.hooks,
             timeout=settings.legion.legion_hook_timeout,
             run_as_root=self._root_hooks.of(spec.name),
+            alarms=self._alarms,
+            throw=self._throw,
         )
         return Node(
             spec,
@@ -137,6 +141,14 @@ class LegionProcess:
             ),
             keep_term=self._files[spec.name].keep,
         )
+
+    def _throw(self, number: int) -> str | None:
+        """Have a uWSGI signal raised in the workers; None, or why that cannot be done."""
+        try:
+            self._link.send(control.encode("signal", number=number))
+        except OSError as error:
+            return f"the master cannot be told: {error}"
+        return None
 
     async def _wait_for_order(self, nursery: trio.Nursery) -> None:
         """Wait until it is time to leave; answers of the master are passed on until the end."""

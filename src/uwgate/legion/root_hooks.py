@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING
 import trio
 
 from uwgate.conf import control
-from uwgate.legion.hooks import RunAsRoot, run_command
+from uwgate.legion.commands import run_command
+from uwgate.legion.hooks import RunAsRoot
 from uwgate.subscriptions.legion.hook import Event
 
 if TYPE_CHECKING:  # it brings cryptography along

@@ -12,10 +12,11 @@ from uwgate import exits
 from uwgate.conf.errors import ConfigError
 from uwgate.conf.loading import load
 from uwgate.legion.check import check
+from uwgate.legion.sharing import processors, simulate
 from uwgate.subscriptions.legion.configuration import read_legions
 from uwgate.subscriptions.legion.scenario import Scenario
 from uwgate.subscriptions.legion.schedule import Schedule
-from uwgate.subscriptions.legion.simulation import make_progress, simulate
+from uwgate.subscriptions.legion.simulation import make_progress
 from uwgate.subscriptions.legion.spec import LegionSpec
 
 WORDS = ("legion", "simulate")
@@ -44,7 +45,13 @@ def main(argv: Sequence[str]) -> int:
         if given.trace:
             for seed in range(given.seed, given.seed + given.schedules):
                 Schedule(seed, scenario, show).run()
-        report = simulate(scenario, given.seed, given.schedules, make_progress(given.schedules))
+        report = simulate(
+            scenario,
+            given.seed,
+            given.schedules,
+            make_progress(given.schedules),
+            processes=given.processes,
+        )
         for line in report.lines():
             show(line)
         # A compatible legion cannot exclude it, whatever it does (docs/design.md).
@@ -62,6 +69,9 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("config", help="the configuration of any of the nodes")
     made.add_argument("--schedules", type=positive, default=1000, help="how many lives")
     made.add_argument("--seed", type=int, default=0, help="of the first one")
+    made.add_argument(
+        "--processes", type=positive, default=processors(), help="that share the work"
+    )
     made.add_argument("--trace", action="store_true", help="print all that happens")
     made.add_argument("--nodes", type=positive, help="how many, if the options do not say")
     made.add_argument("--faults", type=int, default=4, help="faults in a life")

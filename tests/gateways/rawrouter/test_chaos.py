@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import os
 import random
 import socket
 import struct
@@ -17,6 +18,7 @@ from tests.gateways.rawrouter.instance import Instance, descriptors, running
 
 CONNECTIONS = 60
 AT_A_TIME = 12
+SEED = int(os.environ.get("UWGATE_RAW_SEED", "0"))
 RESET = struct.pack("ii", 1, 0)
 PATTERN = bytes(range(251)) * 1200  # 300 KB, never aligned with anything
 
@@ -106,7 +108,7 @@ def check(sender: Account, receiver: Account) -> None:
 async def converse(gateway: Instance, number: int) -> None:
     """One connection, and what is true of it afterwards."""
     client, server = Account(), Account()
-    dice = random.Random(number)
+    dice = random.Random(f"client {SEED} {number}")
     sock = trio.socket.socket(gateway.door.family)
     await sock.connect(gateway.door.getsockname())
     # The backend knows by the first byte which of them this is.
@@ -116,7 +118,9 @@ async def converse(gateway: Instance, number: int) -> None:
         conversation = meetings[number]
         await conversation.wait_value()
         assert conversation.sock is not None
-        nursery.start_soon(live, random.Random(number + 1000), conversation.sock, server)
+        nursery.start_soon(
+            live, random.Random(f"server {SEED} {number}"), conversation.sock, server
+        )
     check(client, server)
     check(server, client)
 

@@ -28,6 +28,15 @@ async def is_reset(stream: Stream) -> bool:
     return False
 
 
+async def is_refused(stream: Stream, address: object) -> bool:
+    """It may learn of that as soon as it connects."""
+    try:
+        await stream.sock.connect(address)
+    except ConnectionResetError:
+        return True
+    return await is_reset(stream)
+
+
 async def refused() -> str:
     """An address where nobody listens."""
     with socket.socket() as sock:
@@ -73,6 +82,15 @@ async def test_many_bytes_arrive_as_they_were_sent(pipes: int) -> None:
         async with await backend.accept() as server:
             assert await carry(client, server, LARGE) == LARGE
             assert await carry(server, client, LARGE) == LARGE
+
+
+async def test_nothing_is_expected_of_a_stream_any_more_when_little_comes() -> None:
+    async with routing() as (gateway, backend):
+        client = await gateway.connect()
+        async with await backend.accept() as server:
+            assert await carry(client, server, LARGE) == LARGE
+            assert await carry(client, server, b"little") == b"little"
+            assert gateway.gateway.lane.expected == 0
 
 
 async def test_an_idle_connection_has_no_pipe() -> None:
@@ -397,17 +415,22 @@ async def test_a_cheap_rawrouter_accepts_only_while_it_has_nodes() -> None:
     backend.close()
 
 
-async def test_beyond_max_connections_clients_wait_and_the_log_says_so(
+async def test_beyond_max_connections_clients_are_refused_and_the_log_says_so(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     async with routing(max_connections=1) as (gateway, backend):
         first = await gateway.connect()
         async with await backend.accept():
-            second = await gateway.connect()
-            await settled()
-            assert "connection limit reached" in caplog.text
+            with socket.socket() as plain:
+                plain.setblocking(False)
+                refused = Stream(trio.socket.from_stdlib_socket(plain))
+                assert await is_refused(refused, gateway.door.getsockname())
+            assert "door: 1 connections, the limit (rawrouter-max-connections" in caplog.text
+            assert gateway.gateway.counters["full"] == 1
             first.reset()
             first.close()
+            assert await gateway.is_empty()
+            third = await gateway.connect()
             async with await backend.accept() as server:
                 await server.send(b"now")
-                assert await second.exactly(3) == b"now"
+                assert await third.exactly(3) == b"now"

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from uwgate.gateways.wire.lease import DATE, ENCODING, HEAD, LENGTH, NO_BODY, SERVER
+from uwgate.gateways.wire.lease import DATE, ENCODING, HEAD, LENGTH, NAMES_FILE, NO_BODY, SERVER
 from uwgate.gateways.wire.response import ResponseError, ResponseHead, parse_response
 
 
@@ -171,7 +171,13 @@ def test_repeated_fields_stay_apart() -> None:
 
 @pytest.mark.parametrize(
     ("line", "flag"),
-    [(b"Date: x", DATE), (b"SERVER: x", SERVER), (b"uWSGI-Encoding: gzip", ENCODING)],
+    [
+        (b"Date: x", DATE),
+        (b"SERVER: x", SERVER),
+        (b"uWSGI-Encoding: gzip", ENCODING),
+        (b"X-Sendfile: /x", NAMES_FILE),
+        (b"x-accel-redirect: /x", NAMES_FILE),
+    ],
 )
 def test_fields_that_we_may_have_to_touch_are_noticed(line: bytes, flag: int) -> None:
     assert parse(b"HTTP/1.1 200 OK", line).flags == HEAD | flag

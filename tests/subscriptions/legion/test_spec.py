@@ -93,7 +93,7 @@ def test_a_hook_is_read() -> None:
         "ring",
         "ring x",
         "ring boil:tea",
-        "ring signal:5",
+        "ring signal:256",
         "r cmd:x",
         "ring cmd:",
         "ring write:/file",

@@ -1,0 +1,1 @@
+"""Caches that all processes of an instance share."""

@@ -1,0 +1,1 @@
+"""Static files from the HTTP gateway: finding them, and sending them."""

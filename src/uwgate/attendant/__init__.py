@@ -1,0 +1,1 @@
+"""Commands at certain times and programs beside the application (docs/architecture.md)."""

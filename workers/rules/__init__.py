@@ -1,0 +1,1 @@
+"""Routing rules and static files in the workers that clients reach directly."""
