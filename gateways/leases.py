@@ -278,13 +278,17 @@ class LeasePool:
             try:
                 await waiter.event.wait()
             except BaseException:
-                if waiter.lease is None:
-                    self.withdraw(waiter)
-                else:
-                    self.put_back(waiter.lease)
+                self._give_up(waiter)
                 raise
         assert waiter.lease is not None
         return waiter.lease
+
+    def _give_up(self, waiter: _Waiter) -> None:
+        """A task waits no more; what it was granted in the same moment goes back."""
+        if waiter.lease is None:
+            self.withdraw(waiter)
+        else:
+            self.put_back(waiter.lease)
 
     def take_out(self, lease: Lease) -> None:
         """A task goes on with ``lease``: out of the lane with it."""

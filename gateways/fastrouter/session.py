@@ -92,15 +92,17 @@ class Session(Client):
 
     def _client_ready(self) -> None:
         """It may have something for the backend."""
-        if self._relay is None:
+        relay = self._relay
+        if relay is None:
             backend = self.backend
             assert backend is not None
-            self._relay = Relay(self, backend.sock)
+            self._relay = relay = Relay(self, backend.sock)
             if self.state is RELAY:  # the first pieces of the answer needed none
                 assert backend.sock is not None
-                self._relay.answer(backend.sock, b"")
-        if self._relay is not None:
-            self._relay.client_ready()
+                relay.answer(backend.sock, b"")
+        # Compiled, ``self._relay`` could not be asked again whether it is None (docs/design.md).
+        if self.state is not CLOSED:
+            relay.client_ready()
 
     def _is_gone(self, mask: int) -> bool:
         """A client that has only sent its end of file still wants the answer."""
