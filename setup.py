@@ -21,6 +21,7 @@ COMPILER = "mypy>=1.18"  # mypyc is part of it
 MODULES = """
 gateways/arrival
 gateways/corerouter/attempts
+gateways/corerouter/cached
 gateways/corerouter/derived
 gateways/corerouter/function
 gateways/corerouter/mapper
