@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+# getaddrinfo imports it when it is first called. Another user may not be able to read this Python.
+import encodings.idna  # noqa: F401
 import grp
 import os
 import pwd

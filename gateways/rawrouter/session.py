@@ -335,7 +335,12 @@ class Session:
             self._backend.expire()
         elif state is State.BANNER:
             self._break_off("no-greeting", "no greeting in time")
-        elif state is State.LINGER or (self._relay is not None and self._relay.is_stuck):
+        elif state is State.LINGER:
+            self.reset()
+        elif self._relay is not None and self._relay.is_stuck:
+            self.gateway.counters.refuse(
+                "stalled", "%s: cut off with bytes on their way, which nobody takes", self.name
+            )
             self.reset()
         else:
             self.close()

@@ -74,3 +74,16 @@ def test_only_root_can_change() -> None:
 def test_unknown_names_are_errors(uid: str | None, gid: str | None, text: str) -> None:
     with pytest.raises(ConfigError, match=text):
         drop(uid, gid)
+
+
+def test_who_gave_up_root_finds_everything_to_look_names_up_with() -> None:
+    program = "import sys, uwgate.conf.privileges; print('encodings.idna' in sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        env={**os.environ, "PYTHONPATH": SOURCE},
+        stdout=subprocess.PIPE,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    assert done.stdout == "True\n"

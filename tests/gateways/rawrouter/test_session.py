@@ -375,6 +375,7 @@ async def test_what_cannot_be_delivered_in_time_is_a_break(
             await server.send_until_blocked(PIECE)
             assert await gateway.is_empty()
             assert await is_reset(client)
+        assert gateway.gateway.counters["stalled"] == 1
 
 
 # The end of a process
