@@ -52,7 +52,7 @@ _WORKERS_ONLY = {
         ("ldapauth", "ldapauth-next", "radius", "radius-next", "spnego", "spnego-next"),
         "nobody is asked, and nobody comes in",
     ),
-    **dict.fromkeys(("httpconnect", "proxyhttpconnect", "fcgi", "scgi"), "it is answered with 502"),
+    **dict.fromkeys(("httpconnect", "proxyhttpconnect"), "it is answered with 502"),
 }
 
 
