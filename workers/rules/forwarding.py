@@ -193,7 +193,7 @@ def _request(
     match wanted.protocol:
         case Protocol.FASTCGI:
             head = fastcgi.encode_head(cgi_variables(variables.items()))
-            return head, _records(pieces)
+            return head, _records(pieces, length)
         case Protocol.SCGI:
             try:
                 return scgi.encode_head(cgi_variables(variables.items()), length), pieces
@@ -238,10 +238,15 @@ def _chunks(body: Body) -> Iterator[bytes]:
     yield LAST_CHUNK
 
 
-def _records(pieces: Iterable[bytes]) -> Iterator[bytes]:
+def _records(pieces: Iterable[bytes], length: int) -> Iterator[bytes]:
+    """The last piece brings the end along: who has the whole body may answer, and wait for that."""
+    end = fastcgi.encode_body(b"")
+    left = length
     for piece in pieces:
-        yield fastcgi.encode_body(piece)
-    yield fastcgi.encode_body(b"")
+        left -= len(piece)
+        yield fastcgi.encode_body(piece) + (b"" if left > 0 else end)
+    if left > 0 or not length:
+        yield end
 
 
 def _joined(head: bytes, pieces: Iterable[bytes]) -> Iterator[bytes]:
@@ -268,6 +273,9 @@ def _send(
             if events[0][1] & ~select.POLLOUT and (
                 not isinstance(source, RecordConnection) or source.has_answered()
             ):
+                if isinstance(source, RecordConnection):
+                    with contextlib.suppress(OSError):
+                        connection.sock.send(view)  # what may be the rest, and its end
                 return  # an answer, or what it said before it closed
             if not events[0][1] & select.POLLOUT:
                 continue
