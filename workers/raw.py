@@ -176,7 +176,9 @@ class UwsgiConnection(RawConnection):
         if modifier2 == rpc_server.WEB:
             environ = decode_variables(block, worker.settings.workers.max_vars)
             self._protocol = protocol_of(environ)
-            self.begin(*rpc_server.answer_web(functions, environ), True)
+            head, flags, body = rpc_server.answer_web(functions, environ)
+            is_head = environ.get("REQUEST_METHOD") == "HEAD"
+            self.begin(head, flags, b"" if is_head else body, True)
         elif result := rpc_server.answer(functions, block, modifier2):
             self.send(result)
 

@@ -26,6 +26,7 @@ from uwgate.routing.results import (
 )
 from uwgate.routing.statuses import reason_of
 from uwgate.routing.transaction import Header, Transaction
+from uwgate.workers import rpc, rpc_server
 from uwgate.workers.body import BodyError
 from uwgate.workers.connection import Connection
 from uwgate.workers.foreign import SERVED
@@ -155,6 +156,10 @@ class Visit:
             self._carry_out(verdict)
             return False
         modifier = transaction.modifier1
+        if modifier == rpc.MODIFIER and transaction.modifier2 == rpc_server.WEB:
+            head, _, body = rpc_server.answer_web(self.policy.functions, self.environ)
+            self._relay(int(head[:3]), head, (body,))
+            return False
         if modifier is not None and modifier not in SERVED:
             say(f"-- unavailable modifier requested: {modifier} --")
             self.hang_up()
