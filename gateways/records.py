@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 from collections.abc import Awaitable, Callable
 
+from trio.lowlevel import checkpoint
+
 from uwgate.gateways.wire.fastcgi import FastCgiDecoder, FastCgiError, shown
 
 log = logging.getLogger("uwgate.route")
@@ -29,4 +31,6 @@ async def receive(
             if decoder.errors:
                 log.warning("%s: %s", name, shown(decoder.errors))
                 decoder.errors = b""
+        if not found:
+            await checkpoint()  # a backend that says much, and answers nothing, is not alone here
     return found
