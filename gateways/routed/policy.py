@@ -25,6 +25,7 @@ from uwgate.gateways.routed.functions import FunctionCalls
 from uwgate.gateways.routed.outside import GatewayOutside
 from uwgate.gateways.routed.questions import Questions
 from uwgate.routing.functions import Functions
+from uwgate.routing.places import open_places
 from uwgate.routing.rule import Rule
 from uwgate.routing.ruleset import RuleSet, read_rule_set
 from uwgate.routing.transaction import Header
@@ -118,7 +119,7 @@ def make_policy(
     caches = CacheAnswers(_caches(start))
     return Policy(
         rule_set,
-        GatewayOutside(files.mime_type, caches, board),
+        GatewayOutside(files.mime_type, caches, board, open_places(settings.geoip)),
         Questions(counters, FunctionCalls(functions, counters), caches),
         files,
         library,
