@@ -10,6 +10,7 @@ import pytest
 from tests.workers.visits import Ruled
 from uwgate.conf.errors import ConfigError
 from uwgate.conf.groups.geoip import GeoipOptions
+from uwgate.conf.loading import load
 from uwgate.routing.machine import Machine
 from uwgate.routing.places import PATHS, Places, open_places
 from uwgate.routing.variables import GEOIP_FIELDS
@@ -125,3 +126,9 @@ def test_the_city_is_asked_first(monkeypatch: pytest.MonkeyPatch) -> None:
     ruled = Ruled(["route-if = equal:${geoip[country_code]};/city return:418"])
     ruled.policy.world._places = places  # type: ignore[attr-defined]
     assert ruled.get("/").status == b"418 I'm a teapot"
+
+
+def test_a_database_that_is_not_there_stops_the_start() -> None:
+    lines = ["--http", ":8080", "--geoip-city", "/nowhere.mmdb", "--route-run", "return:404"]
+    with pytest.raises(ConfigError, match=r"geoip-city"):
+        load(lines, {})
