@@ -97,6 +97,11 @@ class Alarms:
         self._commands[pid] = alarm.name, time.monotonic() + COMMAND_LIMIT
 
     @property
+    def commands(self) -> tuple[int, ...]:
+        """The processes that run, by their pids."""
+        return tuple(self._commands)
+
+    @property
     def due(self) -> float | None:
         """Monotonic time of the next ``expire``; None: no command runs."""
         return min((end for _, end in self._commands.values()), default=None)
