@@ -1,6 +1,6 @@
 """Alarms: what ``alarm`` says, and which messages are repetitions.
 
-See spec/observability.md section 5. What raises them is elsewhere; so far hooks of legions do.
+See spec/observability.md section 5. What raises them is elsewhere: hooks of legions, and workers.
 """
 
 from __future__ import annotations

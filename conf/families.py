@@ -139,7 +139,7 @@ NOT_OFFERED: tuple[tuple[re.Pattern[str], str], ...] = tuple(
             "processes states how many workers run; they start at once",
         ),
         (r"error-page-.*", "write error-route-status = 404 redirect:..., or the like"),
-        (r"geoip.*", "let the web server in front say where clients are, in a header"),
+        (r"geoip-use-disk", "remove it: databases are mapped into memory as they are used"),
         (r"response-headers-limit", "remove it: there is a limit of 64 KiB"),
         (r".*logger.*|log-(syslog|socket|zeromq)|rsyslog.*|logger-req", _LOGGER),
         (

@@ -121,10 +121,12 @@ def load(argv: Sequence[str], environ: Mapping[str, str], *, reloading: bool = F
 
 def _check_rules(reader: Reader, settings: Settings) -> None:
     # Here, because routing knows the settings, and most configurations have no rules.
+    from uwgate.routing.places import open_places
     from uwgate.routing.ruleset import read_rule_set
 
     try:
-        read_rule_set(settings)
+        if read_rule_set(settings) is not None:
+            open_places(settings.geoip)
     except ConfigError as error:
         reader.problems += str(error).splitlines()
 

@@ -20,6 +20,7 @@ from uwgate.conf.groups.corerouter import (
 )
 from uwgate.conf.groups.edge import EdgeOptions
 from uwgate.conf.groups.fastrouter import FastrouterOptions
+from uwgate.conf.groups.geoip import GeoipOptions
 from uwgate.conf.groups.http import HttpOptions
 from uwgate.conf.groups.http2 import Http2Options
 from uwgate.conf.groups.https import HttpsOptions
@@ -86,6 +87,7 @@ class Settings:
     error_route: ErrorRouteOptions = field(default_factory=ErrorRouteOptions)
     final_route: FinalRouteOptions = field(default_factory=FinalRouteOptions)
     header: HeaderOptions = field(default_factory=HeaderOptions)
+    geoip: GeoipOptions = field(default_factory=GeoipOptions)
     alarm: AlarmOptions = field(default_factory=AlarmOptions)
     attendant: AttendantOptions = field(default_factory=AttendantOptions)
     subscriptions: SubscriptionOptions = field(default_factory=SubscriptionOptions)
@@ -232,6 +234,7 @@ GROUPS: dict[str, Any] = {
     "final_route": FinalRouteOptions,
     "header": HeaderOptions,
     "alarm": AlarmOptions,
+    "geoip": GeoipOptions,
     "attendant": AttendantOptions,
     "subscriptions": SubscriptionOptions,
     "subscribe": SubscribeOptions,

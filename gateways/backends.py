@@ -17,7 +17,7 @@ import trio
 from uwgate.conf.errors import BackendError, ClientError, NoNodeError
 from uwgate.conf.groups.edge import EdgeOptions
 from uwgate.conf.groups.http import HttpOptions
-from uwgate.gateways import streams
+from uwgate.gateways import records, streams
 from uwgate.gateways.connecting import ConnectError, connect
 from uwgate.gateways.corerouter.attempts import Attempts, Router
 from uwgate.gateways.corerouter.target import Asked, Target
@@ -27,7 +27,8 @@ from uwgate.gateways.stickiness import Stickiness
 from uwgate.gateways.tunnel import CountedSide, SocketSide
 from uwgate.gateways.wire import lease
 from uwgate.gateways.wire.chunked import ChunkedDecoder
-from uwgate.gateways.wire.response import MAX_HEAD, ResponseError, parse_response
+from uwgate.gateways.wire.fastcgi import FastCgiDecoder, FastCgiError
+from uwgate.gateways.wire.response import ResponseError
 from uwgate.gateways.wire.upgrade import HandshakeError, check_accept
 
 SPOOL_IN_MEMORY = 1 << 20  # bytes of a chunked body kept in memory; beyond it a file
@@ -37,7 +38,11 @@ NOBODY = Asked("")
 
 
 class Backends:
-    """What the exchanges of a gateway have in common; ``limit``: bytes of a collected body."""
+    """What the exchanges of a gateway have in common.
+
+    ``limit``: bytes of a collected body. ``speech``: what all backends are spoken to in; None:
+    each says whether it is HTTP or uwsgi.
+    """
 
     def __init__(
         self,
@@ -46,13 +51,14 @@ class Backends:
         edge: EdgeOptions,
         stickiness: Stickiness | None = None,
         limit: int = 0,
+        speech: Speech | None = None,
     ) -> None:
         self.router = router
         self.stickiness = stickiness
         self.options = options
         self.spool_limit = limit or SPOOL_LIMIT
-        self.uwsgi: Speech = Uwsgi(options)
-        self.http: Speech = Http(options, edge)
+        self.uwsgi: Speech = speech or Uwsgi(options)
+        self.http: Speech = speech or Http(options, edge)
 
 
 class BackendExchange:
@@ -64,6 +70,7 @@ class BackendExchange:
         "_began",
         "_blocked",
         "_chunks",
+        "_decoder",
         "_is_sent",
         "_left",
         "_name",
@@ -87,6 +94,7 @@ class BackendExchange:
         self._spool: IO[bytes] | None = None
         self._left: int | None = None  # bytes missing of the response's body; None: until EOF
         self._chunks: ChunkedDecoder | None = None
+        self._decoder: FastCgiDecoder | None = None
         self._tail = b""
         self._sent = self._received = 0  # bytes
         self._is_sent = False  # the client has nothing more to send
@@ -159,6 +167,7 @@ class BackendExchange:
         backends = self._backends
         self._name = target.name
         self._speech = speech = backends.http if target.speaks_http else backends.uwsgi
+        self._decoder = speech.decoder()
         if speech.wants_length and self._size is None and request.raw is None:
             self._size = await self._collect(request, source)
         packet = speech.head(request, target, self._size)
@@ -229,7 +238,7 @@ class BackendExchange:
     ) -> None:
         await self._forward(sock, request, source.read_body)
         self._wait_for_backend()
-        if request.raw is Raw.ENDLESS and self._speech.wants_length:
+        if request.raw is Raw.ENDLESS and not self._speech.has_end:
             with contextlib.suppress(OSError):
                 sock.shutdown(socket.SHUT_WR)  # how else would it know?
 
@@ -247,21 +256,18 @@ class BackendExchange:
     async def _receive_head(self, sock: socket.socket, request: Request) -> Reply:
         buffer = b""
         while True:
-            end = buffer.find(b"\r\n\r\n")
-            if end < 0:
-                if len(buffer) > MAX_HEAD:
-                    raise self._broken("response head too large")
+            try:
+                found = self._speech.read_head(buffer, request.method)
+            except ResponseError as error:
+                raise self._broken(str(error)) from error
+            if found is None:
                 data = await self._receive(sock)
                 if not data:
                     what = "closed in the response head" if buffer else "closed without an answer"
                     raise self._broken(what)
                 buffer += data
                 continue
-            try:
-                head = parse_response(buffer[:end], request.method)
-            except ResponseError as error:
-                raise self._broken(str(error)) from error
-            buffer = buffer[end + 4 :]
+            head, buffer = found
             if head.status == 101:
                 return self._open_tunnel(request, head.head, buffer)
             if head.status >= 200:
@@ -332,6 +338,16 @@ class BackendExchange:
                 return body, not self._left
 
     async def _receive(self, sock: socket.socket) -> bytes:
+        """More of the answer; empty at its end."""
+        decoder = self._decoder
+        if decoder is None:
+            return await self._receive_bytes(sock)
+        try:
+            return await records.receive(decoder, lambda: self._receive_bytes(sock), self._name)
+        except FastCgiError as error:
+            raise self._broken(str(error)) from error
+
+    async def _receive_bytes(self, sock: socket.socket) -> bytes:
         if self._is_sent and self._since is None:
             self._since = trio.current_time()
         try:

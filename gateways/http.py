@@ -48,6 +48,7 @@ from uwgate.gateways.wire import cgi
 if TYPE_CHECKING:
     from uwgate.gateways.routed.policy import Policy
     from uwgate.routing.functions import Functions
+    from uwgate.routing.places import Places
 
 log = logging.getLogger("uwgate.http")
 
@@ -106,11 +107,14 @@ class HttpGateway:
         self.leases: LeasePool | None = None
         self.policy: Policy | None = None
         self._functions: Functions | None = None  # of rules
+        self._places: Places | None = None  # that they know
         if settings.rules:
             # Here, for most gateways have no rules; now, because it may fail.
             from uwgate.gateways.routed.functions import load_functions
+            from uwgate.routing.places import open_places
 
             self._functions = load_functions(settings)
+            self._places = open_places(settings.geoip)
         self.idle_timeout = options.http_keepalive
         self.closes_tunnels = False  # tunnels would have to be closed as soon as they are open
         self.now = 0.0
@@ -159,7 +163,13 @@ class HttpGateway:
             from uwgate.gateways.routed.policy import make_policy
 
             self.policy = make_policy(
-                self._start, self.router, self.library, self._functions, self.counters, nursery
+                self._start,
+                self.router,
+                self.library,
+                self._functions,
+                self.counters,
+                nursery,
+                self._places,
             )
         slots = settings.workers.processes * settings.workers.threads
         address = self._start.lease_address

@@ -1,28 +1,36 @@
-"""What backends are spoken to in: uwsgi packets, or HTTP/1.1. No I/O."""
+"""What backends are spoken to in: uwsgi packets, HTTP/1.1, FastCGI or SCGI. No I/O."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Protocol
 
+from uwgate.conf.errors import ClientError
 from uwgate.conf.groups.edge import EdgeOptions
 from uwgate.conf.groups.http import HttpOptions
 from uwgate.gateways.corerouter.target import Target
 from uwgate.gateways.exchange import Raw, Request
 from uwgate.gateways.peer import UNKNOWN
+from uwgate.gateways.wire import fastcgi, scgi
 from uwgate.gateways.wire.cgi import pack
+from uwgate.gateways.wire.cgi_response import cgi_variables, read_cgi
 from uwgate.gateways.wire.chunked import LAST_CHUNK, encode_chunk
+from uwgate.gateways.wire.fastcgi import FastCgiDecoder
 from uwgate.gateways.wire.http1_head import encode_head
 from uwgate.gateways.wire.proxy_protocol import ProxyHeader, encode_v1, encode_v2
+from uwgate.gateways.wire.response import ResponseHead, read_response
 from uwgate.gateways.wire.uwsgi import HEADER, decode_block
 
 
 class Speech(Protocol):
-    """How a request becomes bytes for a backend.
+    """How a request becomes bytes for a backend, and its answer bytes for us.
 
-    ``wants_length``: a body of unknown length has to be collected first.
+    ``wants_length``: a body of unknown length has to be collected first. ``has_end``: of a body
+    without a length the backend is told where it ends.
     """
 
     wants_length: bool
+    has_end: bool
 
     def head(self, request: Request, target: Target, size: int | None) -> bytes:
         """What goes before the body, whose ``size`` in bytes is None where it is not known."""
@@ -36,11 +44,36 @@ class Speech(Protocol):
         """What goes behind the body."""
         ...
 
+    def decoder(self) -> FastCgiDecoder | None:
+        """What takes an answer out of what the backend sends; None: it sends the answer."""
+        ...
 
-class Uwsgi:
+    def read_head(self, buffer: bytes, method: bytes) -> tuple[ResponseHead, bytes] | None:
+        """The head of an answer to ``method`` and what is behind it; None: bytes are missing.
+
+        Raises:
+            ResponseError: it is malformed or too long.
+        """
+        ...
+
+
+class _Plain:
+    """Answers come as HTTP."""
+
+    def decoder(self) -> FastCgiDecoder | None:
+        """None."""
+        return None
+
+    def read_head(self, buffer: bytes, method: bytes) -> tuple[ResponseHead, bytes] | None:
+        """See Speech."""
+        return read_response(buffer, method)
+
+
+class Uwsgi(_Plain):
     """A uwsgi packet, then the body as it is (spec/uwsgi-protocol.md section 3)."""
 
     wants_length = True
+    has_end = False
 
     def __init__(self, options: HttpOptions) -> None:
         self._modifier1 = options.http_modifier1
@@ -68,10 +101,11 @@ class Uwsgi:
         return b""
 
 
-class Http:
+class Http(_Plain):
     """HTTP/1.1. Chunks are decoded and made anew on the way."""
 
     wants_length = False
+    has_end = True
 
     def __init__(self, options: HttpOptions, edge: EdgeOptions) -> None:
         self._version = options.http_backend_proxy_protocol
@@ -95,6 +129,70 @@ class Http:
     @staticmethod
     def _is_chunked(request: Request, size: int | None) -> bool:
         return size is None and request.raw is not Raw.CHUNKS
+
+
+class FastCgi:
+    """FastCGI: the uwsgi block's variables as parameters, and the body in records."""
+
+    wants_length = True
+    has_end = True
+
+    def head(self, request: Request, target: Target, size: int | None) -> bytes:
+        """The request with its parameters."""
+        return fastcgi.encode_head(_cgi_variables(request, size))
+
+    def piece(self, request: Request, size: int | None, data: bytes) -> bytes:
+        """The bytes in records."""
+        return fastcgi.encode_body(data)
+
+    def end(self, request: Request, size: int | None) -> bytes:
+        """The record that ends the body."""
+        return fastcgi.encode_body(b"")
+
+    def decoder(self) -> FastCgiDecoder | None:
+        """See Speech."""
+        return FastCgiDecoder()
+
+    def read_head(self, buffer: bytes, method: bytes) -> tuple[ResponseHead, bytes] | None:
+        """See Speech."""
+        return read_cgi(buffer, method)
+
+
+class Scgi(_Plain):
+    """SCGI: the uwsgi block's variables, then the body as it is."""
+
+    wants_length = True
+    has_end = False
+
+    def head(self, request: Request, target: Target, size: int | None) -> bytes:
+        """The variables.
+
+        Raises:
+            ClientError: a NUL is in one of them.
+        """
+        try:
+            return scgi.encode_head(_cgi_variables(request, size), size or 0)
+        except scgi.ScgiError as error:
+            raise ClientError(400, str(error)) from error
+
+    def piece(self, request: Request, size: int | None, data: bytes) -> bytes:
+        """The same bytes."""
+        return data
+
+    def end(self, request: Request, size: int | None) -> bytes:
+        """Nothing."""
+        return b""
+
+    def read_head(self, buffer: bytes, method: bytes) -> tuple[ResponseHead, bytes] | None:
+        """See Speech."""
+        return read_cgi(buffer, method)
+
+
+def _cgi_variables(request: Request, size: int | None) -> Iterable[tuple[bytes, bytes]]:
+    variables = dict(decode_block(request.block))
+    if size is not None:
+        variables[b"CONTENT_LENGTH"] = b"%d" % size if size else b""
+    return cgi_variables(variables.items())
 
 
 def proxy_header(version: int, block: bytes) -> bytes:

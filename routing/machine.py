@@ -12,13 +12,22 @@ import time
 import uuid
 
 from uwgate.routing.outside import FileTest, Outside
+from uwgate.routing.places import Places
 
 
 class Machine(Outside):
-    """What every process knows. Turns are counted by each for itself."""
+    """What every process knows. Turns are counted by each for itself.
 
-    def __init__(self) -> None:
+    ``places``: where addresses are, None: nobody knows.
+    """
+
+    def __init__(self, places: Places | None = None) -> None:
         self._turn = 0
+        self._places = places
+
+    def place_of(self, address: bytes, field: bytes) -> bytes:
+        """See Outside."""
+        return b"" if self._places is None else self._places.field(address, field)
 
     def now(self) -> float:
         """See Outside."""

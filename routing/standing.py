@@ -19,6 +19,7 @@ _AUTHORITY = "tests/routing/test_authentication.py::test_others_say_whether_cred
 _WRONG = "tests/routing/test_authentication.py::test_wrong_credentials_can_let_the_chain_go_on"
 _VERDICT = "tests/routing/test_actions.py::test_an_action_ends_the_chain_with_its_verdict"
 _EFFECT = "tests/routing/test_actions.py::test_an_action_has_its_effect_and_goes_on"
+_CGI = "tests/e2e/test_routing_cgi.py::test_a_real_uwsgi_is_asked"
 _CODING = "tests/routing/test_transformations.py::test_each_piece_can_be_read_when_it_comes"
 _COPIES = "tests/routing/test_transformations.py::test_copies_go_to_stores_and_files"
 _CONTINUED = "tests/routing/test_actions.py::test_a_hit_can_stand_before_what_follows"
@@ -41,8 +42,8 @@ ELSEWHERE: dict[str, tuple[str, str]] = {  # row: test, and why no case
     "action spnego-next": (_WRONG, _PLUGIN),
     "action httpconnect": (_VERDICT, "it carries bytes, not responses"),
     "action proxyhttpconnect": (_VERDICT, "it carries bytes, not responses"),
-    "action fcgi": (_VERDICT, _OURS),
-    "action scgi": (_VERDICT, _OURS),
+    "action fcgi": (_CGI, _OURS),
+    "action scgi": (_CGI, _OURS),
     "action memcached": (
         "tests/gateways/test_routed.py::test_an_answer_comes_from_memcached",
         "a memcached is not always there",
@@ -61,7 +62,10 @@ ELSEWHERE: dict[str, tuple[str, str]] = {  # row: test, and why no case
         for name in ("metricdec", "metricmul", "metricdiv", "metricset")
     },
     "variable math": (_WORLD, _PLUGIN),
-    "variable geoip": (_WORLD, _PLUGIN),
+    "variable geoip": (
+        "tests/routing/test_places.py::test_a_field_is_that_of_the_address",
+        _PLUGIN,
+    ),
     "variable xattr": (_WORLD, _PLUGIN),
     "variable xattr2": (_WORLD, _PLUGIN),
     "recipe geoip-block": (_WORLD, _PLUGIN),

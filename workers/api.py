@@ -16,6 +16,7 @@ from uwgate.conf.board import Lords
 from uwgate.conf.procname import set_title
 from uwgate.gateways.wire.websocket import Opcode
 from uwgate.workers.access_log import memory_usage
+from uwgate.workers.alarms import AlarmCalls
 from uwgate.workers.cache_calls import CacheCalls
 from uwgate.workers.chunks import read_chunk, read_chunk_now
 from uwgate.workers.log import say
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 # Names of uWSGI's module that have no meaning here yet: asking for one says so.
 NOT_OFFERED = frozenset(
     """
-    add_cron add_file_monitor add_ms_timer add_rb_timer add_timer add_var alarm async_connect
+    add_cron add_file_monitor add_ms_timer add_rb_timer add_timer add_var async_connect
     async_sleep cl
     close connect embedded_data extract farm_get_msg farm_msg get_queue
     i_am_the_spooler in_farm is_connected is_locked listen_queue lock
@@ -57,7 +58,7 @@ class NotOfferedError(AttributeError):
     """uWSGI has it, uwgate does not yet."""
 
 
-class Api(CacheCalls, RpcCalls, types.ModuleType):
+class Api(AlarmCalls, CacheCalls, RpcCalls, types.ModuleType):
     """The module: constants as attributes, the rest as methods.
 
     ``applications``, ``post_fork_hook`` and ``atexit`` may be assigned by the application.

@@ -10,6 +10,7 @@ from email.utils import formatdate
 from typing import TYPE_CHECKING
 
 from uwgate.gateways.wire.uwsgi import HEADER, PONG, PacketError
+from uwgate.workers import rpc, rpc_server
 from uwgate.workers.body import EMPTY, Body, LengthBody
 from uwgate.workers.connection import RECEIVE_SIZE, Connection
 from uwgate.workers.environ import decode_variables, leading_number, scheme_of
@@ -131,6 +132,9 @@ class UwsgiConnection(RawConnection):
         if modifier1 == CACHE and worker.caches is not None:
             self._serve_cache(data, size, modifier2)
             return False
+        if modifier1 == rpc.MODIFIER and modifier2 in rpc_server.SERVED:
+            self._serve_call(data, size, modifier2)
+            return False
         if modifier1 not in SERVED:
             say(f"-- unavailable modifier requested: {modifier1} --")
             return False
@@ -160,6 +164,23 @@ class UwsgiConnection(RawConnection):
         self.buffer = data[end:]
         for piece in caches.answer(modifier2, data[HEADER.size : end], self._receive_value):
             self.send(piece)
+
+    def _serve_call(self, data: bytes, size: int, modifier2: int) -> None:
+        """A call of a function that the application has registered."""
+        worker = self._slot.worker
+        check_size(size, worker.settings.workers)
+        end = HEADER.size + size
+        block = self._receive_until(data, end)[HEADER.size : end]
+        worker.count(self._slot.core)
+        functions = worker.api.functions
+        if modifier2 == rpc_server.WEB:
+            environ = decode_variables(block, worker.settings.workers.max_vars)
+            self._protocol = protocol_of(environ)
+            head, flags, body = rpc_server.answer_web(functions, environ)
+            is_head = environ.get("REQUEST_METHOD") == "HEAD"
+            self.begin(head, flags, b"" if is_head else body, True)
+        elif result := rpc_server.answer(functions, block, modifier2):
+            self.send(result)
 
     def _receive_value(self, size: int) -> bytes:
         parts, left = [self.buffer[:size]], size - len(self.buffer)

@@ -6,18 +6,22 @@ first; the answer is a packet with the result.
 
 from __future__ import annotations
 
+import re
 import struct
 import traceback
 from collections.abc import Callable, Sequence
 
 from uwgate.conf.errors import BackendError
-from uwgate.gateways.wire.uwsgi import HEADER, MAX_BLOCK
+from uwgate.gateways.wire.uwsgi import HEADER, MAX_BLOCK, PacketError, decode_block
 from uwgate.workers.backend import dial
 from uwgate.workers.log import say
 
 MODIFIER = 173
 MAX_FUNCTIONS = 1024
 MAX_ARGUMENTS = 255
+MAX_RESULT = 16 << 20  # bytes
+VALUE_BEHIND = 5  # modifier2 of an answer whose value stands behind a block with its length
+_NUMBER = re.compile(rb"[0-9]{1,18}")
 _LENGTH = struct.Struct("<H")
 
 Function = Callable[..., object]
@@ -94,13 +98,34 @@ def call_remote(address: str, name: bytes, arguments: Sequence[bytes], timeout: 
     try:
         connection.send(HEADER.pack(MODIFIER, len(block), 0) + block)
         data = b""
-        while len(data) < HEADER.size or len(data) < HEADER.size + HEADER.unpack_from(data)[1]:
+        while len(data) < (size := _answer_size(data)):
             more = connection.receive()
             if not more:
                 raise RpcError(f"{address}: no result")
             data += more
-    except OSError as error:
+    except (OSError, PacketError) as error:
         raise RpcError(f"{address}: {error}") from error
     finally:
         connection.close()
-    return data[HEADER.size : HEADER.size + HEADER.unpack_from(data)[1]]
+    begin = HEADER.size
+    if data[3] == VALUE_BEHIND:
+        begin += HEADER.unpack_from(data)[1]
+    return data[begin:size]
+
+
+def _answer_size(data: bytes) -> int:
+    """Bytes of a whole answer; as long as that is not known, more than there are.
+
+    Raises:
+        PacketError: it is none, or too long.
+    """
+    if len(data) < HEADER.size:
+        return HEADER.size
+    _, size, modifier2 = HEADER.unpack_from(data)
+    end: int = HEADER.size + size
+    if modifier2 != VALUE_BEHIND or len(data) < end:
+        return end
+    length = dict(decode_block(data[HEADER.size : end])).get(b"CONTENT_LENGTH", b"")
+    if not _NUMBER.fullmatch(length) or int(length) > MAX_RESULT:
+        raise PacketError(f"a result of {length[:20]!r} bytes, limit {MAX_RESULT}")
+    return end + int(length)

@@ -27,6 +27,7 @@ from uwgate.conf.procname import process_title, set_title
 from uwgate.conf.start import Start
 from uwgate.workers import api as uwsgi_api
 from uwgate.workers import log
+from uwgate.workers.alarms import Alarms
 from uwgate.workers.application import (
     LoadError,
     change_directory,
@@ -96,6 +97,7 @@ class Spawner:
         self._children = [Child(number + 1) for number in range(self._options.processes)]
         slots = max(1, self._options.processes * self._options.threads)
         self._shared = Shared(slots, start.scoreboard_fd, workers=self._options.processes)
+        self._alarms = Alarms(start.settings.alarm)
         if start.scoreboard_fd >= 0:
             os.close(start.scoreboard_fd)
         self._mounts = Mounts(default_allowed=True)
@@ -123,6 +125,7 @@ class Spawner:
         self._api = uwsgi_api.install(self._start, self._master)
         self._compiled = self._compile()
         self._api.signals = self._shared.signals
+        self._api.alarms = self._alarms
         if not self._is_lazy:
             self._mounts = self._load()
         self._handle_signals()
@@ -217,6 +220,8 @@ class Spawner:
         self._poll.register(self._wake_read, select.POLLIN)
         if self._start.life_fd >= 0:
             self._poll.register(self._start.life_fd, select.POLLIN)
+        if self._alarms.fileno() >= 0:
+            self._poll.register(self._alarms.fileno(), select.POLLIN)
 
     def _fork(self, child: Child) -> None:
         read, write = os.pipe2(os.O_CLOEXEC)
@@ -282,15 +287,19 @@ class Spawner:
                     self._take_message()
                 elif fd == self._start.life_fd:
                     self._master_gone()
+                elif fd == self._alarms.fileno():
+                    self._alarms.take()
                 else:
                     self._take_report(fd)
             self._reap()
+            self._alarms.expire(time.monotonic())
             failure = self._first_failure()
             if failure is not None:
                 return failure
             if self._phase is Phase.RUN:
                 self._keep_running()
             elif not any(child.pid for child in self._children):
+                self._alarms.close()
                 return 0
             elif self._kill_at is not None and time.monotonic() >= self._kill_at:
                 say("mercy is over: killing the workers that still run")
@@ -300,7 +309,7 @@ class Spawner:
     def _patience(self) -> int:
         """Milliseconds until something is due; -1: nothing is."""
         now = time.monotonic()
-        times = [] if self._kill_at is None else [self._kill_at]
+        times = [one for one in (self._kill_at, self._alarms.due) if one is not None]
         if self._phase is Phase.RUN:
             times += [child.due for child in self._children if not child.pid]
             if self._options.max_worker_lifetime:
@@ -418,6 +427,7 @@ class Spawner:
                 return
             child = next((one for one in self._children if one.pid == pid), None)
             if child is None:
+                self._alarms.ended(pid, status)  # if not, then
                 continue  # the application started it while it was loaded
             if child.report_fd >= 0:
                 self._take_report(child.report_fd)

@@ -16,8 +16,8 @@ class AlarmOptions:
         (),
         kind=Kind.TEXT,
         check=read_alarm,
-        help="NAME cmd:COMMAND, which reads the message, or NAME log:TEXT. Hooks of legions "
-        "trigger it: alarm:NAME MESSAGE.",
+        help="NAME cmd:COMMAND, which reads the message, or NAME log:TEXT. Hooks of legions and "
+        "rules of workers trigger it, alarm:NAME MESSAGE, and so does uwsgi.alarm().",
     )
     alarm_freq: float = option(
         3.0, kind=Kind.SECONDS, help="An alarm does not say the same again within this time."

@@ -18,10 +18,12 @@ from uwgate.gateways.corerouter.mapper import Mapper
 from uwgate.gateways.corerouter.router import Corerouter
 from uwgate.gateways.corerouter.target import Asked, Target
 from uwgate.gateways.counters import Counters
+from uwgate.gateways.speech import FastCgi, Scgi, Speech
 from uwgate.routing.results import Forward, Protocol
 from uwgate.subscriptions.health import RetryBudget
 
 SPEECH = {Protocol.HTTP: True, Protocol.HTTP_UNCHANGED: True, Protocol.UWSGI: False}
+SPEECHES: dict[Protocol, Speech] = {Protocol.FASTCGI: FastCgi(), Protocol.SCGI: Scgi()}
 
 
 class OneWay:
@@ -82,8 +84,9 @@ class Forwarding:
             BackendError: the address is none, or the protocol is not spoken here.
         """
         name = forward.address.decode(errors="surrogateescape")
-        speaks_http = SPEECH.get(forward.protocol)
-        if speaks_http is None:
+        speech = SPEECHES.get(forward.protocol)
+        speaks_http = SPEECH.get(forward.protocol, False)
+        if speech is None and forward.protocol not in SPEECH:
             raise BackendError(name, f"{forward.protocol.value} is not spoken here", sent=False)
         try:
             address = parse_backend(name)
@@ -94,4 +97,4 @@ class Forwarding:
         router = OneWay(target, core.options, core.clock, core.counters)
         unchanged = forward.protocol is Protocol.HTTP_UNCHANGED
         edge = self._unchanged if unchanged else self._edge
-        return BackendExchange(Backends(router, self._options, edge, limit=self._limit))
+        return BackendExchange(Backends(router, self._options, edge, None, self._limit, speech))

@@ -9,6 +9,7 @@ from uwgate.caching.answers import CacheAnswers
 from uwgate.conf.board import Board
 from uwgate.routing.machine import Machine
 from uwgate.routing.outside import Person
+from uwgate.routing.places import Places
 
 
 class GatewayOutside(Machine):
@@ -23,8 +24,9 @@ class GatewayOutside(Machine):
         mime_type: Callable[[bytes], bytes | None],
         caches: CacheAnswers,
         board: Board | None = None,
+        places: Places | None = None,
     ) -> None:
-        super().__init__()
+        super().__init__(places)
         self.person = Person(0, os.getpid())
         self._board = board
         self._mime_type = mime_type

@@ -25,6 +25,7 @@ from uwgate.gateways.routed.functions import FunctionCalls
 from uwgate.gateways.routed.outside import GatewayOutside
 from uwgate.gateways.routed.questions import Questions
 from uwgate.routing.functions import Functions
+from uwgate.routing.places import Places
 from uwgate.routing.rule import Rule
 from uwgate.routing.ruleset import RuleSet, read_rule_set
 from uwgate.routing.transaction import Header
@@ -52,7 +53,7 @@ _WORKERS_ONLY = {
         ("ldapauth", "ldapauth-next", "radius", "radius-next", "spnego", "spnego-next"),
         "nobody is asked, and nobody comes in",
     ),
-    **dict.fromkeys(("httpconnect", "proxyhttpconnect", "fcgi", "scgi"), "it is answered with 502"),
+    **dict.fromkeys(("httpconnect", "proxyhttpconnect"), "it is answered with 502"),
 }
 
 
@@ -94,6 +95,7 @@ def make_policy(
     functions: Functions,
     counters: Counters,
     nursery: trio.Nursery,
+    places: Places | None = None,
 ) -> Policy | None:
     """The policy of a gateway process; None if there are no rules, or if they are run elsewhere.
 
@@ -118,7 +120,7 @@ def make_policy(
     caches = CacheAnswers(_caches(start))
     return Policy(
         rule_set,
-        GatewayOutside(files.mime_type, caches, board),
+        GatewayOutside(files.mime_type, caches, board, places),
         Questions(counters, FunctionCalls(functions, counters), caches),
         files,
         library,

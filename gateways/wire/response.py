@@ -61,6 +61,20 @@ class ResponseHead:
     chunked: bool
 
 
+def read_response(buffer: bytes, method: bytes) -> tuple[ResponseHead, bytes] | None:
+    """The head of an answer to ``method``, and what stands behind it; None while it is not whole.
+
+    Raises:
+        ResponseError: it is malformed, or longer than ``MAX_HEAD``.
+    """
+    end = buffer.find(b"\r\n\r\n")
+    if end < 0:
+        if len(buffer) > MAX_HEAD:
+            raise ResponseError(f"a head of more than {MAX_HEAD} bytes")
+        return None
+    return parse_response(buffer[:end], method), buffer[end + 4 :]
+
+
 def parse_response(head: bytes, method: bytes) -> ResponseHead:
     """Check and read a whole head (up to, not with, its empty line), the answer to ``method``.
 

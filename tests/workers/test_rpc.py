@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from tests.workers.backends import backend
-from uwgate.gateways.wire.uwsgi import HEADER
-from uwgate.workers.rpc import MAX_FUNCTIONS, Functions, RpcError, call_remote
+from uwgate.gateways.wire.uwsgi import HEADER, encode
+from uwgate.workers.rpc import MAX_FUNCTIONS, MAX_RESULT, Functions, RpcError, call_remote
 
 
 def test_a_result_is_bytes() -> None:
@@ -61,3 +61,27 @@ def test_no_answer_is_an_error(tmp_path: Path) -> None:
         call_remote(str(tmp_path / "none"), b"f", (), 60.0)
     with pytest.raises(RpcError, match="limit"):
         call_remote(str(tmp_path / "none"), b"f", (b"x" * 60_000, b"y" * 60_000), 60.0)
+
+
+@pytest.mark.parametrize("length", [0, 3, 70_000])
+def test_a_long_result_stands_behind_its_packet(tmp_path: Path, length: int) -> None:
+    reply = encode(((b"CONTENT_LENGTH", b"%d" % length),), 173, 5) + b"x" * length
+    with backend(tmp_path, reply) as there:
+        assert call_remote(there.address, b"f", (), 60.0) == b"x" * length
+
+
+@pytest.mark.parametrize(
+    "variables",
+    [(), ((b"CONTENT_LENGTH", b"-1"),), ((b"CONTENT_LENGTH", b"%d" % (MAX_RESULT + 1)),)],
+)
+def test_a_long_result_without_a_length_is_an_error(
+    tmp_path: Path, variables: tuple[tuple[bytes, bytes], ...]
+) -> None:
+    with backend(tmp_path, encode(variables, 173, 5)) as there, pytest.raises(RpcError):
+        call_remote(there.address, b"f", (), 60.0)
+
+
+def test_a_long_result_that_is_cut_short_is_an_error(tmp_path: Path) -> None:
+    reply = encode(((b"CONTENT_LENGTH", b"9"),), 173, 5) + b"hell"
+    with backend(tmp_path, reply) as there, pytest.raises(RpcError, match="no result"):
+        call_remote(there.address, b"f", (), 60.0)

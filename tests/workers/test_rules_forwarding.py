@@ -184,4 +184,4 @@ def test_a_client_that_leaves_ends_the_forwarding(tmp_path: Path) -> None:
 
 
 def test_a_protocol_that_workers_do_not_speak_is_502() -> None:
-    assert Ruled(["route-run = fcgi:127.0.0.1:1"]).get("/").status == b"502 Bad Gateway"
+    assert Ruled(["route-run = httpconnect:127.0.0.1:1"]).get("/").status == b"502 Bad Gateway"

@@ -14,12 +14,14 @@ from uwgate.caching.caches import Caches
 from uwgate.conf.groups.static import StaticOptions
 from uwgate.conf.groups.workers import WorkerOptions
 from uwgate.conf.settings import Settings
+from uwgate.workers.alarms import Alarms
 from uwgate.workers.body import EMPTY, Body
 from uwgate.workers.environ import Environ
 from uwgate.workers.harakiri import Harakiri
 from uwgate.workers.rpc import Functions
 from uwgate.workers.rules.policy import Policy, compile_policy
 from uwgate.workers.rules.visit import Visit
+from uwgate.workers.signals import Signals
 from uwgate.workers.wsgi import Application
 from uwgate.workers.wsgi import Response as Wsgi
 
@@ -90,6 +92,8 @@ class Ruled:
     app: Application = application
     static: StaticOptions = field(default_factory=StaticOptions)
     caches: Caches | None = None
+    alarms: Alarms | None = None
+    signals: Signals | None = None
     visit: Visit | Wsgi | None = None  # who knows what was sent
     response: Wsgi | None = None
 
@@ -105,10 +109,18 @@ class Ruled:
         self.functions = Functions()
         self.called = 0  # times that the application was
         api = SimpleNamespace(
-            functions=self.functions, i_am_the_lord=lambda name: False, caches=self.caches
+            functions=self.functions,
+            i_am_the_lord=lambda name: False,
+            caches=self.caches,
+            alarms=self.alarms,
         )
         worker = SimpleNamespace(
-            settings=settings, number=1, api=api, harakiri=Harakiri(), listeners=[]
+            settings=settings,
+            number=1,
+            api=api,
+            harakiri=Harakiri(),
+            listeners=[],
+            shared=SimpleNamespace(signals=self.signals),
         )
         self.policy = Policy(compiled, cast("Any", worker))
         self.policy.world.now = lambda: float(NOW)  # type: ignore[method-assign]

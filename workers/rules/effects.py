@@ -77,7 +77,13 @@ def _do(effect: Effect, slot: Slot, policy: Policy) -> None:
         case CacheStore():
             if not policy.caches.store(effect):
                 say(f"rules: {clean(effect.key)} could not be stored in the cache")
-        case RaiseSignal() | RaiseAlarm() | ChangeMetric():
+        case RaiseSignal(number):
+            policy.worker.shared.signals.throw(number)
+        case RaiseAlarm(name, text):
+            alarms = policy.worker.api.alarms
+            if alarms is None or not alarms.trigger(name.decode("utf-8", "surrogateescape"), text):
+                policy.lack("rules: alarm: there is none of that name")
+        case ChangeMetric():
             policy.lack(f"rules: {type(effect).__name__}: a worker has no such thing yet")
 
 

@@ -8,21 +8,28 @@ from __future__ import annotations
 import contextlib
 import re
 import select
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from uwgate.conf.errors import BackendError, BackendTimeout, ClientError
-from uwgate.gateways.wire import upgrade
+from uwgate.gateways.wire import fastcgi, scgi, upgrade
+from uwgate.gateways.wire.cgi_response import cgi_variables, read_cgi
 from uwgate.gateways.wire.chunked import LAST_CHUNK, ChunkedDecoder, encode_chunk
 from uwgate.gateways.wire.http1_head import encode_head
 from uwgate.gateways.wire.lease import NO_BODY
-from uwgate.gateways.wire.response import MAX_HEAD, ResponseError, ResponseHead, parse_response
+from uwgate.gateways.wire.response import (
+    ResponseError,
+    ResponseHead,
+    parse_response,
+    read_response,
+)
 from uwgate.gateways.wire.uwsgi import PacketError, encode_block, encode_var
 from uwgate.routing.results import Forward, Protocol
 from uwgate.workers.backend import dial
 from uwgate.workers.body import buffer_body
 from uwgate.workers.connection import RECEIVE_SIZE, Connection
+from uwgate.workers.rules.records import RecordConnection
 
 if TYPE_CHECKING:
     from uwgate.workers.body import Body
@@ -35,6 +42,8 @@ _CONTROL = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
 BUFFERED = 1 << 20  # bytes of a body without a length that stay in memory until it is whole
 _HTTP = (Protocol.HTTP, Protocol.HTTP_UNCHANGED)
 
+ReadHead = Callable[[bytes, bytes], tuple[ResponseHead, bytes] | None]  # as read_response
+
 
 @dataclass(frozen=True, slots=True)
 class Received:
@@ -45,7 +54,7 @@ class Received:
 
     parsed: ResponseHead
     rest: bytes
-    connection: Connection | None = None
+    connection: Connection | RecordConnection | None = None
     address: str = ""
 
     @property
@@ -134,12 +143,15 @@ def ask(wanted: Forward, visit: Visit) -> Iterator[Received]:
         head, pieces = _request(wanted, visit, address, stack)
         connection = dial(address, visit.policy.timeout)
         stack.callback(connection.close)
+        records = wanted.protocol is Protocol.FASTCGI
+        source = RecordConnection(connection, address) if records else connection
         try:
-            _send(connection, _joined(head, pieces))
+            _send(connection, _joined(head, pieces), source)
         except TimeoutError as error:
             raise BackendTimeout(address, "does not take the request", sent=True) from error
         method = visit.transaction.get(b"REQUEST_METHOD")
-        yield _response(connection, address, method)
+        is_cgi = wanted.protocol in (Protocol.FASTCGI, Protocol.SCGI)
+        yield _response(source, address, method, read_cgi if is_cgi else read_response)
 
 
 def _request(
@@ -163,7 +175,7 @@ def _request(
         unchanged = wanted.protocol is Protocol.HTTP_UNCHANGED
         head = encode_head(method, target, _block(variables, address), length, forwarded=unchanged)
         return head, _chunks(body) if length is None else _pieces(body)
-    if wanted.protocol is not Protocol.UWSGI:
+    if wanted.protocol is Protocol.CONNECT:
         text = f"{wanted.protocol.value}: workers do not speak it; put a gateway in front"
         raise BackendError(address, text, sent=False)
     pieces = _pieces(body)
@@ -178,8 +190,18 @@ def _request(
     variables[b"CONTENT_LENGTH"] = b"%d" % length if length else b""
     if wanted.application is not None:
         variables[b"UWSGI_APPID"] = wanted.application
-    block = _block(variables, address)
-    return encode_block(block, wanted.modifier1, wanted.modifier2), pieces
+    match wanted.protocol:
+        case Protocol.FASTCGI:
+            head = fastcgi.encode_head(cgi_variables(variables.items()))
+            return head, _records(pieces, length)
+        case Protocol.SCGI:
+            try:
+                return scgi.encode_head(cgi_variables(variables.items()), length), pieces
+            except scgi.ScgiError as error:
+                raise ClientError(400, str(error)) from error
+        case _:
+            block = _block(variables, address)
+            return encode_block(block, wanted.modifier1, wanted.modifier2), pieces
 
 
 def _check(method: bytes, target: bytes, variables: dict[bytes, bytes]) -> None:
@@ -216,12 +238,25 @@ def _chunks(body: Body) -> Iterator[bytes]:
     yield LAST_CHUNK
 
 
+def _records(pieces: Iterable[bytes], length: int) -> Iterator[bytes]:
+    """The last piece brings the end along: who has the whole body may answer, and wait for that."""
+    end = fastcgi.encode_body(b"")
+    left = length
+    for piece in pieces:
+        left -= len(piece)
+        yield fastcgi.encode_body(piece) + (b"" if left > 0 else end)
+    if left > 0 or not length:
+        yield end
+
+
 def _joined(head: bytes, pieces: Iterable[bytes]) -> Iterator[bytes]:
     yield head
     yield from pieces
 
 
-def _send(connection: Connection, pieces: Iterator[bytes]) -> None:
+def _send(
+    connection: Connection, pieces: Iterator[bytes], source: Connection | RecordConnection
+) -> None:
     """Send a request, unless the backend answers before it has read all of it.
 
     Raises:
@@ -235,8 +270,15 @@ def _send(connection: Connection, pieces: Iterator[bytes]) -> None:
             events = poll.poll((connection.timeout or 0) * 1000)
             if not events:
                 raise TimeoutError
-            if events[0][1] & ~select.POLLOUT:
+            if events[0][1] & ~select.POLLOUT and (
+                not isinstance(source, RecordConnection) or source.has_answered()
+            ):
+                if isinstance(source, RecordConnection):
+                    with contextlib.suppress(OSError):
+                        connection.sock.send(view)  # what may be the rest, and its end
                 return  # an answer, or what it said before it closed
+            if not events[0][1] & select.POLLOUT:
+                continue
             try:
                 view = view[connection.sock.send(view) :]
             except BlockingIOError:
@@ -245,28 +287,27 @@ def _send(connection: Connection, pieces: Iterator[bytes]) -> None:
                 return
 
 
-def _response(connection: Connection, address: str, method: bytes) -> Received:
+def _response(
+    connection: Connection | RecordConnection, address: str, method: bytes, read: ReadHead
+) -> Received:
     data = b""
     while True:
-        end = data.find(b"\r\n\r\n")
-        if end >= 0:
-            try:
-                parsed = parse_response(data[:end], method)
-            except ResponseError as error:
-                raise BackendError(address, str(error), sent=True) from error
-            data = data[end + 4 :]
+        try:
+            found = read(data, method)
+        except ResponseError as error:
+            raise BackendError(address, str(error), sent=True) from error
+        if found is not None:
+            parsed, data = found
             if parsed.status >= 200 or parsed.status == 101:
                 return Received(parsed, data, connection, address)
             continue
-        if len(data) > MAX_HEAD:
-            raise BackendError(address, f"a head of more than {MAX_HEAD} bytes", sent=True)
         more = _receive(connection, address)
         if not more:
             raise BackendError(address, "closed without an answer", sent=True)
         data += more
 
 
-def _receive(connection: Connection, address: str) -> bytes:
+def _receive(connection: Connection | RecordConnection, address: str) -> bytes:
     try:
         return connection.receive()
     except TimeoutError as error:

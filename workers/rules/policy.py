@@ -15,6 +15,7 @@ from uwgate.files.rules import StaticRules, read_rules
 from uwgate.routing.functions import Functions
 from uwgate.routing.headers import HeaderRules
 from uwgate.routing.outside import Outside, Person
+from uwgate.routing.places import Places, open_places
 from uwgate.routing.rules import compile_rules
 from uwgate.routing.ruleset import RuleSet, read_rule_set
 from uwgate.workers.backend import PATIENCE
@@ -43,6 +44,7 @@ class Compiled:
     rules: RuleSet
     static: StaticRules
     functions: Functions
+    places: Places | None
 
 
 def compile_policy(settings: Settings) -> Compiled | None:
@@ -58,7 +60,8 @@ def compile_policy(settings: Settings) -> Compiled | None:
         rules = RuleSet(compile_rules(()), HeaderRules())
     functions = Functions()
     functions.load(rules.rules.functions)
-    return Compiled(rules, read_rules(settings.static, RealDisk()), functions)
+    places = open_places(settings.geoip)
+    return Compiled(rules, read_rules(settings.static, RealDisk()), functions, places)
 
 
 class Policy:
@@ -84,6 +87,7 @@ class Policy:
             worker.api,
             static.types,
             self.caches,
+            compiled.places,
         )
         self.final_writes = any(
             rule.action in _WRITING for rule in compiled.rules.rules.final.rules.values()

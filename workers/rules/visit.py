@@ -26,7 +26,9 @@ from uwgate.routing.results import (
 )
 from uwgate.routing.statuses import reason_of
 from uwgate.routing.transaction import Header, Transaction
+from uwgate.workers import rpc, rpc_server
 from uwgate.workers.body import BodyError
+from uwgate.workers.connection import Connection
 from uwgate.workers.foreign import SERVED
 from uwgate.workers.log import say
 from uwgate.workers.rules import forwarding, sending
@@ -154,6 +156,10 @@ class Visit:
             self._carry_out(verdict)
             return False
         modifier = transaction.modifier1
+        if modifier == rpc.MODIFIER and transaction.modifier2 == rpc_server.WEB:
+            head, _, body = rpc_server.answer_web(self.policy.functions, self.environ)
+            self._relay(int(head[:3]), head, (body,))
+            return False
         if modifier is not None and modifier not in SERVED:
             say(f"-- unavailable modifier requested: {modifier} --")
             self.hang_up()
@@ -301,13 +307,14 @@ class Visit:
     def _tunnel(self, found: forwarding.Received) -> None:
         """The backend has agreed to a WebSocket: its bytes are none of the rules' business."""
         session = self._slot.session
-        if session is None or found.connection is None or not self.may_tunnel():
+        connection = found.connection
+        if session is None or not isinstance(connection, Connection) or not self.may_tunnel():
             raise BackendError(found.address, "answers 101, which was not asked for", sent=True)
         self.transaction.set_status(101, reason_of(101))
         self.outlet.started = self.outlet.ended = True
         session.open_tunnel(found.head)
         idle = self.policy.worker.settings.http.http_timeout or None
-        carry(session, found.connection, found.rest, idle)
+        carry(session, connection, found.rest, idle)
 
     def _send_raw(self, data: bytes) -> None:
         try:

@@ -13,6 +13,7 @@ from uwgate.routing.outside import Person
 if TYPE_CHECKING:
     from uwgate.caching.answers import CacheAnswers
     from uwgate.files.mime import MimeTable
+    from uwgate.routing.places import Places
     from uwgate.workers.api import Api
     from uwgate.workers.worker import Listening
 
@@ -29,8 +30,9 @@ class WorkerWorld(Machine):
         api: Api,
         types: MimeTable | None,
         caches: CacheAnswers,
+        places: Places | None = None,
     ) -> None:
-        super().__init__()
+        super().__init__(places)
         self.person = person
         self._listeners = listeners
         self._api = api
