@@ -8,10 +8,12 @@ import random
 import time
 import uuid
 from collections.abc import Callable
+from typing import Literal
 
 from uwgate.caching.answers import CacheAnswers
 from uwgate.conf.board import Board
-from uwgate.routing.outside import FileTest, Outside, Person
+from uwgate.routing.outside import FileTest, Later, Outside, Person
+from uwgate.routing.results import Cached
 
 
 class GatewayOutside(Outside):
@@ -89,6 +91,10 @@ class GatewayOutside(Outside):
             return False
         notice = self._board.notices.get(legion.decode("utf-8", "replace"))
         return notice is not None and notice.standing.is_lord
+
+    def look_up(self, name: bytes, key: bytes) -> Cached | None | Literal[Later.LATER]:
+        """See Outside."""
+        return self._caches.look_up(name, key)
 
     def in_cache(self, name: bytes, key: bytes) -> bool:
         """See Outside. Caches of other instances are not asked."""

@@ -9,13 +9,14 @@ import struct
 import time
 import uuid
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
-from uwgate.routing.outside import FileTest, Outside, Person
+from uwgate.routing.outside import FileTest, Later, Outside, Person
 
 if TYPE_CHECKING:
     from uwgate.caching.answers import CacheAnswers
     from uwgate.files.mime import MimeTable
+    from uwgate.routing.results import Cached
     from uwgate.workers.api import Api
     from uwgate.workers.worker import Listening
 
@@ -99,6 +100,10 @@ class WorkerWorld(Outside):
     def is_lord(self, legion: bytes) -> bool:
         """See Outside."""
         return self._api.i_am_the_lord(legion)
+
+    def look_up(self, name: bytes, key: bytes) -> Cached | None | Literal[Later.LATER]:
+        """See Outside."""
+        return self._caches.look_up(name, key)
 
     def in_cache(self, name: bytes, key: bytes) -> bool:
         """See Outside."""
