@@ -6,7 +6,7 @@ A gateway asks ``is_quick`` first: what is not, belongs into a thread. A worker 
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from uwgate.caching.arithmetic import Operation
 from uwgate.routing.effects import CacheStore
@@ -43,7 +43,7 @@ class CacheAnswers:
                 self._own.setdefault(b"", cache)
                 self._own[name.encode()] = cache
 
-    def look_up(self, name: bytes, key: bytes) -> Cached | None | Literal[Later.LATER]:
+    def look_up(self, name: bytes, key: bytes) -> Cached | Later | None:
         """``Outside.look_up``: what a cache of this instance has. Nobody is waited for."""
         cache = self._own.get(name)
         if cache is None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import enum
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from uwgate.routing.results import Cached
@@ -103,7 +103,7 @@ class Outside:
         del legion
         return False
 
-    def look_up(self, name: bytes, key: bytes) -> Cached | None | Literal[Later.LATER]:
+    def look_up(self, name: bytes, key: bytes) -> Cached | Later | None:
         """What a cache has; None: it has no such item. LATER: only a ``CacheGet`` finds out."""
         del name, key
         return LATER

@@ -8,7 +8,6 @@ import random
 import time
 import uuid
 from collections.abc import Callable
-from typing import Literal
 
 from uwgate.caching.answers import CacheAnswers
 from uwgate.conf.board import Board
@@ -92,7 +91,7 @@ class GatewayOutside(Outside):
         notice = self._board.notices.get(legion.decode("utf-8", "replace"))
         return notice is not None and notice.standing.is_lord
 
-    def look_up(self, name: bytes, key: bytes) -> Cached | None | Literal[Later.LATER]:
+    def look_up(self, name: bytes, key: bytes) -> Cached | Later | None:
         """See Outside."""
         return self._caches.look_up(name, key)
 

@@ -9,7 +9,7 @@ import struct
 import time
 import uuid
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from uwgate.routing.outside import FileTest, Later, Outside, Person
 
@@ -101,7 +101,7 @@ class WorkerWorld(Outside):
         """See Outside."""
         return self._api.i_am_the_lord(legion)
 
-    def look_up(self, name: bytes, key: bytes) -> Cached | None | Literal[Later.LATER]:
+    def look_up(self, name: bytes, key: bytes) -> Cached | Later | None:
         """See Outside."""
         return self._caches.look_up(name, key)
 
