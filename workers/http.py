@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http
+import select
 import socket
 import time
 from typing import TYPE_CHECKING
@@ -31,6 +32,7 @@ from uwgate.workers.raw import UNREAD_LIMIT, RawConnection, date_line
 if TYPE_CHECKING:
     from uwgate.workers.slot import Slot
 
+NEXT_PAUSE = 0.005  # seconds that a client gets for its next request before others take its place
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
@@ -45,6 +47,7 @@ class HttpConnection(RawConnection):
         "_may_tunnel",
         "_minor",
         "_name",
+        "_pause_ends",
         "_peer",
     )
 
@@ -67,6 +70,7 @@ class HttpConnection(RawConnection):
         self._chunked = False
         self._minor = 1
         self._may_tunnel = False
+        self._pause_ends = 0.0
 
     def serve(self) -> bool:
         """Serve one request; returns whether the connection goes on.
@@ -113,8 +117,10 @@ class HttpConnection(RawConnection):
             return False
         if not (self._body.done or self._body.settle(UNREAD_LIMIT)):
             return False
+        now = time.monotonic()
         if self.timeout is not None:
-            self.deadline = time.monotonic() + self.timeout
+            self.deadline = now + self.timeout
+        self._pause_ends = now + NEXT_PAUSE
         return True
 
     def may_tunnel(self) -> bool:
@@ -129,6 +135,19 @@ class HttpConnection(RawConnection):
     def close_behind(self) -> None:
         """See ``rules.outlet.Way``."""
         self._close = True
+
+    def brings_more(self) -> bool:
+        """Whether something comes, a request perhaps, of a client that goes on at once.
+
+        Waits until ``NEXT_PAUSE`` after the last answer for it.
+        """
+        poll = select.poll()
+        poll.register(self.fd, select.POLLIN)
+        return bool(poll.poll(max(0.0, self._pause_ends - time.monotonic()) * 1000))
+
+    def close_behind_next(self) -> None:
+        """The next request is the last one here."""
+        self._keep = False
 
     def send_body(self, body: bytes, last: bool) -> None:
         """See ``wsgi.Output``."""
