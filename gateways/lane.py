@@ -122,6 +122,7 @@ class Lane:
                     await trio.lowlevel.checkpoint()
         finally:
             trio.lowlevel.notify_closing(self._epoll.fileno())
+            self._members.clear()  # who leaves later has nothing to leave
             self._epoll.close()
             os.close(self._bell)
 

@@ -10,6 +10,7 @@ import logging
 from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
+from uwgate.conf.address import Address
 from uwgate.gateways.corerouter.derived import MAX_KNOWN, address_of
 from uwgate.gateways.corerouter.mapper import Mapper
 from uwgate.gateways.corerouter.outcome import Outcome
@@ -17,7 +18,6 @@ from uwgate.gateways.corerouter.target import Target
 from uwgate.gateways.counters import Counters
 
 if TYPE_CHECKING:
-    from uwgate.conf.address import Address
     from uwgate.gateways.corerouter.attempts import Attempts
 
 log = logging.getLogger("uwgate.corerouter")

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
-import random
-import time
-import uuid
 from collections.abc import Callable
 
 from uwgate.caching.answers import CacheAnswers
 from uwgate.conf.board import Board
-from uwgate.routing.outside import FileTest, Later, Outside, Person
+from uwgate.routing.machine import Machine
+from uwgate.routing.outside import Later, Person
 from uwgate.routing.results import Cached
 
 
-class GatewayOutside(Outside):
+class GatewayOutside(Machine):
     """This machine, as a gateway process sees it.
 
     ``mime_type`` tells that of a file's name. ``board``: who is lord of which legion, None: there
@@ -28,57 +25,11 @@ class GatewayOutside(Outside):
         caches: CacheAnswers,
         board: Board | None = None,
     ) -> None:
+        super().__init__()
         self.person = Person(0, os.getpid())
         self._board = board
         self._mime_type = mime_type
         self._caches = caches
-        self._turn = 0
-
-    def now(self) -> float:
-        """See Outside."""
-        return time.time()
-
-    def new_uuid(self) -> bytes:
-        """See Outside."""
-        return str(uuid.uuid4()).encode()
-
-    def choose(self, count: int) -> int:
-        """See Outside."""
-        return random.randrange(count)
-
-    def turn(self, count: int) -> int:
-        """See Outside. Each process counts for itself."""
-        now = self._turn
-        self._turn = 0 if now >= count else now + 1
-        return now
-
-    def check_file(self, path: bytes, test: FileTest) -> bool:
-        """See Outside."""
-        if b"\0" in path:
-            return False
-        match test:
-            case FileTest.EXISTS:
-                return os.path.exists(path)
-            case FileTest.FILE:
-                return os.path.isfile(path)
-            case FileTest.DIRECTORY:
-                return os.path.isdir(path)
-            case FileTest.LINK:
-                return os.path.islink(path)
-            case FileTest.EXECUTABLE:
-                return os.access(path, os.X_OK)
-
-    def modified(self, path: bytes) -> float | None:
-        """See Outside."""
-        with contextlib.suppress(OSError, ValueError):
-            return os.stat(path).st_mtime
-        return None
-
-    def attribute(self, path: bytes, name: bytes) -> bytes:
-        """See Outside."""
-        with contextlib.suppress(OSError, ValueError):
-            return os.getxattr(path, name)
-        return b""
 
     def mime_type(self, name: bytes) -> bytes:
         """See Outside."""

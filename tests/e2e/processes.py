@@ -150,8 +150,15 @@ class Uwgate(Process):
 
     def wait_for_processes(self, kind: str, count: int) -> list[int]:
         """Wait until that many children of a kind run; returns their pids."""
-        self.wait_for(lambda: len(self.processes(kind)) == count, f"{count} {kind} processes")
-        return self.processes(kind)
+        found: list[int] = []
+
+        def are_there() -> bool:
+            # Once, for it may look otherwise the next moment: who starts another program is two.
+            found[:] = self.processes(kind)
+            return len(found) == count
+
+        self.wait_for(are_there, f"{count} {kind} processes")
+        return found
 
 
 def start_uwgate(

@@ -167,7 +167,7 @@ def remotely(client: Instance, server: Instance, cache: str) -> list[str]:
 def test_remote_caches_work_between_both_programs(ours: Ours, folder: Path) -> None:
     # uWSGI clears as many items as the first cache has.
     both = ("--cache2=name=first,items=20", "--cache2=name=c,items=20")
-    mine = ours(*both, "--processes=2")
+    mine = ours(*both, "--processes=2", f"--cache-timeout={PATIENCE}")
     with theirs(folder, *both) as real:
         at_theirs = remotely(mine, real, "c")
         at_mine = remotely(real, mine, "c")

@@ -161,6 +161,7 @@ def servers() -> Iterator[Servers]:
     """Everything that the cases need."""
     with temporary_folder() as folder, contextlib.ExitStack() as ends:
         shutil.copytree(FOLDER / "files", folder / "files")
+        (folder / "files/folder").mkdir(exist_ok=True)  # git keeps no empty ones
         yield Servers(ends, folder)
 
 

@@ -25,7 +25,10 @@ FORBIDDEN = {
 }
 
 
-@pytest.mark.parametrize("module", MODULES, ids=str)
+MACHINE = Path("machine.py")  # what rules run on; it is given to them
+
+
+@pytest.mark.parametrize("module", [one for one in MODULES if one != MACHINE], ids=str)
 def test_a_module_is_pure(module: Path) -> None:
     found = imports_of(FOLDER / module)
     assert not found & FORBIDDEN

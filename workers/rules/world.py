@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import random
 import socket
 import struct
-import time
-import uuid
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from uwgate.routing.outside import FileTest, Later, Outside, Person
+from uwgate.routing.machine import Machine
+from uwgate.routing.outside import Later, Person
 
 if TYPE_CHECKING:
     from uwgate.caching.answers import CacheAnswers
@@ -23,7 +20,7 @@ if TYPE_CHECKING:
 _UNACKED = struct.Struct("=24xI")  # struct tcp_info: a listener's queue (tcp(7))
 
 
-class WorkerWorld(Outside):
+class WorkerWorld(Machine):
     """This machine, seen from a worker. ``types``: of files by their names, None: unknown."""
 
     def __init__(
@@ -34,64 +31,16 @@ class WorkerWorld(Outside):
         types: MimeTable | None,
         caches: CacheAnswers,
     ) -> None:
+        super().__init__()
         self.person = person
         self._listeners = listeners
         self._api = api
         self._types = types
         self._caches = caches
-        self._turn = 0
-
-    def now(self) -> float:
-        """See Outside."""
-        return time.time()
-
-    def new_uuid(self) -> bytes:
-        """See Outside."""
-        return str(uuid.uuid4()).encode()
-
-    def choose(self, count: int) -> int:
-        """See Outside."""
-        return random.randrange(count)
-
-    def turn(self, count: int) -> int:
-        """See Outside. Each worker has its own."""
-        now = self._turn
-        self._turn = 0 if now >= count else now + 1
-        return now
 
     def listen_queue(self) -> int:
         """See Outside: those of our TCP sockets."""
         return sum(_waiting(one.sock) for one in self._listeners if one.is_tcp)
-
-    def check_file(self, path: bytes, test: FileTest) -> bool:
-        """See Outside."""
-        if b"\0" in path:
-            return False
-        match test:
-            case FileTest.EXISTS:
-                return os.path.exists(path)
-            case FileTest.FILE:
-                return os.path.isfile(path)
-            case FileTest.DIRECTORY:
-                return os.path.isdir(path)
-            case FileTest.LINK:
-                return os.path.islink(path)
-            case FileTest.EXECUTABLE:
-                return os.access(path, os.X_OK)
-
-    def modified(self, path: bytes) -> float | None:
-        """See Outside."""
-        try:
-            return os.stat(path).st_mtime
-        except (OSError, ValueError):
-            return None
-
-    def attribute(self, path: bytes, name: bytes) -> bytes:
-        """See Outside."""
-        try:
-            return os.getxattr(path, name)
-        except (OSError, ValueError):
-            return b""
 
     def mime_type(self, name: bytes) -> bytes:
         """See Outside."""

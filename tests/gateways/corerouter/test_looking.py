@@ -72,9 +72,9 @@ async def test_a_backend_that_is_well_again_gets_its_turns(
     caplog.set_level(logging.INFO, "uwgate.checks")
     async with looking(backends) as made:
         a.down()
-        await trio.sleep(6.0)
+        await trio.sleep(5.5)
         a.up()
-        await trio.sleep(2.0)
+        await trio.sleep(3.0)
         assert {served(made) for _ in range(2)} == {a.address, b.address}
     assert f"{a.address} is well again" in caplog.text
 
@@ -85,7 +85,7 @@ async def test_when_all_fail_their_checks_nobody_is_asked(
     async with looking(backends) as made:
         for one in backends:
             one.down()
-        await trio.sleep(6.0)
+        await trio.sleep(5.5)
         attempts = begin(made)
         assert name(attempts.next(0.0)) is None
         assert attempts.outcome is Outcome.EXHAUSTED
@@ -97,7 +97,7 @@ async def test_who_takes_connections_and_never_answers_a_ping_is_out(
     backends: list[Backend], autojump_clock: Clock
 ) -> None:
     async with looking(backends, "uwsgi") as made:
-        await trio.sleep(8.0)
+        await trio.sleep(8.5)
         attempts = begin(made)
         assert attempts.next(0.0) is None
         attempts.end(0.0)

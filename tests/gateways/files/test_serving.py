@@ -228,6 +228,7 @@ async def test_one_connection_has_few_files_open_at_a_time(www: Path) -> None:
             await talk.client.send(frame(WINDOW_UPDATE, 0, number, pack(1 << 30)))
         for number in streams:
             assert (await talk.client.response(number)).body == FILES["/middle.bin"]
+        await trio.testing.wait_all_tasks_blocked()  # closed just behind its last frame
         assert holding(www) == 0
 
 
