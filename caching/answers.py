@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from uwgate.caching.arithmetic import Operation
 from uwgate.routing.effects import CacheStore
+from uwgate.routing.outside import LATER, Later
 from uwgate.routing.results import CacheAdd, Cached, CacheGet, CacheSum, Sum
 
 if TYPE_CHECKING:
@@ -35,6 +36,20 @@ class CacheAnswers:
 
     def __init__(self, caches: Caches | None) -> None:
         self._caches = caches
+        # By name as rules have it, empty for the default one.
+        self._own: dict[bytes, LocalCache] = {}
+        if caches is not None:
+            for name, cache in caches.local.items():
+                self._own.setdefault(b"", cache)
+                self._own[name.encode()] = cache
+
+    def look_up(self, name: bytes, key: bytes) -> Cached | Later | None:
+        """``Outside.look_up``: what a cache of this instance has. Nobody is waited for."""
+        cache = self._own.get(name)
+        if cache is None:
+            return LATER
+        item = cache.get(key)
+        return None if item is None else Cached(*item)
 
     def is_quick(self, question: CacheQuestion | CacheStore) -> bool:
         """Whether nobody is waited for: a look into a cache of this instance."""

@@ -34,6 +34,8 @@ YIELDS: Final = 3
 # is expected at once, before it asks trio to wait. Meanwhile trio's tasks wait too, so this is
 # only done when no session has one.
 PATIENCE: Final = 0.001
+MAX_TOGETHER: Final = 16  # answers that wait for each other, of up to
+MAX_TOGETHER_SIZE: Final = 65536  # bytes each
 
 
 class Member(Protocol):
@@ -41,6 +43,14 @@ class Member(Protocol):
 
     def ready(self, mask: int) -> None:
         """There may be bytes, end of file, or (``mask & GONE``) an error. Must not raise."""
+        ...
+
+
+class Sender(Protocol):
+    """Who has an answer for a client."""
+
+    def send(self, data: bytes, keep: bool) -> None:
+        """Send it; ``keep``: the connection goes on. Must not raise."""
         ...
 
 
@@ -64,6 +74,8 @@ class Lane:
         # Descriptors removed while a batch of events is handled: the number may already belong
         # to a new member, which the old one's event must not reach.
         self._removed: set[int] = set()
+        self._in_round = False
+        self._answers: list[tuple[Sender, bytes, bool]] = []
 
     def add(self, fd: int, member: Member, *, level: bool = False, writable: bool = False) -> None:
         """Watch ``fd``; what is there already counts as new. ``level``: tell again and again.
@@ -103,6 +115,24 @@ class Lane:
             self._asleep = False
             os.eventfd_write(self._bell, 1)
 
+    def send_soon(self, sender: Sender, data: bytes, keep: bool) -> None:
+        """Send an answer together with others of this round.
+
+        To wake a client that sleeps costs more than sending to one that is awake: of many clients
+        in one process only the first is woken.
+        """
+        if not self._in_round or len(data) > MAX_TOGETHER_SIZE:
+            sender.send(data, keep)
+            return
+        self._answers.append((sender, data, keep))
+        if len(self._answers) >= MAX_TOGETHER:
+            self._send_answers()
+
+    def _send_answers(self) -> None:
+        answers, self._answers = self._answers, []
+        for sender, data, keep in answers:
+            sender.send(data, keep)
+
     async def run(self) -> None:
         """Serve until cancelled."""
         again = self._again
@@ -135,12 +165,16 @@ class Lane:
         if not events and self.expected and not self.tasks and not again:
             events = self._wait_patiently()
         removed.clear()
+        self._in_round = True
         for fd, mask in events:
             member = members.get(fd)  # the bell is nobody's
             if member is not None and (not removed or fd not in removed):
                 member.ready(mask)
         for _ in range(len(again)):
             again.popleft().ready(0)
+        self._in_round = False
+        if self._answers:
+            self._send_answers()
         return bool(events)
 
     def _wait_patiently(self) -> list[tuple[int, int]]:

@@ -251,7 +251,7 @@ class Session:
                 self.leave_lane(relay.answer, self, request, routed)
                 return
             if not isinstance(asked, Request):
-                self._pass_on(request, *asked)
+                self._pass_on(request, *asked, together=True)
                 return
             block = asked.block
         self._packet, self.packet = encode_request(block, request.body)
@@ -301,15 +301,23 @@ class Session:
             flags, head, body = routed
         self._pass_on(request, flags, head, body)
 
-    def _pass_on(self, request: Request, flags: int, head: bytes, body: bytes) -> None:
-        """Answer with what a worker or a rule has said."""
+    def _pass_on(
+        self, request: Request, flags: int, head: bytes, body: bytes, *, together: bool = False
+    ) -> None:
+        """Answer with what a worker or a rule has said.
+
+        ``together``: many such answers come at once.
+        """
         if flags & NAMES_FILE and self.gateway.library.names_file(head):
             answering.hand_over(self, request, head)
             return
         if flags & ENCODING:
             flags, head, body = self.gateway.compression.whole(request, flags, head, body)
         start, _, keep = self.gateway.writer.start(request, flags, head, len(body), True)
-        self.send(start + body, keep)
+        if together:
+            self.gateway.lane.send_soon(self, start + body, keep)
+        else:
+            self.send(start + body, keep)
 
     def streamed(self, lease: Lease) -> None:
         """The response takes waiting: a task goes on with it."""
@@ -326,6 +334,8 @@ class Session:
 
     def send(self, data: bytes, keep: bool) -> None:
         """Send a whole response, and be ready for the next request."""
+        if self.state is State.CLOSED:
+            return  # while other answers of its round were made
         try:
             sent = self.sock.send(data)
         except BlockingIOError:

@@ -12,6 +12,7 @@ from uwgate.routing.effects import Log
 from uwgate.routing.index import Index
 from uwgate.routing.outside import Outside
 from uwgate.routing.results import (
+    Answer,
     Ask,
     Break,
     Continue,
@@ -148,6 +149,9 @@ class Run:
     def _follow(self, result: Result) -> bool:
         """Do what a result says; whether the chain goes on."""
         match result:
+            case Answer():  # first, as the most frequent
+                self.scope.transaction.routed += 1
+                self.verdict = result
             case Flow.CONTINUE:
                 self.verdict = CONTINUE
             case Flow.BREAK:

@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Callable, Generator
 from dataclasses import replace
 
-from uwgate.routing.chain import Chain
+from uwgate.routing.chain import Chain, Run
 from uwgate.routing.headers import HeaderRules
 from uwgate.routing.outside import Outside
 from uwgate.routing.results import Answer, Break, Continue, Question, Reply, Verdict
@@ -44,13 +44,32 @@ class Conversation:
         self.outside = outside
         self.headers = headers or HeaderRules()
         self._responded = False
+        self._begun: Run | None = None  # the request's rules
+        self._settled: Answer | None = None  # what they have answered at once
+
+    def begin(self) -> Verdict | None:
+        """What is to become of the request, if that can be said without a question.
+
+        None: ``request`` finds it out, and goes on from there.
+        """
+        chain = self.rules.request
+        if not chain:
+            return CONTINUE
+        run = self._begun = chain.start(self.transaction, self.outside)
+        verdict = run.verdict
+        if isinstance(verdict, Answer) and not self.rules.error and not self.rules.response:
+            self._settled = self._whole(self._adopt(verdict))
+            return self._settled
+        return None if isinstance(verdict, Answer | Break) else verdict
 
     def request(self) -> Steps:
         """What is to become of the request.
 
         An Answer has its own headers only; ``head`` has those of every response besides.
         """
-        verdict = yield from self._run(self.rules.request)
+        if self._settled is not None:
+            return self._settled
+        verdict = yield from self._run(self.rules.request, self._begun)
         if isinstance(verdict, Break) and verdict.reason is None:
             verdict = self._made() or verdict
         if isinstance(verdict, Answer):
@@ -73,14 +92,18 @@ class Conversation:
 
     def head(self) -> list[Header]:
         """The headers of the response in their order on the wire (spec section 8)."""
-        transaction = self.transaction
-        return [*transaction.headers, *self.headers.added, *transaction.added]
+        return [*self.transaction.headers, *self.more()]
 
-    def _run(self, chain: Chain) -> Steps:
-        """Run a chain; Continue at once if it has no rules."""
+    def more(self) -> tuple[Header, ...]:
+        """Those among them that stand behind the response's own."""
+        return (*self.headers.added, *self.transaction.added)
+
+    def _run(self, chain: Chain, run: Run | None = None) -> Steps:
+        """Run a chain; Continue at once if it has no rules. ``run``: it has begun."""
         if not chain:
             return CONTINUE
-        run = chain.start(self.transaction, self.outside)
+        if run is None:
+            run = chain.start(self.transaction, self.outside)
         while run.verdict is None:
             assert run.question is not None
             run.resume((yield run.question))
@@ -136,20 +159,37 @@ class Conversation:
                 if isinstance(verdict, Break):
                     return verdict
                 return Break("the error chain cannot hand a response over", 500)
-        transaction.removed |= self.headers.removed
-        transaction.begin_response(answer.status, answer.reason, list(answer.headers))
-        self.headers.lend(transaction)
+        return self._adopt(answer)
+
+    def _adopt(self, answer: Answer) -> Answer:
+        """Take over a head that is settled."""
+        transaction, headers = self.transaction, self.headers
+        if headers.removed:
+            transaction.removed |= headers.removed
+        transaction.begin_response(answer.status, answer.reason, answer.headers)
+        if headers.lent:
+            headers.lend(transaction)
         return answer
 
     def _whole(self, answer: Answer) -> Answer:
         """An answer with the head as it is now, behind what rules sent."""
         transaction = self.transaction
-        body = bytes(transaction.body) + answer.body
-        transaction.body.clear()
-        if len(body) != len(answer.body) and has_header(transaction.headers, b"Content-Length"):
-            replace_header(transaction.headers, b"Content-Length", b"%d" % len(body))
+        body = answer.body
+        if transaction.body:
+            body = bytes(transaction.body) + body
+            transaction.body.clear()
+            if has_header(transaction.headers, b"Content-Length"):
+                replace_header(transaction.headers, b"Content-Length", b"%d" % len(body))
         status, reason, headers = transaction.status, transaction.reason, transaction.headers
-        return Answer(status, reason, tuple(headers), body, close=answer.close)
+        given = tuple(headers)
+        if (status, reason, given, body) == (
+            answer.status,
+            answer.reason,
+            answer.headers,
+            answer.body,
+        ):
+            return answer
+        return Answer(status, reason, given, body, close=answer.close)
 
     def _without_body(self) -> Answer:
         """The head as it is, and of the body only what rules sent (spec section 1)."""

@@ -99,6 +99,8 @@ class Index:
             variable.find(variables, found)
         if not found:
             return self._always
+        if len(found) == 1 and not self._always and found[0] >= 0:
+            return found
         excluded = {~position for position in found if position < 0}
         kept = {position for position in found if position >= 0}
         return sorted(kept.union(self._always) - excluded)

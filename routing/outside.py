@@ -8,6 +8,19 @@ from __future__ import annotations
 
 import enum
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from uwgate.routing.results import Cached
+
+
+class Later(enum.Enum):
+    """Instead of an answer: it takes waiting, and has to be asked."""
+
+    LATER = "ask"
+
+
+LATER: Final = Later.LATER
 
 
 class FileTest(enum.Enum):
@@ -89,6 +102,11 @@ class Outside:
         """Whether this node is lord of a legion."""
         del legion
         return False
+
+    def look_up(self, name: bytes, key: bytes) -> Cached | Later | None:
+        """What a cache has; None: it has no such item. LATER: only a ``CacheGet`` finds out."""
+        del name, key
+        return LATER
 
     def in_cache(self, name: bytes, key: bytes) -> bool:
         """Whether a cache has an item. ``name`` empty: the default cache."""

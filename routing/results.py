@@ -9,6 +9,7 @@ from __future__ import annotations
 import enum
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from uwgate.routing.view import Request
 
@@ -133,8 +134,7 @@ class ServeFile:
 Verdict = Continue | Break | Answer | RawAnswer | Forward | ServeStatic | ServeFile
 
 
-@dataclass(frozen=True, slots=True)
-class Cached:
+class Cached(NamedTuple):
     """What a cache holds. ``expires`` is in seconds since the epoch, 0: never."""
 
     value: bytes

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -94,11 +95,14 @@ class Transaction:
         self.status = status
         self.reason = reason
 
-    def begin_response(self, status: int, reason: bytes, headers: list[Header]) -> None:
+    def begin_response(self, status: int, reason: bytes, headers: Iterable[Header]) -> None:
         """Take over the head of a response, without what rules removed."""
-        self.set_status(status, reason)
+        self.status = status
+        self.reason = reason
         removed = self.removed
-        self.headers = [pair for pair in headers if pair[0].lower() not in removed]
+        if removed:
+            headers = (pair for pair in headers if pair[0].lower() not in removed)
+        self.headers = list(headers)
 
 
 @dataclass(slots=True)

@@ -3,23 +3,15 @@
 from __future__ import annotations
 
 import http
+import select
 import socket
 import time
 from typing import TYPE_CHECKING
 
 from uwgate.conf.errors import ClientError
-from uwgate.gateways.wire import forwarded, upgrade
-from uwgate.gateways.wire.cgi import fields_of, split_target
+from uwgate.gateways.wire.cgi import split_target
 from uwgate.gateways.wire.chunked import LAST_CHUNK, encode_chunk
-from uwgate.gateways.wire.http1 import (
-    Framing,
-    Limits,
-    RequestHead,
-    find_end,
-    framing_of,
-    parse_head,
-    without_empty_lines,
-)
+from uwgate.gateways.wire.http1 import Framing, find_end, without_empty_lines
 from uwgate.gateways.wire.lease import DATE, LENGTH, NO_BODY
 from uwgate.gateways.wire.proxy_protocol import ProxyError
 from uwgate.workers.body import EMPTY, ChunkedBody, LengthBody
@@ -27,10 +19,12 @@ from uwgate.workers.environ import Environ, block_size
 from uwgate.workers.log import say
 from uwgate.workers.proxies import Client
 from uwgate.workers.raw import UNREAD_LIMIT, RawConnection, date_line
+from uwgate.workers.requests import RequestHead
 
 if TYPE_CHECKING:
     from uwgate.workers.slot import Slot
 
+NEXT_PAUSE = 0.005  # seconds that a client gets for its next request before others take its place
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
@@ -45,6 +39,7 @@ class HttpConnection(RawConnection):
         "_may_tunnel",
         "_minor",
         "_name",
+        "_pause_ends",
         "_peer",
     )
 
@@ -67,6 +62,7 @@ class HttpConnection(RawConnection):
         self._chunked = False
         self._minor = 1
         self._may_tunnel = False
+        self._pause_ends = 0.0
 
     def serve(self) -> bool:
         """Serve one request; returns whether the connection goes on.
@@ -89,32 +85,28 @@ class HttpConnection(RawConnection):
             head = self._receive_head()
             if head is None:
                 return False
-            fields = fields_of(head.headers)
-            framing = framing_of(head.minor, fields)
-            claims = forwarded.take(fields)
-            if self._client.is_trusted:
-                fields |= claims
-            else:
-                claims = {}
-            environ = self._environ(head, fields, self._client)
+            environ = self._environ(head, self._client)
         except ClientError as error:
             self._refuse(error)
             return False
         worker = self._slot.worker
         self._minor = head.minor
         self._protocol = b"HTTP/1.%d" % head.minor
-        self._close = not (self._keep and framing.keep_alive)
-        self._may_tunnel = upgrade.is_wanted(head.minor, fields)
-        self._open_body(framing, worker.settings.workers.limit_post)
-        _, size = block_size(environ)
-        scheme = (forwarded.scheme_of(claims) or b"http").decode()
+        meaning = head.meaning
+        self._close = not (self._keep and meaning.framing.keep_alive)
+        self._may_tunnel = meaning.wants_websocket
+        self._open_body(meaning.framing, worker.settings.workers.limit_post)
+        size = block_size(environ)[1] if worker.log_wanted else 0
+        scheme = (meaning.scheme if self._client.is_trusted else None) or "http"
         response = self._slot.respond(self, environ, self._body, scheme, size)
         if response.failed or self._close or worker.ending:
             return False
         if not (self._body.done or self._body.settle(UNREAD_LIMIT)):
             return False
+        now = time.monotonic()
         if self.timeout is not None:
-            self.deadline = time.monotonic() + self.timeout
+            self.deadline = now + self.timeout
+        self._pause_ends = now + NEXT_PAUSE
         return True
 
     def may_tunnel(self) -> bool:
@@ -129,6 +121,19 @@ class HttpConnection(RawConnection):
     def close_behind(self) -> None:
         """See ``rules.outlet.Way``."""
         self._close = True
+
+    def brings_more(self) -> bool:
+        """Whether something comes, a request perhaps, of a client that goes on at once.
+
+        Waits until ``NEXT_PAUSE`` after the last answer for it.
+        """
+        poll = select.poll()
+        poll.register(self.fd, select.POLLIN)
+        return bool(poll.poll(max(0.0, self._pause_ends - time.monotonic()) * 1000))
+
+    def close_behind_next(self) -> None:
+        """The next request is the last one here."""
+        self._keep = False
 
     def send_body(self, body: bytes, last: bool) -> None:
         """See ``wsgi.Output``."""
@@ -187,12 +192,9 @@ class HttpConnection(RawConnection):
         Raises:
             ClientError: there is none that can be accepted.
         """
-        settings = self._slot.worker.settings
-        size = settings.workers.buffer_size
-        limits = Limits(
-            size, min(settings.http.http_line_limit, size), settings.http.http_header_limit
-        )
-        total = settings.http.http_headers_timeout
+        worker = self._slot.worker
+        limits = worker.heads.limits
+        total = worker.settings.http.http_headers_timeout
         deadline = time.monotonic() + total if total else None
         data = without_empty_lines(self.buffer)
         while (end := find_end(data, limits)) < 0:
@@ -210,7 +212,7 @@ class HttpConnection(RawConnection):
                 return None
             data = without_empty_lines(data + more)
         self.buffer = data[end:]
-        return parse_head(data[:end], limits)
+        return worker.heads.read(data[:end])
 
     def _meet(self) -> Client:
         """Who asks on this connection.
@@ -226,10 +228,8 @@ class HttpConnection(RawConnection):
             client = worker.proxies.introduced(client, self, limit)
         return client
 
-    def _environ(self, head: RequestHead, fields: dict[bytes, bytes], client: Client) -> Environ:
+    def _environ(self, head: RequestHead, client: Client) -> Environ:
         path, query, host = split_target(head.method, head.target)
-        if host is not None:
-            fields[b"HTTP_HOST"] = host
         name, port = self._slot.worker.hostname, "80"
         if not self._name.startswith(("/", "@")) and ":" in self._name:
             port = self._name.rpartition(":")[2]
@@ -247,8 +247,11 @@ class HttpConnection(RawConnection):
         }
         if client.server is not None:
             environ["SERVER_ADDR"], environ["SERVER_PORT"] = client.server[0], str(client.server[1])
-        for key, value in fields.items():
-            environ[key.decode("latin-1")] = value.decode("latin-1")
+        environ.update(head.meaning.variables)
+        if client.is_trusted:
+            environ.update(head.meaning.claims)
+        if host is not None:
+            environ["HTTP_HOST"] = host.decode("latin-1")
         return environ
 
     def _open_body(self, framing: Framing, limit: int) -> None:

@@ -99,10 +99,20 @@ class Slot:
             accepted: Session | None = None
             ready = [fd for fd, _ in events]
             readable = kept is not None and kept.fd in ready
+            last = False
+            if isinstance(kept, HttpConnection) and not self._listeners.keys().isdisjoint(ready):
+                # Nobody sends a request again that has come here: it is served before somebody
+                # else is let in, as the last one of its connection.
+                last = readable or kept.brings_more()
+                if last:
+                    readable = True
+                    kept.close_behind_next()
             pause = 0.0
             for fd in ready:
                 listener = self._listeners.get(fd)
                 if listener is not None:
+                    if last:
+                        continue
                     if kept is not None and listener.role == "lease":
                         wait = self._may_wait(kept, readable=readable, declined=declined)
                         if wait is not None:

@@ -24,6 +24,7 @@ from uwgate.workers.environ import Environ, constants
 from uwgate.workers.harakiri import Harakiri
 from uwgate.workers.log import say
 from uwgate.workers.proxies import Proxies
+from uwgate.workers.requests import HeadReader
 from uwgate.workers.shared import Shared
 from uwgate.workers.slot import Slot
 from uwgate.workers.wsgi import FileWrapper, Response
@@ -84,6 +85,7 @@ class Worker:
         self.listeners = [Listening(one) for one in start.listeners if one.role != "http"]
         self.access_log = AccessLog(self.settings.log, os.getpid(), number)
         self.log_wanted = self.access_log.wanted
+        self.heads = HeadReader(self.settings)
         application = self.settings.application
         wrapper: type[FileWrapper] | None = (
             PlainFileWrapper if options.disable_sendfile else FileWrapper

@@ -20,7 +20,6 @@ from uwgate.gateways.routed.files import FileAnswer, NoFileError
 from uwgate.gateways.routed.head import BODILESS, MAX_HEAD, join_head, split_head
 from uwgate.gateways.wire.lease import CHUNKED, LENGTH
 from uwgate.gateways.wire.response import ResponseError, parse_response
-from uwgate.gateways.wire.uwsgi import decode_block
 from uwgate.routing.conversation import settle
 from uwgate.routing.effects import CacheStore, Effect, SetHarakiri
 from uwgate.routing.results import (
@@ -75,7 +74,7 @@ class Answering:
     def __init__(self, policy: Policy, request: Request) -> None:
         self._policy = policy
         self._request = request
-        self._transaction = Transaction(dict(decode_block(request.block)), started=time.time())
+        self._transaction = Transaction(policy.variables.read(request.block), time.time())
         self._talk = policy.rule_set.converse(self._transaction, policy.outside)
         self._inner: Exchange | None = None  # of whoever was asked
         self._file: FileAnswer | None = None

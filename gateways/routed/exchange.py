@@ -19,7 +19,7 @@ from uwgate.gateways.routed.body import Body
 from uwgate.gateways.routed.changes import for_backend, for_forward, take_over
 from uwgate.gateways.routed.course import Course
 from uwgate.gateways.routed.files import NoFileError
-from uwgate.gateways.routed.head import MAX_HEAD, split_head
+from uwgate.gateways.routed.head import BODILESS, MAX_HEAD, split_head
 from uwgate.gateways.routed.whole import Whole
 from uwgate.gateways.tunnel import Side
 from uwgate.gateways.wire.lease import NO_BODY, TUNNEL
@@ -29,7 +29,7 @@ from uwgate.routing.results import (
     Forward,
     Verdict,
 )
-from uwgate.routing.transformations.stream import has_header, replace_header
+from uwgate.routing.transformations.stream import replace_header
 
 if TYPE_CHECKING:
     from uwgate.gateways.routed.policy import Policy
@@ -43,7 +43,7 @@ class RoutedExchange(Answering):
     def __init__(self, policy: Policy, request: Request, make: Callable[[], Exchange]) -> None:
         super().__init__(policy, request)
         self._make = make
-        self._asking = Course(self._talk.request())
+        self._asking: Course | None = None  # the rules for the request, once they had to ask
 
     # In the lane, without waiting. What has to wait goes on in ``begin``, from where it stopped.
 
@@ -57,7 +57,12 @@ class RoutedExchange(Answering):
             policy.files.are_mapped and not policy.files.is_none(self._request)
         ):
             return None
-        verdict = self._start(self._asking)
+        verdict = self._talk.begin()
+        if verdict is None:
+            self._asking = Course(self._talk.request())
+            verdict = self._start(self._asking)
+        elif transaction.effects:
+            self._perform()
         if self._deadline.at is not None:
             return None
         if isinstance(verdict, Answer):
@@ -96,15 +101,17 @@ class RoutedExchange(Answering):
 
     def _whole(self, answer: Answer) -> WholeAnswer | None:
         """A rule's answer as the client gets it; None: there is too much of it."""
-        self._take(answer)
-        body = answer.body
-        headers = self._transaction.headers
-        if not self._no_body and has_header(headers, b"Content-Length"):
-            replace_header(headers, b"Content-Length", b"%d" % len(body))
-        flags, head = self._head()
-        if len(head) > MAX_HEAD:
-            return None
-        return WholeAnswer(flags, head, b"" if self._no_body else body)
+        if answer.close:
+            self._request.keep_alive = False
+        bodiless = self._request.method == b"HEAD" or answer.status in BODILESS
+        headers, more = answer.headers, self._talk.more()
+        if self._transaction.headers_off:
+            headers = more = ()
+        body = b"" if bodiless else answer.body
+        size = None if bodiless else len(body)
+        heads = self._policy.heads
+        flags, head = heads.whole(answer.status, answer.reason, headers, more, size)
+        return WholeAnswer(flags, head, body) if len(head) <= MAX_HEAD else None
 
     def resume(self, inner: Exchange) -> RoutedExchange:
         """Go on with a worker that has got what ``try_request`` gave."""
@@ -137,7 +144,7 @@ class RoutedExchange(Answering):
             if file is not None:
                 self._keep(file)
                 return await self._send_file()
-        verdict = await self._run(self._asking)
+        verdict = await self._run(self._asking or Course(self._talk.request()))
         match verdict:
             case Continue():
                 asked = for_backend(request, self._transaction)

@@ -7,9 +7,12 @@ from collections.abc import Iterable
 from uwgate.gateways.wire import lease
 from uwgate.gateways.wire.response import HOP_BY_HOP
 from uwgate.routing.transaction import Header
+from uwgate.routing.transformations.stream import has_header, replace_header
 
 MAX_HEAD = 0xFFFF  # bytes, as of a lease
 BODILESS = frozenset((204, 304))  # RFC 9110 section 6.4.1
+MAX_KNOWN = 512  # heads that are remembered, of up to
+MAX_KNOWN_SIZE = 1024  # bytes each
 _FLAGS = {
     b"date": lease.DATE,
     b"server": lease.SERVER,
@@ -56,3 +59,41 @@ def join_head(
         flags |= lease.LENGTH
         lines.append(b"Content-Length: " + length)
     return flags, b"\r\n".join(lines) + b"\r\n"
+
+
+class Heads:
+    """Heads of whole answers. One for each gateway process.
+
+    Rules give the same answer again and again, from a cache for instance: what was put together
+    once is kept, as far as there is room.
+    """
+
+    def __init__(self) -> None:
+        self._known: dict[object, tuple[int, bytes]] = {}
+
+    def whole(
+        self,
+        status: int,
+        reason: bytes,
+        headers: tuple[Header, ...],
+        more: tuple[Header, ...],
+        size: int | None,
+    ) -> tuple[int, bytes]:
+        """Flags and head, as ``join_head`` makes them of ``headers`` and, behind them, ``more``.
+
+        A Content-Length among ``headers`` becomes ``size``, that of the body in bytes. None: there
+        is no body, and the field says what it wants.
+        """
+        key = (status, reason, headers, more, size)
+        found = self._known.get(key)
+        if found is not None:
+            return found
+        fields = list(headers)
+        if size is not None and has_header(fields, b"Content-Length"):
+            replace_header(fields, b"Content-Length", b"%d" % size)
+        made = join_head(status, reason, [*fields, *more], bodiless=size is None)
+        if len(made[1]) <= MAX_KNOWN_SIZE:
+            if len(self._known) >= MAX_KNOWN:
+                self._known.clear()
+            self._known[key] = made
+        return made

@@ -8,8 +8,9 @@ from collections.abc import Callable
 from uwgate.caching.answers import CacheAnswers
 from uwgate.conf.board import Board
 from uwgate.routing.machine import Machine
-from uwgate.routing.outside import Person
+from uwgate.routing.outside import Later, Person
 from uwgate.routing.places import Places
+from uwgate.routing.results import Cached
 
 
 class GatewayOutside(Machine):
@@ -42,6 +43,10 @@ class GatewayOutside(Machine):
             return False
         notice = self._board.notices.get(legion.decode("utf-8", "replace"))
         return notice is not None and notice.standing.is_lord
+
+    def look_up(self, name: bytes, key: bytes) -> Cached | Later | None:
+        """See Outside."""
+        return self._caches.look_up(name, key)
 
     def in_cache(self, name: bytes, key: bytes) -> bool:
         """See Outside. Caches of other instances are not asked."""

@@ -22,8 +22,10 @@ from uwgate.gateways.routed.exchange import RoutedExchange
 from uwgate.gateways.routed.files import RuleFiles
 from uwgate.gateways.routed.forward import Forwarding
 from uwgate.gateways.routed.functions import FunctionCalls
+from uwgate.gateways.routed.head import Heads
 from uwgate.gateways.routed.outside import GatewayOutside
 from uwgate.gateways.routed.questions import Questions
+from uwgate.gateways.routed.variables import Variables
 from uwgate.routing.functions import Functions
 from uwgate.routing.places import Places
 from uwgate.routing.rule import Rule
@@ -73,6 +75,8 @@ class Policy:
     library: Library
     forwarding: Forwarding
     effects: Effects
+    variables: Variables
+    heads: Heads
     counters: Counters
     is_quick: bool
     sees_answers: bool
@@ -126,6 +130,8 @@ def make_policy(
         library,
         Forwarding(router, settings.http, settings.edge, settings.workers.limit_post),
         Effects(counters, nursery, caches),
+        Variables(),
+        Heads(),
         counters,
         is_quick=not rules.final,
         sees_answers=bool(rules.response or rules.error or rules.final or rule_set.headers),

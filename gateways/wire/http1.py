@@ -125,16 +125,26 @@ def parse_head(head: bytes, limits: Limits) -> RequestHead:
         ClientError: 400, 414, 431 or 505.
     """
     line = read_request_line(head, limits)
-    check_lines(head[line.end() :], limits)
+    headers = headers_of(head[line.end() :], limits)
+    return RequestHead(line[1], line[2], int(line[4]), headers)
+
+
+def headers_of(lines: bytes, limits: Limits) -> list[tuple[bytes, bytes]]:
+    """The header lines of a head, checked, in order.
+
+    Raises:
+        ClientError: as ``check_lines``.
+    """
+    check_lines(lines, limits)
     headers: list[tuple[bytes, bytes]] = []
-    for text in head[line.end() : -4].split(b"\r\n"):
+    for text in lines[:-4].split(b"\r\n"):
         name, colon, value = text.partition(b":")
         if colon:
             value = value.lstrip(b" \t")
             # llhttp takes no tab behind a transfer coding: where it is not asked, no other reading.
             blanks = b" " if name.lower() == b"transfer-encoding" else b" \t"
             headers.append((name, value.rstrip(blanks)))
-    return RequestHead(line[1], line[2], int(line[4]), headers)
+    return headers
 
 
 def framing_of(minor: int, fields: dict[bytes, bytes]) -> Framing:

@@ -8,6 +8,7 @@ from uwgate.routing.actions.backends import checked_address
 from uwgate.routing.actions.response import checked
 from uwgate.routing.conditions import number
 from uwgate.routing.keyval import read_pairs
+from uwgate.routing.outside import LATER
 from uwgate.routing.results import (
     Answer,
     Ask,
@@ -52,7 +53,7 @@ def _gives(scope: Scope, headers: list[Header], body: bytes, *, go_on: bool) -> 
 def _cache(*, go_on: bool) -> Callable[[Workshop, bytes], Act]:
     def make(workshop: Workshop, text: bytes) -> Act:
         pairs = read_pairs(text, _CACHE_KEYS, required=("key",))
-        key = workshop.template(pairs["key"])
+        read_key = workshop.template(pairs["key"]).reader
         name = pairs.get("name", b"")
         content_type = checked(pairs.get("content_type", b"text/html"))
         encoding = checked(pairs.get("content_encoding", b""))
@@ -60,22 +61,24 @@ def _cache(*, go_on: bool) -> Callable[[Workshop, bytes], Act]:
         with_length = not any(pairs.get(flag) for flag in _NO_LENGTH)
 
         def act(scope: Scope) -> Result:
-            wanted = key.expand(scope)
+            wanted = read_key(scope)
+            found = scope.outside.look_up(name, wanted)
+            if found is LATER:
+                return Ask(CacheGet(name, wanted), lambda reply: give(scope, wanted, reply))
+            return give(scope, wanted, found)
 
-            def then(reply: Reply) -> Result:
-                if not isinstance(reply, Cached):
-                    return Flow.NEXT
-                found = scope.outside.mime_type(wanted) if by_extension else b""
-                headers = [(b"Content-Type", found or content_type)]
-                if encoding:
-                    headers.append((b"Content-Encoding", encoding))
-                if reply.expires:
-                    headers.append((b"Expires", http_date(reply.expires)))
-                if with_length:
-                    headers.append((b"Content-Length", b"%d" % len(reply.value)))
-                return _gives(scope, headers, reply.value, go_on=go_on)
-
-            return Ask(CacheGet(name, wanted), then)
+        def give(scope: Scope, wanted: bytes, found: Reply) -> Result:
+            if not isinstance(found, Cached):
+                return Flow.NEXT
+            mime_type = scope.outside.mime_type(wanted) if by_extension else b""
+            headers = [(b"Content-Type", mime_type or content_type)]
+            if encoding:
+                headers.append((b"Content-Encoding", encoding))
+            if found.expires:
+                headers.append((b"Expires", http_date(found.expires)))
+            if with_length:
+                headers.append((b"Content-Length", b"%d" % len(found.value)))
+            return _gives(scope, headers, found.value, go_on=go_on)
 
         return act
 
@@ -98,21 +101,25 @@ def _cache_set(workshop: Workshop, text: bytes) -> Act:
 
 def _cache_variable(workshop: Workshop, text: bytes) -> Act:
     pairs = read_pairs(text, ("key", "var", "name", "num", "as_num"), required=("key", "var"))
-    key, variable = workshop.template(pairs["key"]), pairs["var"]
+    read_key, variable = workshop.template(pairs["key"]).reader, pairs["var"]
     name = pairs.get("name", b"")
     as_number = bool(pairs.get("num") or pairs.get("as_num"))
 
     def act(scope: Scope) -> Result:
-        def then(reply: Reply) -> Result:
-            if isinstance(reply, Cached):
-                value = reply.value
-                if as_number:
-                    # How uWSGI keeps numbers: 64 bits in the machine's order.
-                    value = b"%d" % int.from_bytes(value[:8], "little", signed=True)
-                scope.transaction.set(variable, value)
-            return Flow.NEXT
+        key = read_key(scope)
+        found = scope.outside.look_up(name, key)
+        if found is LATER:
+            return Ask(CacheGet(name, key), lambda reply: take(scope, reply))
+        return take(scope, found)
 
-        return Ask(CacheGet(name, key.expand(scope)), then)
+    def take(scope: Scope, found: Reply) -> Result:
+        if isinstance(found, Cached):
+            value = found.value
+            if as_number:
+                # How uWSGI keeps numbers: 64 bits in the machine's order.
+                value = b"%d" % int.from_bytes(value[:8], "little", signed=True)
+            scope.transaction.set(variable, value)
+        return Flow.NEXT
 
     return act
 

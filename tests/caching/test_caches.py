@@ -20,6 +20,7 @@ from uwgate.conf.errors import ConfigError
 from uwgate.conf.groups.cache import CacheOptions
 from uwgate.conf.settings import Settings
 from uwgate.routing.effects import CacheStore
+from uwgate.routing.outside import LATER
 from uwgate.routing.results import CacheAdd, Cached, CacheGet, CacheSum, Sum
 
 SOURCE = str(Path(__file__).parents[2] / "src")
@@ -120,6 +121,19 @@ def test_only_looking_into_our_own_caches_is_quick(caches: Caches) -> None:
     assert not answers.is_quick(CacheGet(b"b@127.0.0.1:1", b"k"))
     assert not answers.is_quick(CacheAdd(b"b", b"k", b"v"))
     assert not answers.in_cache(b"b@127.0.0.1:1", b"k", may_wait=False)
+
+
+def test_a_look_finds_what_our_own_caches_have(caches: Caches) -> None:
+    answers = CacheAnswers(caches)
+    answers.store(CacheStore(b"b", b"page", b"body", 0))
+    assert answers.look_up(b"b", b"page") == Cached(b"body", 0)
+    assert answers.look_up(b"", b"page") is None
+
+
+@pytest.mark.parametrize("name", [b"unknown", b"b@127.0.0.1:1", b"\xff"])
+def test_a_look_leaves_other_caches_to_a_question(caches: Caches, name: bytes) -> None:
+    assert CacheAnswers(caches).look_up(name, b"page") is LATER
+    assert CacheAnswers(None).look_up(name, b"page") is LATER
 
 
 def test_statistics_have_uwsgis_fields(caches: Caches) -> None:

@@ -200,6 +200,7 @@ def test_a_gateway_that_was_killed_knows_all_nodes_before_it_answers(
 ) -> None:
     program = gate(uwgate)
     with watching(program) as watcher:
+        program.wait_for_log("generation 1 serves")  # who dies before is a failed start
         announce(folder, node)
         watcher.wait_for((node.key, node.address))
         (pid,) = program.wait_for_processes("http", 1)

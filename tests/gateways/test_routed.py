@@ -667,3 +667,26 @@ async def test_a_file_that_an_application_names_is_not_transformed(docs: Path) -
         )
         assert response.body == b"0123456789"
         assert response.fields[b"x-a"] == b"b"
+
+
+async def test_what_a_rule_has_sent_stands_before_an_answer_that_is_transformed() -> None:
+    rules = ("route-run = send:abc", "route-run = toupper:", "route-run = return:404")
+    async with ruled(*rules) as instance:
+        client, response = await ask(instance, request(b"GET"))
+        assert (response.status, response.body) == (404, b"ABCNOT FOUND")
+        await client.send(request(b"GET"))
+        assert (await client.response(b"GET")).body == b"ABCNOT FOUND"
+
+
+async def test_the_same_answer_again_is_the_same_but_for_what_the_request_decides() -> None:
+    rules = ("route-run = addheader:X-Path: ${PATH_INFO}", "route-run = return:404")
+    async with ruled(*rules) as instance:
+        _, first = await ask(instance, request(b"GET", b"/a"))
+        _, second = await ask(instance, request(b"GET", b"/b"))
+        _, third = await ask(instance, request(b"GET", b"/a"))
+        _, bare = await ask(instance, request(b"HEAD", b"/a"))
+    assert lines(first) == lines(third) != lines(second)
+    assert (b"X-Path", b"/b") in second.lines
+    assert first.body == third.body
+    assert (bare.status, bare.body) == (404, b"")
+    assert lines(bare) == lines(first)

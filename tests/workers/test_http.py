@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import socket
 from pathlib import Path
 
 import pytest
 
 from tests.workers.conftest import Serve
-from tests.workers.gateway import HELLO_WORLD, parse_http, read_http
+from tests.workers.gateway import HELLO_WORLD, Answer, parse_http, read_http
 
 ECHO = """
 def application(environ, start_response):
@@ -72,6 +75,52 @@ def test_http11_gives_way_to_a_new_connection(serve: Serve) -> None:
         second.sendall(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
         assert read_http(second).body == b"hello"
         assert read_http(first).body == b"hello"
+
+
+TELLS_WHO_IT_IS = """
+import os
+def application(environ, start_response):
+    start_response("200 OK", [("Content-Length", "10")])
+    return [b"%10d" % os.getpid()]
+"""
+
+
+def read_kept(sock: socket.socket, size: int) -> Answer:
+    """A response with a body of ``size`` bytes on a connection that goes on."""
+    data = b""
+    while len(data.partition(b"\r\n\r\n")[2]) < size:
+        more = sock.recv(65536)
+        assert more, data
+        data += more
+    return parse_http(data)
+
+
+def test_http11_answers_what_has_come_before_it_gives_way(serve: Serve) -> None:
+    instance = serve(TELLS_WHO_IT_IS)
+    request = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
+    with instance.connect("http11-socket") as first:
+        first.sendall(request)
+        worker = int(read_kept(first, 10).body)
+        os.kill(worker, signal.SIGSTOP)  # so that it sees both at once
+        with instance.connect("http11-socket") as second:
+            second.sendall(request)
+            first.sendall(request)
+            os.kill(worker, signal.SIGCONT)
+            assert int(read_kept(second, 10).body) == worker
+            answer = read_http(first)
+    assert int(answer.body) == worker
+    assert answer.headers[b"connection"] == b"close"
+
+
+def test_http11_gives_way_while_its_client_says_nothing(serve: Serve) -> None:
+    instance = serve(TELLS_WHO_IT_IS)
+    with instance.connect("http11-socket") as first:
+        first.sendall(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+        assert int(read_kept(first, 10).body)
+        with instance.connect("http11-socket") as second:
+            second.sendall(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+            assert int(read_kept(second, 10).body)
+            assert first.recv(1) == b""
 
 
 SLOW_TO_ANSWER = """

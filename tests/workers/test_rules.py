@@ -295,7 +295,7 @@ def test_a_bug_in_a_rule_is_the_error_of_one_request(
 ) -> None:
     ruled = Ruled(["route-run = log:x"])
     monkeypatch.setattr(ruled.policy.world, "now", None)
-    monkeypatch.setattr(Conversation, "request", lambda self: 1 / 0)
+    monkeypatch.setattr(Conversation, "begin", lambda self: 1 / 0)
     assert ruled.get("/").status == b"500 Internal Server Error"
     assert "ZeroDivisionError" in capfd.readouterr().err
 

@@ -11,6 +11,8 @@ from uwgate.gateways.wire.response import HOP_BY_HOP
 from uwgate.routing.transaction import Header
 
 MAX_HEAD = 0xFFFF - 256  # bytes; a frame's head has 16 bits, and a connection adds a few lines
+MAX_KNOWN = 256  # heads that are remembered, of up to
+MAX_KNOWN_SIZE = 1024  # bytes each
 _FLAGS = {b"date": DATE, b"server": SERVER, b"uwsgi-encoding": ENCODING}
 
 
@@ -84,6 +86,38 @@ def write_head(
     if len(text) > MAX_HEAD:
         raise ValueError(f"response head of {len(text)} bytes, limit {MAX_HEAD}")
     return Text(text, flags, close)
+
+
+class Heads:
+    """Writes heads. One for each worker.
+
+    Rules give the same answer again and again, from a cache for instance: what was written once
+    is kept, as far as there is room.
+    """
+
+    def __init__(self) -> None:
+        self._known: dict[object, Text] = {}
+
+    def write(
+        self,
+        status: int,
+        reason: bytes,
+        headers: tuple[Header, ...],
+        length: int | None,
+        chunked: bool,
+        no_body: bool,
+    ) -> Text:
+        """What ``write_head`` does."""
+        key = (status, reason, headers, length, chunked, no_body)
+        found = self._known.get(key)
+        if found is not None:
+            return found
+        made = write_head(status, reason, headers, length=length, chunked=chunked, no_body=no_body)
+        if len(made.text) <= MAX_KNOWN_SIZE:
+            if len(self._known) >= MAX_KNOWN:
+                self._known.clear()
+            self._known[key] = made
+        return made
 
 
 def length_of(headers: Iterable[Header]) -> int | None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 from uwgate.gateways.wire.lease import LENGTH, NO_BODY
 from uwgate.routing.transformations.stream import Pipeline
 from uwgate.workers.log import say
-from uwgate.workers.rules.head import Text, is_bodiless, length_of, write_head
+from uwgate.workers.rules.head import Heads, Text, is_bodiless, length_of
 
 if TYPE_CHECKING:
     from uwgate.routing.conversation import Conversation
@@ -71,6 +71,7 @@ class Outlet:
         self,
         way: Way,
         talk: Conversation,
+        heads: Heads,
         *,
         head_only: bool,
         transformed: Callable[[], None],
@@ -78,6 +79,7 @@ class Outlet:
     ) -> None:
         self._way = way
         self._talk = talk
+        self._heads = heads
         self._head_only = head_only
         self._transformed = transformed
         self._ending = ending
@@ -217,13 +219,13 @@ class Outlet:
             length += self._moved
         self._is_open = not chunked and length is None
         try:
-            return write_head(
+            return self._heads.write(
                 transaction.status,
                 transaction.reason,
-                talk.head(),
-                length=length,
-                chunked=chunked,
-                no_body=self._no_body,
+                tuple(talk.head()),
+                length,
+                chunked,
+                self._no_body,
             )
         except ValueError as error:
             say(f"rules: {error}")

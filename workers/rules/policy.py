@@ -20,6 +20,7 @@ from uwgate.routing.rules import compile_rules
 from uwgate.routing.ruleset import RuleSet, read_rule_set
 from uwgate.workers.backend import PATIENCE
 from uwgate.workers.log import say
+from uwgate.workers.rules.head import Heads
 from uwgate.workers.rules.lookout import Lookout
 from uwgate.workers.rules.visit import Visit
 from uwgate.workers.rules.world import WorkerWorld
@@ -102,6 +103,7 @@ class Policy:
         self._has_rules = bool(compiled.rules.rules) or compiled.rules.headers != HeaderRules()
         prefixes = [one.prefix.decode("latin-1") for one in static.mappings]
         self._prefixes = ("",) if static.by_document_root else tuple(prefixes)
+        self.heads = Heads()
         self._lacks: set[str] = set()
 
     def converse(self, transaction: Transaction) -> Conversation:

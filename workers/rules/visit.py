@@ -73,6 +73,7 @@ class Visit:
         self.outlet = Outlet(
             way,
             self.talk,
+            policy.heads,
             head_only=environ["REQUEST_METHOD"] == "HEAD",
             transformed=self._keep_copies,
             ending=self._end if policy.final_writes else None,
@@ -150,8 +151,13 @@ class Visit:
 
     def _enter(self) -> bool:
         transaction = self.transaction
-        verdict = self._settle(self.talk.request())
-        self._adopt_changes()
+        verdict = self.talk.begin()
+        if verdict is None:
+            verdict = self._settle(self.talk.request())
+        else:
+            self._do()
+        if transaction.changed:
+            self._adopt_changes()
         if not isinstance(verdict, Continue):
             self._carry_out(verdict)
             return False
@@ -195,7 +201,8 @@ class Visit:
         keep_copies(self.transaction.effects, self._slot, self.policy)
 
     def _do(self) -> None:
-        carry_out(self.transaction.effects, self._slot, self.policy)
+        if self.transaction.effects:
+            carry_out(self.transaction.effects, self._slot, self.policy)
 
     # What becomes of it instead of the application's response.
 

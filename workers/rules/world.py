@@ -8,12 +8,13 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from uwgate.routing.machine import Machine
-from uwgate.routing.outside import Person
+from uwgate.routing.outside import Later, Person
 
 if TYPE_CHECKING:
     from uwgate.caching.answers import CacheAnswers
     from uwgate.files.mime import MimeTable
     from uwgate.routing.places import Places
+    from uwgate.routing.results import Cached
     from uwgate.workers.api import Api
     from uwgate.workers.worker import Listening
 
@@ -50,6 +51,10 @@ class WorkerWorld(Machine):
     def is_lord(self, legion: bytes) -> bool:
         """See Outside."""
         return self._api.i_am_the_lord(legion)
+
+    def look_up(self, name: bytes, key: bytes) -> Cached | Later | None:
+        """See Outside."""
+        return self._caches.look_up(name, key)
 
     def in_cache(self, name: bytes, key: bytes) -> bool:
         """See Outside."""
