@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 HERE = Path(__file__).parent
-PARTS = ("setup.py", "pyproject.toml", "src", "conf", "files", "gateways", "routing")
+PARTS = ("setup.py", "pyproject.toml", "src", "caching", "conf", "files", "gateways", "routing")
 MORE = ("subscriptions", "workers", "benchmarks", "tests", "docs")
 PATIENCE = 900.0  # seconds that compiling may take
 
