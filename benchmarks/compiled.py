@@ -9,8 +9,8 @@ import sys
 from pathlib import Path
 
 HERE = Path(__file__).parent
-PARTS = ("setup.py", "pyproject.toml", "src", "caching", "conf", "files", "gateways", "routing")
-MORE = ("subscriptions", "workers", "benchmarks", "tests", "docs")
+PACKAGES = tuple(link.name for link in (HERE.parent / "src/uwgate").iterdir() if link.is_symlink())
+PARTS = ("setup.py", "pyproject.toml", "src", *PACKAGES, "benchmarks", "tests", "docs")
 PATIENCE = 900.0  # seconds that compiling may take
 
 
@@ -24,7 +24,7 @@ def build(folder: Path) -> Path:
     Raises:
         NotBuilt: there is no compiler, or it failed.
     """
-    for name in (*PARTS, *MORE):
+    for name in PARTS:
         source = HERE.parent / name
         if source.is_dir():
             ignored = shutil.ignore_patterns("__pycache__", "*.so", "*.egg-info")

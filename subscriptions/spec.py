@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from uwgate.conf.address import Address, AddressKind, parse_backend, parse_listen
 from uwgate.conf.errors import ConfigError
+from uwgate.conf.keyval import split_items
 from uwgate.subscriptions.packet import MAX_BACKUP, MAX_NAME, MAX_WEIGHT
 from uwgate.subscriptions.signature import Scheme, scheme_named
 
@@ -118,7 +119,7 @@ def parse_subscribe2(option: str, text: str) -> Subscription:
             or key is missing.
     """
     found: dict[str, object] = {}
-    for item in _split_items(text):
+    for item in split_items(text):
         name, equals, value = item.partition("=")
         name = "addr" if name == "address" else name
         if not equals or name not in READERS:
@@ -180,20 +181,6 @@ def _split_server(option: str, text: str, rest: str) -> tuple[str, str]:
     if (begin == 0 and not rest.startswith(("/", "@"))) or end < 0:
         raise _wrong(option, text, "expected SERVER:KEY, for example 127.0.0.1:4040:example.com")
     return rest[:end], rest[end + 1 :]
-
-
-def _split_items(text: str) -> list[str]:
-    items = [""]
-    protected = False
-    for character in text:
-        if protected or character not in "\\,":
-            items[-1] += character
-            protected = False
-        elif character == "\\":
-            protected = True
-        else:
-            items.append("")
-    return items
 
 
 def _address(option: str, text: str, part: str, parse: Callable[[str], Address]) -> Address:

@@ -11,10 +11,10 @@ import os
 import signal
 import socket
 import time
-from collections.abc import Iterator
 
 from uwgate.conf.alarms import AlarmSpec, Repetitions, alarms_by_name
 from uwgate.conf.groups.alarm import AlarmOptions
+from uwgate.conf.memory_file import memory_file
 from uwgate.workers.log import say
 
 MOST_COMMANDS = 8  # that run at a time; more are dropped
@@ -81,7 +81,7 @@ class Alarms:
             say(f"alarm {alarm.name}: not run: {MOST_COMMANDS} commands run already")
             return
         try:
-            with _text(message + b"\n") as stdin:
+            with memory_file(message + b"\n") as stdin:
                 pid = os.posix_spawn(
                     "/bin/sh",
                     ["/bin/sh", "-c", alarm.argument],
@@ -151,16 +151,3 @@ class AlarmCalls:
 def _kill(pid: int) -> None:
     with contextlib.suppress(ProcessLookupError):
         os.killpg(pid, signal.SIGKILL)
-
-
-@contextlib.contextmanager
-def _text(content: bytes) -> Iterator[int]:
-    """A descriptor from which the text can be read: nobody has to wait for a reader."""
-    fd = os.memfd_create("uwgate-alarm", os.MFD_CLOEXEC)
-    try:
-        while content:
-            content = content[os.write(fd, content) :]
-        os.lseek(fd, 0, os.SEEK_SET)
-        yield fd
-    finally:
-        os.close(fd)

@@ -9,7 +9,6 @@ import logging
 
 import trio
 
-from uwgate.conf.errors import BackendError
 from uwgate.conf.groups.corerouter import CorerouterOptions
 from uwgate.gateways.corerouter.static import Static, StaticNode
 from uwgate.gateways.registry.probe import Probe
@@ -46,7 +45,7 @@ class StaticChecks:
         await trio.sleep(moment)
         while True:
             began = trio.current_time()
-            reason = await self._reason(probe)
+            reason = await probe.fault(self._timeout)
             now = trio.current_time()
             # Else we were stopped, or starved: that says nothing of the backend.
             if now - began <= self._timeout + LATE:
@@ -62,14 +61,6 @@ class StaticChecks:
             modifier2=target.modifier2 or 0,
         )
         return Probe.of(self._check, asked, speaks_http=target.speaks_http)
-
-    async def _reason(self, probe: Probe) -> str | None:
-        """What is wrong with a backend; None: it is well."""
-        try:
-            await probe.look(self._timeout)
-        except BackendError as error:
-            return str(error)
-        return None
 
     def _judge(self, node: StaticNode, reason: str | None) -> None:
         if not node.health.looked(self._policy, good=reason is None):

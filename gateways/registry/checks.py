@@ -15,7 +15,6 @@ from collections.abc import Callable
 
 import trio
 
-from uwgate.conf.errors import BackendError
 from uwgate.conf.groups.corerouter import CorerouterOptions
 from uwgate.gateways.registry.probe import Probe
 from uwgate.subscriptions.change import Back, Change, Out
@@ -106,7 +105,7 @@ class Checks:
     async def _look(self, probe: Probe, nodes: list[Node]) -> None:
         began = trio.current_time()
         try:
-            reason = await self._reason(probe)
+            reason = await probe.fault(self._timeout)
         finally:
             self._busy.discard(probe)
             self._limiter.release_on_behalf_of(probe)
@@ -121,14 +120,6 @@ class Checks:
         if changes:
             self._log(changes, reason)
             self._announce(changes)
-
-    async def _reason(self, probe: Probe) -> str | None:
-        """What is wrong with a backend; None: it is well."""
-        try:
-            await probe.look(self._timeout)
-        except BackendError as error:
-            return str(error)
-        return None
 
     def _log(self, changes: list[Change], reason: str | None) -> None:
         for change in changes:

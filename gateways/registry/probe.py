@@ -58,6 +58,14 @@ class Probe(NamedTuple):
         question = _get(check, host) if speaks_http else _packet(check, host, node)
         return cls(node.address, question, Sign.STATUS)
 
+    async def fault(self, limit: float) -> str | None:
+        """What is wrong with the backend; None: it is well. Takes ``limit`` seconds at most."""
+        try:
+            await self.look(limit)
+        except BackendError as error:
+            return str(error)
+        return None
+
     async def look(self, limit: float) -> None:
         """Return when the backend is well.
 

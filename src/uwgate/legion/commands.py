@@ -5,9 +5,11 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 
 import trio
+
+from uwgate.conf.memory_file import memory_file
 
 BURY_LIMIT = 1.0  # seconds; SIGKILL works at once, but for processes stuck in the kernel
 
@@ -21,7 +23,7 @@ async def run_command(
     it has started.
     """
     try:
-        with memory_file(text) as stdin:
+        with memory_file(text.encode("utf-8", "surrogateescape")) as stdin:
             process = await trio.lowlevel.open_process(
                 ["/bin/sh", "-c", command],
                 stdin=stdin,
@@ -47,17 +49,3 @@ async def run_command(
     if status < 0:
         return f"killed by signal {-status}"
     return f"ended with status {status}" if status else None
-
-
-@contextlib.contextmanager
-def memory_file(text: str) -> Iterator[int]:
-    """A descriptor from which the text can be read: nobody has to wait for a reader."""
-    fd = os.memfd_create("uwgate-text", os.MFD_CLOEXEC)
-    try:
-        content = text.encode("utf-8", "surrogateescape")
-        while content:
-            content = content[os.write(fd, content) :]
-        os.lseek(fd, 0, os.SEEK_SET)
-        yield fd
-    finally:
-        os.close(fd)
