@@ -36,9 +36,9 @@ if TYPE_CHECKING:
     from .processes import Address, Uwgate
 
 MEBIBYTE = 1 << 20
-STREAM = 100 * MEBIBYTE
 SPARE = 8 * MEBIBYTE  # that a process may grow by while it forwards a stream of any length
-RELOADS = 3
+STREAM = 4 * SPARE
+RELOADS = 2
 RESET = struct.pack("ii", 1, 0)  # SO_LINGER: close with a reset
 
 

@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 
     from .conftest import Start
 
-MUCH = 1 << 28  # bytes: eight times what a gateway may grow by
 MIB = 1 << 20
-ENOUGH = 32 * MIB  # by which a gateway may grow, whatever goes through it
+ENOUGH = 16 * MIB  # by which a gateway may grow, whatever goes through it
+MUCH = 4 * ENOUGH
 
 
 @dataclass
@@ -148,24 +148,24 @@ def failed(report: str) -> dict[str, int]:
 
 
 def test_no_request_of_many_fails(site: Site) -> None:
-    seen = failed(h2load(site, "-n20000", "-c20", "-m32"))
-    assert (seen["succeeded"], seen["failed"], seen["errored"]) == (20000, 0, 0)
+    seen = failed(h2load(site, "-n5000", "-c20", "-m32"))
+    assert (seen["succeeded"], seen["failed"], seen["errored"]) == (5000, 0, 0)
 
 
 def test_no_large_response_of_many_fails(site: Site) -> None:
-    seen = failed(h2load(site, "-n400", "-c10", "-m16", path="/zeros?300000"))
-    assert (seen["succeeded"], seen["failed"], seen["errored"]) == (400, 0, 0)
+    seen = failed(h2load(site, "-n200", "-c10", "-m16", path="/zeros?300000"))
+    assert (seen["succeeded"], seen["failed"], seen["errored"]) == (200, 0, 0)
 
 
 def test_no_upload_of_many_fails(site: Site, folder: Path) -> None:
     body = folder / "body"
     body.write_bytes(bytes(200000))
-    seen = failed(h2load(site, "-n400", "-c10", "-m16", "-d", str(body), path="/count"))
-    assert (seen["succeeded"], seen["failed"], seen["errored"]) == (400, 0, 0)
+    seen = failed(h2load(site, "-n200", "-c10", "-m16", "-d", str(body), path="/count"))
+    assert (seen["succeeded"], seen["failed"], seen["errored"]) == (200, 0, 0)
 
 
 def test_a_worker_that_is_killed_costs_one_request(site: Site, folder: Path) -> None:
-    argv = [program("h2load"), "-n20000", "-c4", "-m8"]
+    argv = [program("h2load"), "-n8000", "-c4", "-m8"]
     argv += [site.url.replace("localhost", "127.0.0.1")]
     worker = site.program.wait_for_processes("worker", 2)[0]
     with running(Process(argv, folder=folder, name="h2load"), stop=signal.SIGKILL) as load:
@@ -174,7 +174,7 @@ def test_a_worker_that_is_killed_costs_one_request(site: Site, folder: Path) -> 
     seen = failed(load.log)
     assert seen["errored"] == 0
     assert seen["failed"] <= 1
-    assert seen["succeeded"] >= 19999
+    assert seen["succeeded"] >= 7999
 
 
 def test_a_reload_ends_connections_between_requests(uwgate: Start, folder: Path) -> None:
@@ -185,8 +185,8 @@ def test_a_reload_ends_connections_between_requests(uwgate: Start, folder: Path)
     """
     site = encrypted(uwgate, folder)
     argv = [program("curl"), "-sS", "--fail", *site.curl]
-    for number in range(300):
-        argv += ["-o", "/dev/null", f"{site.url}/zeros?{number * 1000}"]
+    for number in range(150):
+        argv += ["-o", "/dev/null", f"{site.url}/zeros?{number * 2000}"]
     with running(Process(argv, folder=folder, name="curl"), stop=signal.SIGKILL) as client:
         site.program.popen.send_signal(signal.SIGHUP)
         site.program.wait_for_log("generation 2 serves")
