@@ -13,7 +13,7 @@ import pytest
 
 from .client import Connection, ask, chunks, request
 from .peers import uwsgi
-from .processes import APPS, PATIENCE, rss
+from .processes import APPS, PATIENCE, rss, running_uwgate
 from .yardstick import is_done_within
 
 if TYPE_CHECKING:
@@ -28,8 +28,11 @@ IDLE_CLIENTS = 10_000
 LARGE = b"0123456789abcde\n" * 3840  # what the application sends as /large
 
 
-def test_a_client_that_sends_a_byte_at_a_time_gets_408(uwgate: Start) -> None:
+def test_a_client_that_sends_nothing_or_a_byte_at_a_time_is_let_go(uwgate: Start) -> None:
     program = uwgate("--http", "127.0.0.1:0", *WITNESS, "--http-headers-timeout", "1")
+    with Connection(program.address) as connection:
+        assert connection.status_or_nothing() in (408, None)
+        assert connection.ended()
     with Connection(program.address) as connection:
         for byte in request(headers=[("X-Long", "x" * 2000)])[:-1]:
             connection.send_what_it_takes(bytes([byte]))
@@ -38,13 +41,6 @@ def test_a_client_that_sends_a_byte_at_a_time_gets_408(uwgate: Start) -> None:
         assert connection.answer().status == 408
         assert connection.ended()
     assert ask(program.address, request()).status == 200
-
-
-def test_a_client_that_never_sends_is_let_go(uwgate: Start) -> None:
-    program = uwgate("--http", "127.0.0.1:0", *WITNESS, "--http-headers-timeout", "1")
-    with Connection(program.address) as connection:
-        assert connection.status_or_nothing() in (408, None)
-        assert connection.ended()
 
 
 def test_a_body_that_stops_coming_is_given_up(uwgate: Start) -> None:
@@ -118,8 +114,15 @@ def test_slow_clients_do_not_hold_up_fast_ones(uwgate: Start) -> None:
         assert all(reader.answer().body == LARGE for reader in readers)
 
 
-def test_slow_writers_are_answered_when_they_are_done(uwgate: Start) -> None:
-    program = uwgate("--http", "127.0.0.1:0", *WITNESS, "-p2")
+@pytest.fixture(scope="module")
+def program(shared_folder: Path) -> Iterator[Uwgate]:
+    """One with two workers, for all who want nothing else."""
+    arguments = ("--http", "127.0.0.1:0", *WITNESS, "-p2")
+    with running_uwgate(*arguments, folder=shared_folder) as program:
+        yield program
+
+
+def test_slow_writers_are_answered_when_they_are_done(program: Uwgate) -> None:
     with contextlib.ExitStack() as stack:
         clients = [stack.enter_context(Connection(program.address)) for _ in range(100)]
         data = request("POST", "/size", (), b"x" * 20)
@@ -129,12 +132,19 @@ def test_slow_writers_are_answered_when_they_are_done(uwgate: Start) -> None:
         assert {client.answer().body for client in clients} == {b"20"}
 
 
-@pytest.mark.parametrize("entrance", ["http", "http-socket"])
+@pytest.fixture(scope="module", params=["http", "http-socket"])
+def limited(request: pytest.FixtureRequest, shared_folder: Path) -> Iterator[Uwgate]:
+    """One that takes bodies of 10000 bytes."""
+    folder = shared_folder / request.param
+    folder.mkdir()
+    arguments = (f"--{request.param}", "127.0.0.1:0", *WITNESS, "--limit-post", "10000")
+    with running_uwgate(*arguments, folder=folder) as program:
+        yield program
+
+
 @pytest.mark.parametrize("chunked", [False, True], ids=["length", "chunked"])
-def test_a_body_larger_than_limit_post_gets_413(
-    uwgate: Start, entrance: str, chunked: bool
-) -> None:
-    program = uwgate(f"--{entrance}", "127.0.0.1:0", *WITNESS, "--limit-post", "10000")
+def test_a_body_larger_than_limit_post_gets_413(limited: Uwgate, chunked: bool) -> None:
+    program = limited
     ask_size = request("POST", "/size", (), b"x" * 10000, chunked=chunked)
     assert ask(program.address, ask_size).body == b"10000"
     with Connection(program.address) as connection:
@@ -148,8 +158,7 @@ def test_a_body_larger_than_limit_post_gets_413(
     assert ask(program.address, ask_size).body == b"10000"
 
 
-def test_a_client_that_waits_for_100_continue_gets_it(uwgate: Start) -> None:
-    program = uwgate("--http", "127.0.0.1:0", *WITNESS)
+def test_a_client_that_waits_for_100_continue_gets_it(program: Uwgate) -> None:
     with Connection(program.address) as connection:
         fields = [("Expect", "100-continue"), ("Content-Length", "5")]
         connection.send(request("POST", "/size", fields))
@@ -159,16 +168,14 @@ def test_a_client_that_waits_for_100_continue_gets_it(uwgate: Start) -> None:
         assert connection.answer().body == b"5"
 
 
-def test_pipelined_requests_are_answered_in_order(uwgate: Start) -> None:
-    program = uwgate("--http", "127.0.0.1:0", *WITNESS, "-p2")
+def test_pipelined_requests_are_answered_in_order(program: Uwgate) -> None:
     with Connection(program.address) as connection:
         bodies = [b"x" * number for number in range(20)]
         connection.send(b"".join(request("POST", "/size", (), body) for body in bodies))
         assert [int(connection.answer().body) for _ in bodies] == list(range(20))
 
 
-def test_a_client_that_shuts_its_side_still_gets_the_answer(uwgate: Start) -> None:
-    program = uwgate("--http", "127.0.0.1:0", *WITNESS)
+def test_a_client_that_shuts_its_side_still_gets_the_answer(program: Uwgate) -> None:
     with Connection(program.address) as connection:
         connection.send(request("GET", "/sleep?seconds=0.3"))
         connection.sock.shutdown(socket.SHUT_WR)
@@ -176,8 +183,7 @@ def test_a_client_that_shuts_its_side_still_gets_the_answer(uwgate: Start) -> No
         assert connection.ended()
 
 
-def test_an_exception_becomes_500_and_one_traceback(uwgate: Start) -> None:
-    program = uwgate("--http", "127.0.0.1:0", *WITNESS)
+def test_an_exception_becomes_500_and_one_traceback(program: Uwgate) -> None:
     program.tracebacks_expected = True
     with Connection(program.address) as connection:
         connection.send(request("GET", "/error"))

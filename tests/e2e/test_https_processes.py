@@ -19,14 +19,23 @@ from . import client, peers
 from .client import Connection, request
 from .processes import APPS, LEAVING, PATIENCE, accepts, command, free_port, stat, still, tree
 from .test_https_clients import visits
-from .tls import Secure, Site, client_context, gateway_of, program, site
+from .tls import (
+    Secure,
+    Site,
+    client_context,
+    gateway_of,
+    program,
+    shared_program,
+    shared_site,
+    site,
+)
 from .yardstick import is_done_within
 
 if TYPE_CHECKING:
     from .conftest import Start
     from .processes import Uwgate
 
-__all__ = ["program", "site"]  # fixtures
+__all__ = ["program", "shared_program", "shared_site", "site"]  # fixtures
 
 BACK = 1.0  # seconds until the service has to be back, on a quiet machine
 RELOADS = 3
@@ -80,8 +89,9 @@ def first_session(program: Uwgate, context: ssl.SSLContext) -> tuple[int, ssl.SS
 
 @pytest.mark.parametrize("newest", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
 def test_a_session_resumes_in_either_process(
-    program: Uwgate, site: Site, newest: ssl.TLSVersion
+    shared_program: Uwgate, shared_site: Site, newest: ssl.TLSVersion
 ) -> None:
+    program, site = shared_program, shared_site
     context = client_context(site, newest=newest)
     giver, session = first_session(program, context)
     connections = on_every_process(program, context, session)
@@ -110,7 +120,10 @@ def test_a_session_resumes_after_a_renewal(program: Uwgate, site: Site) -> None:
             assert connection.sock.session_reused
 
 
-def test_a_session_resumes_in_a_process_that_was_born_later(program: Uwgate, site: Site) -> None:
+def test_a_session_resumes_in_a_process_that_was_born_later(
+    shared_program: Uwgate, shared_site: Site
+) -> None:
+    program, site = shared_program, shared_site
     context = client_context(site)
     giver, session = first_session(program, context)
     os.kill(giver, signal.SIGKILL)
@@ -120,7 +133,8 @@ def test_a_session_resumes_in_a_process_that_was_born_later(program: Uwgate, sit
             assert connection.sock.session_reused
 
 
-def test_openssl_resumes(program: Uwgate, site: Site, folder: Path) -> None:
+def test_openssl_resumes(shared_program: Uwgate, shared_site: Site, folder: Path) -> None:
+    program, site = shared_program, shared_site
     host, port = program.address
     argv = [peers.program("openssl"), "s_client", "-connect", f"{host}:{port}"]
     argv += ["-CAfile", str(site.authority), "-ign_eof"]
@@ -151,7 +165,10 @@ def test_a_gateway_killed_is_replaced_and_costs_its_own_clients_alone(
     program.wait_for_log(r"http 1 .*SIGKILL|killed by signal 9")
 
 
-def test_a_gateway_that_keeps_dying_is_replaced_with_pauses(program: Uwgate, site: Site) -> None:
+def test_a_gateway_that_keeps_dying_is_replaced_with_pauses(
+    shared_program: Uwgate, shared_site: Site
+) -> None:
+    program, site = shared_program, shared_site
     pids = program.wait_for_processes("http", 2)
     for _ in range(4):
         os.kill(pids[0], signal.SIGKILL)
@@ -211,7 +228,10 @@ def test_everybody_ends_when_the_master_is_killed(program: Uwgate, site: Site) -
     assert not left, [command(pid) for pid in left]
 
 
-def test_a_terminals_signals_are_the_masters_business(program: Uwgate, site: Site) -> None:
+def test_a_terminals_signals_are_the_masters_business(
+    shared_program: Uwgate, shared_site: Site
+) -> None:
+    program, site = shared_program, shared_site
     for pid in program.processes("keeper") + program.processes("http"):
         for number in (signal.SIGINT, signal.SIGHUP):
             os.kill(pid, number)
