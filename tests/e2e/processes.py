@@ -125,6 +125,9 @@ class Process:
 class Uwgate(Process):
     """A running uwgate. ``address`` is the one TCP address that it bound.
 
+    Before its first generation serves, a child that dies means a start that fails, and who is
+    reached may be another one later: nobody gets its address or its children sooner.
+
     At the end it has to stop with status 0 and a log without a traceback, unless
     ``tracebacks_expected`` is set.
     """
@@ -134,11 +137,16 @@ class Uwgate(Process):
 
     @property
     def address(self) -> tuple[str, int]:
-        """Where it listens, as its log says; waits for that."""
+        """Where it listens, as its log says; waits until it serves."""
         if self._address is None:
+            self.wait_until_it_serves()
             line = self.wait_for_log(r"127\.0\.0\.1:([1-9]\d*)\b")
             self._address = ("127.0.0.1", int(line[1]))
         return self._address
+
+    def wait_until_it_serves(self, generation: int = 1) -> None:
+        """Wait until everything of a generation is there."""
+        self.wait_for_log(f"generation {generation} serves")
 
     def processes(self, kind: str) -> list[int]:
         """The pids of its children of a kind: ``http``, ``spawner``, ``worker``."""
@@ -150,6 +158,7 @@ class Uwgate(Process):
 
     def wait_for_processes(self, kind: str, count: int) -> list[int]:
         """Wait until that many children of a kind run; returns their pids."""
+        self.wait_until_it_serves()
         found: list[int] = []
 
         def are_there() -> bool:
