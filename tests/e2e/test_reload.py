@@ -28,10 +28,10 @@ def born(program: Uwgate) -> bytes:
 
 
 def reload(program: Uwgate) -> None:
-    """Reload, and wait until the new generation answers."""
-    before = born(program)
+    """Reload, and wait until nobody but the new generation answers."""
+    number = re.findall(r"generation (\d+) serves", program.log)[-1]
     program.popen.send_signal(signal.SIGHUP)
-    program.wait_for(lambda: born(program) != before, "new generation")
+    program.wait_for_log(f"generation {number} is gone")
 
 
 @pytest.mark.parametrize(
@@ -69,7 +69,8 @@ def test_a_request_that_runs_is_finished_by_the_old_generation(uwgate: Start, fo
     with Connection(program.address) as connection:
         connection.send(request("GET", f"/sleep?seconds=2&marker={marker}"))
         program.wait_for(marker.exists, "running request")
-        reload(program)
+        program.popen.send_signal(signal.SIGHUP)
+        program.wait_until_it_serves(generation=2)
         assert connection.answer().body == b"slept\n"
 
 
