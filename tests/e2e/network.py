@@ -31,7 +31,7 @@ def ip(*words: str, namespace: str | None = None) -> str:
     """Run ip(8); what it prints."""
     where = [] if namespace is None else ["-n", namespace]
     done = subprocess.run(
-        ["ip", *where, *words], check=False, capture_output=True, text=True, timeout=20
+        ["ip", *where, *words], check=False, capture_output=True, text=True, timeout=120
     )
     assert done.returncode == 0, f"ip {' '.join(words)}: {done.stderr}"
     return done.stdout

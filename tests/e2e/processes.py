@@ -23,10 +23,11 @@ import uwgate
 from tests import logs
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 APPS = Path(__file__).parent / "apps"
-PATIENCE = 60.0  # seconds; only a failing test waits this long
+PATIENCE = 120.0  # seconds; only a failing test waits this long
+LEAVING = 10.0  # seconds; who was killed is not gone at once, though nothing can keep it
 PAGE = resource.getpagesize()
 
 Address = tuple[str, int] | str  # a str is the path of a UNIX socket
@@ -60,6 +61,7 @@ class Process:
                 pass_fds=pass_fds,
             )
         self.pid = self.popen.pid
+        self.survivors: list[str] = []  # descendants that ``stop`` had to kill
         logs.keep(name, self.popen, lambda: self.log)
 
     @property
@@ -70,8 +72,10 @@ class Process:
     def wait_for(self, condition: Callable[[], bool], what: str) -> None:
         """Wait until ``condition`` holds; fail with the log if it never does."""
         deadline = time.monotonic() + PATIENCE
-        while not condition():
-            status = self.popen.poll()
+        while True:
+            status = self.popen.poll()  # first: the last thing that it did may be what is meant
+            if condition():
+                return
             assert status is None, f"{self.name} exited with {status}:\n{self.log}"
             assert time.monotonic() < deadline, f"{self.name}: no {what}:\n{self.log}"
             time.sleep(0.01)
@@ -81,7 +85,8 @@ class Process:
         found: list[re.Match[str]] = []
 
         def look() -> bool:
-            match = re.search(pattern, self.log[start:], re.MULTILINE)
+            whole = self.log[start:].rpartition("\n")[0]  # of the last line only half may be there
+            match = re.search(pattern, whole + "\n", re.MULTILINE)
             if match:
                 found.append(match)
             return bool(found)
@@ -104,8 +109,11 @@ class Process:
         """SIGINT for its whole process group, as the terminal's Ctrl-C does."""
         os.killpg(self.pid, signal.SIGINT)
 
-    def stop(self, number: int = signal.SIGINT) -> int:
-        """End the program; returns its exit status. What it leaves behind is killed."""
+    def stop(self, number: int = signal.SIGINT, *, grace: float = 0.0) -> int:
+        """End the program; returns its exit status. What it leaves behind is killed.
+
+        ``grace``: the seconds that what it leaves behind has to end by itself.
+        """
         children = tree(self.pid)
         if self.popen.poll() is None:
             self.popen.send_signal(number)
@@ -116,37 +124,42 @@ class Process:
                 self.popen.kill()
                 self.popen.wait()
             # A grandchild that outlives its parent would hold the log and the sockets.
-            for pid, born in children.items():
-                if birth(pid) == born:
-                    with contextlib.suppress(ProcessLookupError):
-                        os.kill(pid, signal.SIGKILL)
+            left = still(children, patience=grace)
+            self.survivors += [f"{pid} {command(pid)}" for pid in left]
+            for pid in left:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
 
 
 class Uwgate(Process):
     """A running uwgate. ``address`` is the one TCP address that it bound.
 
-    Before its first generation serves, a child that dies means a start that fails, and who is
-    reached may be another one later: nobody gets its address or its children sooner.
-
     At the end it has to stop with status 0 and a log without a traceback, unless
     ``tracebacks_expected`` is set.
+
+    Who dies before the first generation serves is no casualty but a failed start, and who is told
+    to stop before that has served nobody. So whatever asks for something that is only there later
+    waits for that moment; ``start_uwgate`` alone does not.
     """
 
     tracebacks_expected = False
     _address: tuple[str, int] | None = None
+    _serves = False
+
+    def wait_until_it_serves(self) -> None:
+        """Wait until the first generation is complete: all its processes are ready."""
+        if not self._serves:
+            self.wait_for_log("generation 1 serves")
+            self._serves = True
 
     @property
     def address(self) -> tuple[str, int]:
-        """Where it listens, as its log says; waits until it serves."""
+        """Where it listens, as its log says; waits until it serves there."""
         if self._address is None:
-            self.wait_until_it_serves()
             line = self.wait_for_log(r"127\.0\.0\.1:([1-9]\d*)\b")
+            self.wait_until_it_serves()
             self._address = ("127.0.0.1", int(line[1]))
         return self._address
-
-    def wait_until_it_serves(self, generation: int = 1) -> None:
-        """Wait until everything of a generation is there."""
-        self.wait_for_log(f"generation {generation} serves")
 
     def processes(self, kind: str) -> list[int]:
         """The pids of its children of a kind: ``http``, ``spawner``, ``worker``."""
@@ -157,15 +170,23 @@ class Uwgate(Process):
         ]
 
     def wait_for_processes(self, kind: str, count: int) -> list[int]:
-        """Wait until that many children of a kind run; returns their pids."""
-        self.wait_until_it_serves()
+        """Wait until it serves and that many children of a kind run; returns their pids."""
+        return self.wait_for_others(kind, count, instead_of=())
+
+    def wait_for_others(self, kind: str, count: int, *, instead_of: Iterable[int]) -> list[int]:
+        """Wait until that many of a kind run and none of those, which were killed, is left.
+
+        Just after ``kill`` they are all still there: their number alone says nothing.
+        """
+        gone = set(instead_of)
         found: list[int] = []
 
         def are_there() -> bool:
             # Once, for it may look otherwise the next moment: who starts another program is two.
             found[:] = self.processes(kind)
-            return len(found) == count
+            return len(found) == count and not gone.intersection(found)
 
+        self.wait_until_it_serves()
         self.wait_for(are_there, f"{count} {kind} processes")
         return found
 
@@ -198,12 +219,11 @@ def running_uwgate(
 
 
 def finish_uwgate(program: Uwgate) -> None:
-    """Stop it, and see that it ends well and leaves nothing behind."""
-    children = tree(program.pid)
-    status = program.stop()
+    """Stop it once it serves, and see that it ends well and leaves nothing behind."""
+    program.wait_until_it_serves()
+    status = program.stop(grace=LEAVING)
     assert status == 0, f"uwgate ended with {status}:\n{program.log}"
-    left = [pid for pid, born in children.items() if birth(pid) == born]
-    assert not left, f"left behind: {left}\n{program.log}"
+    assert not program.survivors, f"left behind: {program.survivors}\n{program.log}"
     assert program.tracebacks_expected or "Traceback" not in program.log, program.log
 
 
@@ -285,6 +305,16 @@ def tree(pid: int) -> dict[int, int]:
         wanted = {child for child, parent in parents.items() if parent in wanted}
         found.update((child, births[child]) for child in wanted)
     return found
+
+
+def still(processes: Mapping[int, int], *, patience: float) -> list[int]:
+    """Who of these (as ``tree`` has them) still lives after a while, which ends with the last."""
+    deadline = time.monotonic() + patience
+    while left := [pid for pid, born in processes.items() if birth(pid) == born]:
+        if time.monotonic() > deadline:
+            break
+        time.sleep(0.01)
+    return left
 
 
 def stat(pid: int) -> list[str]:

@@ -15,7 +15,8 @@ from .conftest import Start
 from .processes import APPS, PATIENCE, Uwgate, free_port
 
 SECRET = "aes-256-gcm:sixteen letters.."
-TIMES = ("--legion-freq", "0.3", "--legion-tolerance", "1.2")
+# No lord may lose its lordship because this machine is busy for a while.
+TIMES = ("--legion-freq", "0.5", "--legion-tolerance", "6")
 # Says its pid, and stays until it is told to end; a shell stays as well, as in `a; b`.
 STAY = "exec sleep 1000"
 
@@ -54,6 +55,7 @@ def test_a_daemon_is_started_again_when_it_dies_or_after_a_reload_and_ends_at_th
 ) -> None:
     daemon = f"echo $$ >> {pids}; {STAY}"
     program = uwgate("--http", "127.0.0.1:0", "--need-app=false", "--attach-daemon", daemon)
+    program.wait_until_it_serves()
     first = new(program, pids, 1)
     os.kill(first, signal.SIGTERM)
     second = new(program, pids, 2)
@@ -95,6 +97,7 @@ def test_a_smart_daemon_goes_on_over_reload_and_stop_and_is_replaced_when_it_is_
     value = f"{path},1 {note}{stay}"
     options = ("--http", "127.0.0.1:0", "--need-app=false", f"--{option}", value)
     program = uwgate(*options, name="one")
+    program.wait_until_it_serves()
     program.wait_for(lambda: lines(path) != [], "pid file")
     (first,) = map(int, lines(path))
     os.kill(program.pid, signal.SIGHUP)
@@ -102,7 +105,7 @@ def test_a_smart_daemon_goes_on_over_reload_and_stop_and_is_replaced_when_it_is_
     os.kill(program.pid, signal.SIGINT)  # not ``stop``, which leaves nobody alive
     assert program.wait() == 0
     program = uwgate(*options, name="two")
-    program.wait_for_log("spawned uWSGI attendant")
+    program.wait_until_it_serves()
     assert is_alive(first)
     os.kill(first, signal.SIGKILL)
     program.wait_for(lambda: lines(path) not in ([], [str(first)]), "another one")
@@ -162,6 +165,7 @@ def test_what_belongs_to_the_lord_runs_on_the_lord_alone(
     term = high.wait_for_log(r"becoming lord in term (\d+)")[1]
     high.wait_for_log(f"^{term}$")
     # The majority is gone: so is the lordship, and what belongs to it.
+    low.wait_until_it_serves()
     os.kill(low.pid, signal.SIGTERM)
     high.wait_for_log("not lord any more")
     high.wait_for(lambda: not is_alive(first) and not is_alive(smart), "end of the daemons")
@@ -215,6 +219,7 @@ def test_a_daemon_that_does_not_want_to_end_is_killed_with_all_it_started(
         *("--http", "127.0.0.1:0", "--need-app=false", "--reload-mercy", "1"),
         *("--attach-daemon", stubborn),
     )
+    program.wait_until_it_serves()
     program.wait_for(lambda: len(lines(pids)) == 2, "two pids")
     child, shell = map(int, lines(pids))
     os.kill(program.pid, signal.SIGINT)
@@ -228,6 +233,7 @@ def test_a_daemon_ends_with_a_master_that_is_killed(uwgate: Start, pids: Path) -
         *("--http", "127.0.0.1:0", "--need-app=false"),
         *("--attach-daemon", f"echo $$ >> {pids}; {STAY}"),
     )
+    program.wait_until_it_serves()
     daemon = new(program, pids, 1)
     os.kill(program.pid, signal.SIGKILL)
     program.popen.wait()
@@ -245,7 +251,6 @@ def test_another_configuration_lets_commands_run_on_that_the_old_one_began(
     waits = f"while [ ! -e {folder}/go ]; do sleep 0.1; done; echo done"
     config.write_text(f"{text}cron = * * * * * {waits}\n")
     program = uwgate(str(config))
-    program.wait_for_log("runs [(]pid")
     (first,) = program.wait_for_processes("attendant", 1)
     config.write_text(f"{text}attach-daemon = echo $$ >> {pids}; {STAY}\n")
     os.kill(program.pid, signal.SIGHUP)
@@ -267,7 +272,7 @@ def test_another_configuration_lets_commands_run_on_that_the_old_one_began(
 
 def test_an_attendant_that_dies_again_and_again_delays_no_stop(uwgate: Start, pids: Path) -> None:
     program = uwgate(
-        *("--http", "127.0.0.1:0", "--need-app=false"),
+        *("--http", "127.0.0.1:0", "--need-app=false", "--reload-mercy", f"{2 * PATIENCE}"),
         *("--attach-daemon", f"echo $$ >> {pids}; {STAY}"),
     )
     for _ in range(6):  # the pause before the next one is some seconds then
@@ -275,9 +280,7 @@ def test_an_attendant_that_dies_again_and_again_delays_no_stop(uwgate: Start, pi
         before = len(program.log)
         os.kill(attendant, signal.SIGKILL)
         program.wait_for_log("DAMN ! attendant", start=before)
-    began = time.monotonic()
-    assert program.stop() == 0
-    assert time.monotonic() - began < 30  # reload-mercy is 60
+    assert program.stop() == 0  # which does not wait for as long as the mercy
 
 
 def test_an_address_is_asked_and_the_log_has_the_answer(uwgate: Start) -> None:

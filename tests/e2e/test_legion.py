@@ -46,7 +46,7 @@ RISEN = "this node is the lord now"
 FALLEN = "not lord any more"
 OURS_ELECTED = r"WE HAVE QUORUM FOR LEGION \S+ !!! \(valor: 30 "
 THEIRS_RISEN = "i am now the Lord of the Legion"
-PATIENCE = 90.0  # seconds; a dead node is noticed after TOLERANCE and agreed on one PERIOD later
+PATIENCE = 150.0  # seconds; a dead node is noticed after TOLERANCE and agreed on one PERIOD later
 
 
 class Ring:
@@ -201,7 +201,7 @@ def ring(tmp_path: Path) -> Iterator[Ring]:
 
 
 def start_sealed(ring: Ring, name: str, valor: int) -> Process:
-    times = ("--legion-freq", "1", "--legion-tolerance", "6")
+    times = ("--legion-freq", "1", "--legion-tolerance", "10")
     return ring.start(name, [*OURS, *ring.options(name, valor), *times])
 
 
@@ -229,6 +229,8 @@ def test_a_secret_is_replaced_node_by_node_and_there_is_always_a_lord(ring: Ring
     for name, valor in nodes.items():
         write(ring, name, valor, SECRET)
         programs[name] = ring.start(name, [*OURS, str(ring.folder / f"{name}.ini")])
+    for program in programs.values():
+        wait_for(program, "generation 1 serves")
     wait_for(programs["high"], RISEN)
     for seals, opens in ((SECRET, NEXT), (NEXT, SECRET), (NEXT, None)):
         for name, valor in nodes.items():
@@ -250,7 +252,7 @@ def write(ring: Ring, name: str, valor: int, seals: str, opens: str | None = Non
     lines = [f"legion = ring 127.0.0.1:{ring.ports[name]} {valor} aes-256-gcm:{seals}"]
     others = [port for other, port in ring.ports.items() if other != name]
     lines += [f"legion-node = ring 127.0.0.1:{port}" for port in others]
-    lines += ["legion-freq = 1", "legion-tolerance = 6"]
+    lines += ["legion-freq = 1", "legion-tolerance = 10"]
     lines += [] if opens is None else [f"legion-key = ring {opens}"]
     (ring.folder / f"{name}.ini").write_text("\n".join(["[uwsgi]", *lines, ""]))
 

@@ -15,17 +15,17 @@ import pytest
 from uwgate.subscriptions.packet import MAX_DATAGRAM, Command, decode
 
 from .conftest import Start
-from .processes import APPS, Uwgate, free_port
+from .processes import APPS, PATIENCE, Uwgate, free_port
 
 SECRET = "aes-256-gcm:sixteen letters.."
-# Fast, and still safe on a busy machine: nothing here depends on who is lord when.
 # spec/legion.md section 10
 UWSGI_FIELDS = [
     *("legion", "addr", "uuid", "valor", "checksum", "quorum", "i_am_the_lord"),
     *("lord_valor", "lord_uuid", "nodes", "members"),
 ]
 UWSGI_MEMBER_FIELDS = ["name", "uuid", "valor", "checksum", "last_seen"]
-TIMES = ("--legion-freq", "0.3", "--legion-tolerance", "1.2")
+# No lord may lose its lordship because this machine is busy for a while.
+TIMES = ("--legion-freq", "0.5", "--legion-tolerance", "6")
 
 
 @pytest.fixture
@@ -44,7 +44,7 @@ def member(ports: tuple[int, ...], number: int) -> list[str]:
 
 def ask(program: Uwgate) -> dict[str, Any]:
     host, port = program.address
-    with urllib.request.urlopen(f"http://{host}:{port}/", timeout=20) as answer:
+    with urllib.request.urlopen(f"http://{host}:{port}/", timeout=PATIENCE) as answer:
         found: dict[str, Any] = json.loads(answer.read())
     return found
 
@@ -52,7 +52,7 @@ def ask(program: Uwgate) -> dict[str, Any]:
 def legions(path: Path) -> list[dict[str, Any]]:
     """What a stats server says of them."""
     with socket.socket(socket.AF_UNIX) as sock:
-        sock.settimeout(20)
+        sock.settimeout(PATIENCE)
         sock.connect(str(path))
         with sock.makefile("rb") as file:
             found: list[dict[str, Any]] = json.loads(file.read())["legions"]
@@ -126,6 +126,7 @@ def test_hooks_run_in_order_and_a_lord_that_cannot_take_over_steps_down(
     high.wait_for_log("lord cmd:exit 4: ended with status 4")
     high.wait_for_log("not lord any more: its lord hook failed")
     high.wait_for((folder / "undone").exists, "unlord hook")
+    low.wait_until_it_serves()
     assert low.stop() == 0
     told = lines(out)
     assert told[0].strip() == "setup"
@@ -166,7 +167,7 @@ def test_another_configuration_steps_down_before_it_joins_again(
     config.write_text(text + "legion-scroll = ring new\n")
     os.kill(high.pid, signal.SIGHUP)
     high.wait_for_log("legion ring: left")
-    high.wait_for(lambda: high.log.count("this node is the lord now") == 2, "second lordship")
+    high.wait_for(lambda: high.log.count("this node is the lord now") >= 2, "second lordship")
     low.wait_for_log(r"warning: legion ring: \S+ left", start=before)
     config.write_text(text + "legion-node = ring nonsense\n")
     os.kill(high.pid, signal.SIGHUP)
@@ -204,8 +205,8 @@ def test_hooks_run_as_the_user_of_the_instance_or_as_root(
         name="high",
     )
     high.wait_for_log(r"plain 65534 caps CapEff: 0000000000000000")
-    term = high.wait_for_log(r"becoming lord in term (\d+)")[1]
-    high.wait_for_log(f"root 0 {term}")
+    term = high.wait_for_log(r"root 0 (\d+)$")[1]
+    assert f"becoming lord in term {term}" in high.log
 
 
 @pytest.mark.parametrize(
@@ -236,7 +237,7 @@ def test_only_the_lord_announces_its_workers(
 ) -> None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as ear:
         ear.bind(str(folder / "ear"))
-        ear.settimeout(60)
+        ear.settimeout(PATIENCE)
         nodes = [
             uwgate(
                 *(*member(ports[:2], number), "--uwsgi-socket", "127.0.0.1:0"),
@@ -250,6 +251,7 @@ def test_only_the_lord_announces_its_workers(
         packet = decode(ear.recv(MAX_DATAGRAM))
         assert (packet.key, packet.command) == ("node1", Command.SUBSCRIBE)
         # Without a majority there is no lord, so the name is taken back.
+        nodes[0].wait_until_it_serves()
         os.kill(nodes[0].pid, signal.SIGTERM)
         commands = [packet.command]
         while commands[-1] is Command.SUBSCRIBE:
@@ -257,5 +259,5 @@ def test_only_the_lord_announces_its_workers(
             assert packet.key == "node1"
             commands.append(packet.command)
         nodes[1].wait_for_log("no longer announcing node1")
-        assert "not lord any more" in nodes[1].log
+        nodes[1].wait_for_log("not lord any more")  # another process says that
         assert nodes[0].wait() == 0

@@ -70,7 +70,7 @@ def test_a_request_that_runs_is_finished_by_the_old_generation(uwgate: Start, fo
         connection.send(request("GET", f"/sleep?seconds=2&marker={marker}"))
         program.wait_for(marker.exists, "running request")
         program.popen.send_signal(signal.SIGHUP)
-        program.wait_until_it_serves(generation=2)
+        program.wait_for_log("generation 2 serves")
         assert connection.answer().body == b"slept\n"
 
 
