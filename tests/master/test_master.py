@@ -209,11 +209,16 @@ def test_a_file_that_cannot_be_read_fails_the_reload_only(gateway_master: Runnin
 
 
 def test_reloads_wished_for_during_a_reload_become_one(gateway_master: RunningMaster) -> None:
-    gateway_master.configure(with_options(GATEWAY, application={"pyargv": "slow 2"}))
+    go = gateway_master.directory / "go"
+    gateway_master.configure(with_options(GATEWAY, application={"pyargv": f"wait for {go}"}))
     gateway_master.send(signal.SIGHUP)
     gateway_master.wait_log("spawned uWSGI spawner", count=2)
     for _ in range(5):
         gateway_master.send(signal.SIGHUP)
+    # The master takes what it is told in order.
+    gateway_master.send(signal.SIGUSR1)
+    gateway_master.wait_log("SIGUSR1 has no effect")
+    go.touch()
     gateway_master.wait_log("generation 2 is gone")
     assert len(re.findall("gracefully reloading", gateway_master.log)) == 3 - 1
     assert gateway_master.ask()["generation"] == 3
