@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from .conftest import Start
 
 HOST = "shop.example"
+PAUSE = 0.005  # seconds between two requests
 
 
 class Node:
@@ -108,6 +109,7 @@ class Load(threading.Thread):
         while not self._ends.is_set():
             began = time.monotonic()
             self.answers.append((began, *get(self._program)))
+            self._ends.wait(PAUSE)
 
     def __enter__(self) -> Load:
         self.start()

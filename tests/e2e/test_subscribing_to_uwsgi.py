@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 KEYS = Path(__file__).parents[1] / "cases" / "subscriptions"
 HOST = "foo.com"
 ENOUGH = 60  # requests that say something about load
+PAUSE = 0.005  # seconds between two of a client
 
 
 class Router(Process):
@@ -155,6 +156,7 @@ class Load:
                 self.answers.append(self._router.get(self._path))
             except (OSError, AssertionError, ValueError, EOFError) as error:
                 self.failures.append(repr(error))
+            self._ending.wait(PAUSE)
 
 
 def test_a_node_that_is_stopped_under_load_fails_no_request(uwgate: Start, folder: Path) -> None:

@@ -25,8 +25,9 @@ if TYPE_CHECKING:
     from .processes import Address, Uwgate
 
 WITNESS = str(APPS / "witness.py")
-ROUNDS = int(os.environ.get("UWGATE_ZERG_ROUNDS", "6"))  # of attaching and detaching
+ROUNDS = int(os.environ.get("UWGATE_ZERG_ROUNDS", "5"))  # of attaching and detaching
 CLIENTS = 4
+PAUSE = 0.005  # seconds; the CPU is for those who come and go
 SEED = int(os.environ.get("UWGATE_ZERG_SEED", "1"))
 GET = request("GET", "/born", [("Connection", "close")])
 
@@ -76,6 +77,7 @@ def load(address: tuple[str, int]) -> Iterator[None]:
                 counts[number] += 1
                 if answer.status != 200:
                     failures.append(answer)
+            over.wait(PAUSE)
 
     threads = [threading.Thread(target=client, args=(one,)) for one in range(CLIENTS)]
     for thread in threads:

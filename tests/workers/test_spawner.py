@@ -201,7 +201,13 @@ def test_reload_on_exception_replaces_the_worker(serve: Serve) -> None:
     assert instance.wait_message("gone")["status"] == 0
 
 
-def _ask_until(instance: Instance, stop: threading.Event, lost: list[str], done: list[int]) -> None:
+def _ask_until(
+    instance: Instance,
+    stop: threading.Event,
+    lost: list[str],
+    done: list[int],
+    pause: float = 0.0,
+) -> None:
     """Ask on leases as a gateway does; a request that was not run goes elsewhere."""
     while not stop.is_set():
         try:
@@ -225,6 +231,7 @@ def _ask_until(instance: Instance, stop: threading.Event, lost: list[str], done:
                 if answer.body != b"hello":
                     lost.append(repr(answer))
                 done.append(1)
+                stop.wait(pause)
 
 
 def test_no_request_is_lost_while_workers_are_replaced(serve: Serve) -> None:
@@ -251,7 +258,8 @@ def test_no_request_is_lost_while_generations_follow_each_other(serve: Serve) ->
     lost: list[str] = []
     done: list[int] = []
     clients = [
-        threading.Thread(target=_ask_until, args=(instance, stop, lost, done)) for _ in range(4)
+        threading.Thread(target=_ask_until, args=(instance, stop, lost, done, 0.005))
+        for _ in range(4)
     ]
     for client in clients:
         client.start()
