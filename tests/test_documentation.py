@@ -14,6 +14,8 @@ Addresses with port 8080 get a free port instead.
 
 from __future__ import annotations
 
+import contextlib
+import io
 import os
 import re
 import shutil
@@ -26,13 +28,14 @@ from pathlib import Path
 import pytest
 
 import uwgate
+from uwgate.cli import main
 from uwgate.conf.option import options_of
 from uwgate.conf.settings import GROUPS
 
 from .certificates import Authority
 from .e2e.client import ask, request
 from .e2e.peers import program
-from .e2e.processes import Process, free_port
+from .e2e.processes import PATIENCE, Process, free_port
 
 ROOT = Path(__file__).parents[1]
 PAGES = [
@@ -94,12 +97,12 @@ def test_the_examples_of_a_page_work(page: Path, tmp_path: Path, commands: dict[
             case (("python" | "ini"), name) if name.startswith("conf/examples/"):
                 assert block.text == (ROOT / name).read_text(), f"{name} is not what {page} shows"
                 (folder / "example.ini").write_text(with_certificates(text, folder))
-                run(["uwgate", "--check", "example.ini"], folder, commands)
+                check("example.ini", folder)
             case "python", name:
                 (folder / name).write_text(text)
             case "ini", name:
                 (folder / name).write_text(text)
-                run(["uwgate", "--check", name], folder, commands)
+                check(name, folder)
             case "sh", "":
                 run(["bash", "-euc", text], folder, commands)
             case "sh", "serves":
@@ -110,13 +113,25 @@ def test_the_examples_of_a_page_work(page: Path, tmp_path: Path, commands: dict[
                 assert language in SKIPPED, f"what is a block of {language} in {page}?"
 
 
+def check(name: str, folder: Path) -> None:
+    """``uwgate --check``, in this process: there are dozens of files."""
+    said = io.StringIO()
+    with (
+        contextlib.chdir(folder),
+        contextlib.redirect_stdout(said),
+        contextlib.redirect_stderr(said),
+    ):
+        status = main(["--check", name])
+    assert status == 0, said.getvalue()
+
+
 def run(argv: list[str], folder: Path, env: dict[str, str]) -> None:
     """Run a command that ends by itself, and well."""
     done = subprocess.run(
         argv,
         cwd=folder,
         env={**os.environ, **env},
-        timeout=120,
+        timeout=PATIENCE,
         check=False,
         text=True,
         stdout=subprocess.PIPE,

@@ -10,7 +10,7 @@ import signal
 import sys
 from collections.abc import Mapping, Sequence
 
-from uwgate import __version__, exits, identity, launch, pid_file
+from uwgate import __version__, exits, identity, pid_file
 from uwgate.conf.check import effective_ini, note_line, report, report_error
 from uwgate.conf.errors import ConfigError
 from uwgate.conf.help import help_text
@@ -18,19 +18,8 @@ from uwgate.conf.loading import ENVIRONMENT_PREFIXES, Loaded, load
 from uwgate.conf.logs import wants_colour
 from uwgate.conf.pair import Command, Severity
 from uwgate.conf.settings import Settings
-from uwgate.gateways.command import (
-    cache_command,
-    fastrouter_command,
-    gateway_command,
-    rawrouter_command,
-    registry_command,
-    sslrouter_command,
-    zergpool_command,
-)
-from uwgate.generation import Commands
 from uwgate.legion.check import check as check_legions
 from uwgate.readout import print_socket
-from uwgate.workers.command import spawner_command
 
 log = logging.getLogger("uwgate.master")
 
@@ -44,16 +33,6 @@ uwgate serves web applications. Try one of these:
   uwgate explain shop.ini /path                     what its rules do to a request, and why
   uwgate --help                                     every option
 """
-COMMANDS = Commands(
-    gateway=gateway_command,
-    fastrouter=fastrouter_command,
-    registry=registry_command,
-    rawrouter=rawrouter_command,
-    sslrouter=sslrouter_command,
-    spawner=spawner_command,
-    zergpool=zergpool_command,
-    cache=cache_command,
-)
 LEVELS = {
     Severity.NOTE: logging.DEBUG,  # told at the start already
     Severity.WARNING: logging.WARNING,
@@ -90,8 +69,10 @@ def main(argv: Sequence[str] | None = None) -> int:
             sys.stdout.flush()
         if loaded.settings.header.router_list:
             sys.stderr.write(_actions() + "\n")
+        from uwgate import launch, programs  # trio and the master, which only a server needs
+
         return launch.run(
-            loaded.settings, COMMANDS, lambda: _load_again(arguments, environ), environ
+            loaded.settings, programs.COMMANDS, lambda: _load_again(arguments, environ), environ
         )
     except ConfigError as error:
         sys.stderr.write(report_error(error, colours=colours))

@@ -32,7 +32,7 @@ LONGEST = 30  # milliseconds that the application takes
 FREEZE = (0.1, 1.5)  # seconds
 PAUSE = (0.1, 0.8)  # seconds between two events
 LEAST = 2  # nodes that are left alone
-AROUND = 1.0  # seconds between a death and the last failure that it explains
+AROUND = 2.0  # seconds between a death and the last failure that it explains
 MOST_FAILURES = 200
 EVENTS = ("stop", "kill", "kill-worker", "freeze", "reload", "weight", "gateway-reload")
 

@@ -195,6 +195,11 @@ class Upload:
         for number in range(self.count):
             yield number.to_bytes(4, "big") + UPLOAD_BLOCK[4:]
 
+    @property
+    def size(self) -> int:
+        """Its length in bytes."""
+        return self.count * len(UPLOAD_BLOCK)
+
     def sha256(self) -> str:
         """What the receiver has to find."""
         digest = hashlib.sha256()
@@ -204,8 +209,8 @@ class Upload:
 
     def send(self, connection: Connection, target: str, *, chunked: bool) -> Answer:
         """POST it; returns the answer."""
-        size = self.count * len(UPLOAD_BLOCK)
-        framing = ("Transfer-Encoding", "chunked") if chunked else ("Content-Length", str(size))
+        length = ("Content-Length", str(self.size))
+        framing = ("Transfer-Encoding", "chunked") if chunked else length
         connection.send(request("POST", target, [framing, ("Connection", "close")]))
         for block in self.blocks():
             connection.send(b"%x\r\n%b\r\n" % (len(block), block) if chunked else block)

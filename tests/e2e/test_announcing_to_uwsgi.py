@@ -43,7 +43,8 @@ class Router(Process):
         port = free_port()
         argv = [program("uwsgi"), "--master", "--http", f"127.0.0.1:{port}"]
         argv += ["--http-subscription-server", f"{folder}/announce"]
-        argv += ["--http-stats-server", f"{folder}/stats", *arguments]
+        argv += ["--http-stats-server", f"{folder}/stats", "--subscription-tolerance=600"]
+        argv += arguments
         super().__init__(argv, folder=folder, name="router")
 
     def hear(self, datagram: bytes) -> None:
@@ -60,8 +61,15 @@ class Router(Process):
 
     def wait_for_nodes(self, count: int) -> list[dict[str, Any]]:
         self.wait_for_socket(f"{self.folder}/stats")
-        self.wait_for(lambda: len(self.nodes()) == count, f"{count} nodes")
-        return self.nodes()
+        self.wait_for((self.folder / "announce").exists, "place for announcements")
+        found: list[dict[str, Any]] = []
+
+        def are_there() -> bool:
+            found[:] = self.nodes()
+            return len(found) == count
+
+        self.wait_for(are_there, f"{count} nodes")
+        return found
 
 
 def test_every_variable_arrives_and_ours_do_no_harm(folder: Path) -> None:

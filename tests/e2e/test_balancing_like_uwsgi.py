@@ -118,6 +118,7 @@ class Pair:
         mine = nodes_of(statistics(self.table, 0.0, 0.0))
         while (theirs := nodes_of(self.read_stats())) != mine:
             assert time.monotonic() < deadline, f"{theirs} and not {mine}"
+            time.sleep(0.001)
 
     def read_stats(self) -> list[dict[str, Any]]:
         with socket.socket(socket.AF_UNIX) as sock:
@@ -139,7 +140,7 @@ def pair(folder: Path, request: pytest.FixtureRequest) -> Iterator[Pair]:
     port = free_port()
     argv = [program("uwsgi"), "--master", "--http", f"127.0.0.1:{port}"]
     argv += ["--http-subscription-server", f"{folder}/announce"]
-    argv += ["--http-stats-server", f"{folder}/stats"]
+    argv += ["--http-stats-server", f"{folder}/stats", "--http-timeout", "600"]
     argv += ["--subscription-algo", algo, "--subscription-tolerance", "600"]
     table = Table(TableOptions(algo=algo, tolerance=600.0))
     with running(Process(argv, folder=folder, name="router"), stop=signal.SIGKILL) as process:

@@ -17,7 +17,7 @@ from tests.certificates import Authority, Certificate
 
 from . import peers
 from .browser import Browser, BrowserError, Page
-from .processes import APPS, free_port, running_uwgate
+from .processes import APPS, PATIENCE, free_port, running_uwgate
 
 APP = ("--wsgi-file", str(APPS / "browsed.py"), "--threads", "8")
 CODINGS = ("--http-auto-gzip", "--http-auto-brotli", "--http-auto-zstd")
@@ -51,25 +51,22 @@ def encrypted(folder: Path, certificate: Certificate) -> Iterator[Site]:
         yield Site(f"https://localhost:{program.address[1]}", best_protocol(program.address))
 
 
-@contextlib.contextmanager
-def encrypted_for_old_browsers(folder: Path, certificate: Certificate) -> Iterator[Site]:
-    with encrypted(folder, certificate) as site:
-        yield Site(site.url)
-
-
 def best_protocol(address: tuple[str, int]) -> str:
     """What the server chooses when a client knows everything."""
     context = ssl.create_default_context()
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
     context.set_alpn_protocols(["h2", "http/1.1"])
-    with socket.create_connection(address) as sock, context.wrap_socket(sock) as connection:
+    with (
+        socket.create_connection(address, PATIENCE) as sock,
+        context.wrap_socket(sock) as connection,
+    ):
         protocol = connection.selected_alpn_protocol()
     assert protocol == "h2"
     return protocol
 
 
-SITES = {"http": plain, "https": encrypted, "old": encrypted_for_old_browsers}
+SITES = {"http": plain, "https": encrypted}
 
 
 @pytest.fixture(scope="module")

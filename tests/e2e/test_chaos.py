@@ -9,7 +9,7 @@ import pytest
 
 from .chaos import Chaos, say
 
-SECONDS = 12.0  # by hand: python -m tests.e2e.chaos --seconds 60
+SECONDS = 8.0  # by hand: python -m tests.e2e.chaos --seconds 60
 
 
 @pytest.mark.alone  # it holds failures against the moments of deaths

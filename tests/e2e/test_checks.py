@@ -33,7 +33,9 @@ class Gate:
         self.program: Uwgate = uwgate(
             *("--http", "127.0.0.1:0", "--http-processes", "2", "--http-check", check),
             *("--http-check-interval", "0.3", "--http-check-timeout", "0.3"),
-            *("--http-stats-server", self.stats, "--http-subscription-server", self._nodes),
+            # Who has not heard yet that a node is frozen asks it, and this long.
+            *("--http-timeout", "10", "--http-stats-server", self.stats),
+            *("--http-subscription-server", self._nodes),
             *("--subscription-tolerance", "600"),
         )
         wait_for_stats(self.program, self.stats, lambda found: len(found["processes"]) == 2)

@@ -15,7 +15,7 @@ from uwgate.gateways.wire.uwsgi import PING, PONG, encode
 
 from . import peers
 from .client import Connection, ask, chunks, request
-from .processes import APPS, Process, forget_peak, peak, running_uwgate
+from .processes import APPS, Process, birth, forget_peak, peak, running_uwgate
 from .test_fastrouter import packet, status
 from .websockets import WebSocket
 
@@ -27,9 +27,9 @@ if TYPE_CHECKING:
     from .processes import Address, Uwgate
 
 MEBIBYTE = 1 << 20
-STREAM = 100 * MEBIBYTE
 SPARE = 8 * MEBIBYTE  # that a process may grow by while it forwards a stream of any length
-RELOADS = 3
+STREAM = 4 * SPARE
+RELOADS = 2
 
 
 @pytest.fixture(scope="module")
@@ -101,11 +101,14 @@ def test_a_killed_worker_costs_its_request_and_no_other(
     with Connection(nginx) as connection:
         connection.send(request("GET", f"/zeros?{1 << 40}"))
         connection.head()  # it runs
-        for pid in program.wait_for_processes("worker", 2):
+        killed = program.wait_for_processes("worker", 2)
+        for pid in killed:
             os.kill(pid, signal.SIGKILL)
         with contextlib.suppress(ConnectionError):
             while connection.file.read(MEBIBYTE):
                 pass
+    # Who is asked while he dies has been asked, and nobody can ask again for him.
+    program.wait_for(lambda: not any(map(birth, killed)), "death of both workers")
     assert ask(nginx, request("GET", "/zeros?1")).status == 200
     program.wait_for_processes("worker", 2)
 

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
     from .conftest import Start
 
-UPLOAD = Upload(100)  # MiB
-DOWNLOAD = bytes(range(256)) * 256 * 1600  # what flask_site's /download/1600 is
+UPLOAD = Upload(32)  # MiB
+DOWNLOAD = bytes(range(256)) * 256 * 400  # what flask_site's /download/400 is
 
 
 @pytest.fixture(scope="module")
@@ -96,14 +96,14 @@ def test_curl_posts_a_form(mirror: Uwgate, site: Site) -> None:
 def test_a_large_body_goes_up(mirror: Uwgate, site: Site, framing: str) -> None:
     with Secure(mirror.address, client_context(site)) as connection:
         seen = UPLOAD.send(connection, "/", chunked=framing == "chunked").json()
-    assert (seen["size"], seen["sha256"]) == (100 << 20, UPLOAD.sha256())
+    assert (seen["size"], seen["sha256"]) == (UPLOAD.size, UPLOAD.sha256())
 
 
 @pytest.mark.parametrize("newest", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
 def test_a_large_body_comes_down(flask: Uwgate, site: Site, newest: ssl.TLSVersion) -> None:
     digest = hashlib.sha256()
     with Secure(flask.address, client_context(site, newest=newest)) as connection:
-        connection.send(request("GET", "/download/1600"))
+        connection.send(request("GET", "/download/400"))
         for piece in connection.pieces(connection.head()):
             digest.update(piece)
     assert digest.digest() == hashlib.sha256(DOWNLOAD).digest()

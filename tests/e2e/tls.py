@@ -17,10 +17,11 @@ from tests.certificates import Authority, Certificate
 
 from . import peers
 from .client import BLOCK, Connection
-from .processes import APPS, PATIENCE
+from .processes import APPS, PATIENCE, running_uwgate
 
 if TYPE_CHECKING:
     import io
+    from collections.abc import Iterator
 
     from .conftest import Start
     from .processes import Address, Uwgate
@@ -129,10 +130,26 @@ def site(folder: Path) -> Site:
     return make_site(folder)
 
 
+PAIRS = ("--wsgi-file", str(APPS / "witness.py"), "-p2", "--http-processes=2")
+
+
 @pytest.fixture
 def program(uwgate: Start, site: Site) -> Uwgate:
     """Two gateway processes and two workers with the witness application, serving."""
-    witness = str(APPS / "witness.py")
-    program = uwgate(site.https(), "--wsgi-file", witness, "-p2", "--http-processes=2")
-    program.wait_for_log("generation 1 serves")
+    program = uwgate(site.https(), *PAIRS)
+    program.wait_until_it_serves()
     return program
+
+
+@pytest.fixture(scope="module")
+def shared_site(shared_folder: Path) -> Site:
+    """Certificates that no test changes."""
+    return make_site(shared_folder)
+
+
+@pytest.fixture(scope="module")
+def shared_program(shared_folder: Path, shared_site: Site) -> Iterator[Uwgate]:
+    """As ``program``, for tests after which it is as it was."""
+    with running_uwgate(shared_site.https(), *PAIRS, folder=shared_folder) as program:
+        program.wait_until_it_serves()
+        yield program

@@ -19,7 +19,6 @@ import trio
 from uwgate.child import Child
 from uwgate.children import Children
 from uwgate.conf.backoff import Backoff
-from uwgate.conf.errors import ConfigError
 from uwgate.conf.settings import Settings
 
 log = logging.getLogger("uwgate.master")
@@ -31,21 +30,6 @@ SPARE = 2.0  # seconds on top of the mercy that the process itself keeps
 def attendant_command(settings: Settings, fd: int) -> list[str]:
     """The words that start an attendant whose ``Start`` is in the memory file ``fd``."""
     return [sys.executable, "-P", "-m", "uwgate.attendant.process", str(fd)]
-
-
-def check(settings: Settings) -> None:
-    """See that the legions exist of which commands and daemons speak.
-
-    Raises:
-        ConfigError: one does not.
-    """
-    options = settings.attendant
-    used = [(field, cron.legion) for field, cron in options.crons_by_option()]
-    used += [(field, spec.legion) for field, spec in options.daemons_by_option()]
-    for field, legion in used:
-        if legion and legion not in settings.legion.names:
-            option = field.replace("_", "-")
-            raise ConfigError(f"{option}: there is no legion {legion} in this configuration")
 
 
 def essence(settings: Settings, board: int | None) -> tuple[object, ...]:

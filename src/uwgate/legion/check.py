@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from uwgate.attendant.supervision import check as check_attendant
+from uwgate.attendant.check import check as check_attendant
 from uwgate.conf.alarms import alarms_by_name
 from uwgate.conf.errors import ConfigError
 from uwgate.conf.groups.legion import LegionOptions

@@ -31,5 +31,5 @@ def stream(environ):
 
 
 def large():
-    for number in range(200):
+    for number in range(64):
         yield (b"%08d" % number) * 32768
