@@ -173,7 +173,7 @@ def test_an_answer_of_unknown_length_is_chunked(serve: Serve) -> None:
     """
     with serve(app).connect("http11-socket") as sock:
         sock.sendall(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
-        answer = read_kept(sock, 21)
+        answer = read_kept(sock, 18)
     assert answer.headers[b"transfer-encoding"] == b"chunked"
     assert answer.body == b"2\r\nab\r\n1\r\nc\r\n0\r\n\r\n"
 
