@@ -29,6 +29,7 @@ from uwgate.gateways.files.library import Library
 from uwgate.gateways.http2.connection import Connection
 from uwgate.gateways.http2.responses import ResponseHeads
 from uwgate.gateways.lane import Lane
+from uwgate.gateways.latecomer import Latecomer
 from uwgate.gateways.lease_exchange import LeaseExchange
 from uwgate.gateways.leases import LeasePool
 from uwgate.gateways.peer import Crowd, Peer, Peers
@@ -325,20 +326,25 @@ class HttpGateway:
 
     async def _clock(self) -> None:
         """Keep the time, and end the sessions whose time is over."""
+        latecomer = Latecomer(TICK)
         while True:
             self._tick()
-            waiting: dict[int, Session] = {}
-            for session in list(self._sessions):
-                if session.deadline <= self.now:
-                    session.expire()
-                elif session.state is State.BACKEND and not session.in_task:
-                    session.watch()  # it takes so long that the client may leave meanwhile
-                elif session.state is State.BACKEND:
-                    waiting[session.sock.fileno()] = session
-            self._end_abandoned(waiting)
-            for connection in list(self._connections):
-                connection.tick()
+            if not latecomer.is_late(self.now):
+                self._look_at_all()
             await trio.sleep(TICK)
+
+    def _look_at_all(self) -> None:
+        waiting: dict[int, Session] = {}
+        for session in list(self._sessions):
+            if session.deadline <= self.now:
+                session.expire()
+            elif session.state is State.BACKEND and not session.in_task:
+                session.watch()  # it takes so long that the client may leave meanwhile
+            elif session.state is State.BACKEND:
+                waiting[session.sock.fileno()] = session
+        self._end_abandoned(waiting)
+        for connection in list(self._connections):
+            connection.tick()
 
     def _tick(self) -> None:
         self.now = trio.current_time()

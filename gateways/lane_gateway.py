@@ -14,6 +14,7 @@ from uwgate.gateways.corerouter.router import Corerouter
 from uwgate.gateways.counters import Counters
 from uwgate.gateways.door import Door
 from uwgate.gateways.lane import Lane
+from uwgate.gateways.latecomer import Latecomer
 from uwgate.gateways.names import Names
 
 TICK = 0.5  # seconds between two looks at the sessions' deadlines
@@ -150,14 +151,19 @@ class LaneGateway(Generic[Session]):
 
     async def _keep_time(self) -> None:
         """Keep the time, and end the sessions whose time is over."""
+        latecomer = Latecomer(TICK)
         while True:
             self._tick()
-            for session in list(self._sessions):
-                if session.deadline <= self.now:
-                    session.expire()
-                else:
-                    self._look_at(session)
+            if not latecomer.is_late(self.now):
+                self._look_at_all()
             await trio.sleep(TICK)
+
+    def _look_at_all(self) -> None:
+        for session in list(self._sessions):
+            if session.deadline <= self.now:
+                session.expire()
+            else:
+                self._look_at(session)
 
     def _tick(self) -> None:
         self.now = trio.current_time()

@@ -17,7 +17,7 @@ from uwgate.announcing.server import MAX_ADDRESSES, RESOLVE_LIMIT, RESOLVE_PERIO
 from uwgate.conf.address import parse_backend
 
 CREDENTIALS = (os.getuid(), os.getgid())
-LIMIT = 5.0  # seconds
+LIMIT = 60.0  # seconds
 
 
 def listening(
@@ -25,7 +25,7 @@ def listening(
 ) -> socket.socket:
     sock = socket.socket(family, socket.SOCK_DGRAM)
     sock.bind(address)
-    sock.settimeout(10.0)
+    sock.settimeout(60.0)
     return sock
 
 

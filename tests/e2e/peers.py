@@ -150,11 +150,12 @@ def uwsgi(
     name: str = "uwsgi",
     app: str = "mirror.py",
     env: Mapping[str, str] | None = None,
+    processes: int = 2,
 ) -> Iterator[Process]:
     """The real uWSGI with one of the applications; ``arguments`` say where it listens."""
-    argv = [program("uwsgi"), "--master", "--die-on-term", "--processes", "2"]
+    argv = [program("uwsgi"), "--master", "--die-on-term", "--processes", str(processes)]
     argv += ["--buffer-size", "65535", "--max-vars", "1024", "--need-app"]
     argv += ["--wsgi-file", str(APPS / app), "--disable-logging", *arguments]
     with running(Process(argv, folder=folder, name=name, env=env), stop=signal.SIGINT) as process:
-        process.wait_for_log(r"spawned uWSGI worker 2")
+        process.wait_for_log(rf"spawned uWSGI worker {processes}\b")
         yield process

@@ -327,6 +327,20 @@ def stat(pid: int) -> list[str]:
     return [] if fields[0] in "ZX" else fields
 
 
+@contextlib.contextmanager
+def stopped(pid: int) -> Iterator[None]:
+    """A process does nothing for the length of a block, from its first moment on."""
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        deadline = time.monotonic() + PATIENCE
+        while stat(pid)[:1] not in (["T"], []):
+            assert time.monotonic() < deadline, f"{pid} does not stop"
+            time.sleep(0.001)
+        yield
+    finally:
+        os.kill(pid, signal.SIGCONT)
+
+
 def birth(pid: int) -> int | None:
     """When a process was started, in ticks since boot; None if it is gone."""
     fields = stat(pid)
@@ -339,6 +353,15 @@ def command(pid: int) -> str:
         return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode().strip()
     except (FileNotFoundError, ProcessLookupError):
         return ""
+
+
+def descriptors(pid: int) -> list[str]:
+    """What each of a process's descriptors is, such as ``socket:[4711]`` or a path."""
+    found = []
+    for entry in os.listdir(f"/proc/{pid}/fd"):
+        with contextlib.suppress(FileNotFoundError):  # closed meanwhile
+            found.append(os.readlink(f"/proc/{pid}/fd/{entry}"))
+    return found
 
 
 def rss(pid: int) -> int:

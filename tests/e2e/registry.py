@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 import time
@@ -13,7 +14,7 @@ from uwgate.gateways.registry.frames import Decoder, Message, encode
 from uwgate.gateways.registry.mirror import Mirror
 from uwgate.subscriptions.table import Table, TableOptions
 
-from .processes import PATIENCE, Uwgate
+from .processes import PATIENCE, Uwgate, descriptors
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 def address_of(program: Uwgate) -> str:
     """The abstract name of the registry's socket, as the kernel lists it."""
     (pid,) = program.wait_for_processes("registry", 1)
-    inodes = {os.readlink(path) for path in Path(f"/proc/{pid}/fd").iterdir() if path.is_symlink()}
+    inodes = set(descriptors(pid))
     for line in Path("/proc/net/unix").read_text().splitlines():
         fields = line.split()
         # The flag is that of a listening socket.
@@ -66,8 +67,9 @@ class Watcher:
     def wait_for_end(self) -> None:
         """Wait until the registry has closed the connection."""
         self._sock.settimeout(PATIENCE)
-        while self._sock.recv(1 << 16):
-            pass
+        with contextlib.suppress(ConnectionResetError):  # it had not read all that we said
+            while self._sock.recv(1 << 16):
+                pass
         self.close()
 
     def nodes(self) -> dict[tuple[str, str], Node]:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from . import peers
-from .processes import APPS, PATIENCE, free_port, running_uwgate
+from .processes import APPS, PATIENCE, descriptors, free_port, running_uwgate
 from .tls import Site, client_context, curl, make_site
 
 if TYPE_CHECKING:
@@ -120,18 +120,18 @@ def serving(uwgate: Start, *arguments: str) -> Uwgate:
     return program
 
 
-def test_a_gibibyte_down(addresses: dict[str, tuple[str, int]]) -> None:
+def test_much_down(addresses: dict[str, tuple[str, int]]) -> None:
     with connect(addresses["rawrouter"]) as client:
-        client.sendall(b"%d bytes please" % (1024 * MEBIBYTE))
-        assert count(client) == 1024 * MEBIBYTE
+        client.sendall(b"%d bytes please" % (128 * MEBIBYTE))
+        assert count(client) == 128 * MEBIBYTE
 
 
-def test_a_gibibyte_up(addresses: dict[str, tuple[str, int]]) -> None:
+def test_much_up(addresses: dict[str, tuple[str, int]]) -> None:
     with connect(addresses["rawrouter"]) as client:
-        for _ in range(1024):
+        for _ in range(128):
             client.sendall(PIECE)
         client.shutdown(socket.SHUT_WR)
-        assert client.recv(100) == b"%d" % (1024 * MEBIBYTE)
+        assert client.recv(100) == b"%d" % (128 * MEBIBYTE)
 
 
 def test_much_through_tls_that_ends_here(addresses: dict[str, tuple[str, int]], site: Site) -> None:
@@ -140,8 +140,8 @@ def test_much_through_tls_that_ends_here(addresses: dict[str, tuple[str, int]], 
         connect(addresses["sslrouter"]) as plain,
         context.wrap_socket(plain, server_hostname="localhost") as client,
     ):
-        client.sendall(b"%d bytes please" % (128 * MEBIBYTE))
-        assert count(client) == 128 * MEBIBYTE
+        client.sendall(b"%d bytes please" % (32 * MEBIBYTE))
+        assert count(client) == 32 * MEBIBYTE
 
 
 def test_openssl_gets_everything_and_a_clean_end(
@@ -198,6 +198,18 @@ def test_curl_chooses_by_name_through_tls_that_passes(
     assert born["one"] != born["two"]
 
 
+@contextlib.contextmanager
+def connection_beside(pid: int, program: Uwgate) -> Iterator[socket.socket]:
+    """One that another process has: that one may take some more for a moment."""
+    while True:
+        before = {*descriptors(pid)}
+        with connect(program.address) as connection:
+            assert is_echoed(connection, b"echo new")
+            if not any(one.startswith("socket:") for one in {*descriptors(pid)} - before):
+                yield connection
+                return
+
+
 def test_connections_live_on_through_a_reload(uwgate: Start, server: Server) -> None:
     program = serving(uwgate, f"--rawrouter-to={server.address}")
     (old,) = program.wait_for_processes("rawrouter", 1)
@@ -206,8 +218,7 @@ def test_connections_live_on_through_a_reload(uwgate: Start, server: Server) -> 
         program.popen.send_signal(signal.SIGHUP)
         program.wait_for_log("generation 2 serves")
         assert is_echoed(first, b"two")
-        with connect(program.address) as second:
-            assert is_echoed(second, b"echo new")
+        with connection_beside(old, program) as second:
             assert old in program.processes("rawrouter")
             first.shutdown(socket.SHUT_WR)
             assert first.recv(100) == b""
@@ -266,15 +277,21 @@ def test_a_rawrouter_that_stands_still_is_replaced(
     code = folder / "choose.py"
     code.write_text(STANDS_STILL.replace("ADDRESS", server.address))
     program = serving(
-        uwgate, f"--rawrouter-use-code-string=0:{code}:choose", "--rawrouter-harakiri=0.5"
+        uwgate, f"--rawrouter-use-code-string=0:{code}:choose", "--rawrouter-harakiri=4"
     )
     with connect(program.address) as client, contextlib.suppress(ConnectionResetError):
         assert client.recv(1) == b""
-    program.wait_for_log(r"Timeout \(0:00:00")
+    program.wait_for_log(r"Timeout \(0:00:0")
     program.wait_for_log(r'choose.py", line \d+ in choose')
     program.wait_for_log("Respawned uWSGI rawrouter")
-    with connect(program.address) as client:
-        assert is_echoed(client, b"echo")
+
+    def works() -> bool:
+        """Whether it serves: on a slow machine another one may seem to stand still."""
+        with contextlib.suppress(ConnectionResetError), connect(program.address) as client:
+            return is_echoed(client, b"echo")
+        return False
+
+    program.wait_for(works, "echo")
 
 
 def test_a_stop_closes_connections_at_once(uwgate: Start, server: Server) -> None:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from . import peers
-from .processes import PATIENCE, Process, free_port, rss
+from .processes import PATIENCE, Process, descriptors, free_port, rss
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -185,11 +185,6 @@ def descriptors_for(count: int) -> Iterator[None]:
         yield
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
-
-
-def descriptors(pid: int) -> list[str]:
-    """What each of a process's descriptors is."""
-    return [os.readlink(entry) for entry in Path(f"/proc/{pid}/fd").iterdir()]
 
 
 def receive(sock: socket.socket, size: int) -> bytes:

@@ -285,7 +285,7 @@ def test_a_page_comes_out_of_the_cache_the_second_time(doors: Doors) -> None:
 OWN_RULES = """
 [uwsgi]
 processes = 3
-socket-timeout = 2
+socket-timeout = 6
 static-map = /files={folder}/files
 static-internal = /internal={folder}/files
 env = RULED_FOLDER={folder}/files

@@ -6,12 +6,12 @@ import os
 import urllib.request
 
 from .conftest import Start
-from .processes import APPS, Uwgate, free_port
+from .processes import APPS, PATIENCE, Uwgate, free_port
 
 
 def ask(program: Uwgate, number: int) -> str:
     host, port = program.address
-    with urllib.request.urlopen(f"http://{host}:{port}/{number}", timeout=20) as answer:
+    with urllib.request.urlopen(f"http://{host}:{port}/{number}", timeout=PATIENCE) as answer:
         return str(answer.read().decode())
 
 

@@ -18,11 +18,11 @@ from .yardstick import allowed
 
 pytestmark = pytest.mark.alone
 
-CONNECTIONS = 200
+CONNECTIONS = 100
 SECONDS = 10  # of each attack, on a quiet machine
 LONGEST = 60  # seconds of an attack on any machine
 COLOUR = re.compile(r"\x1b\[[\d;]*[A-Za-z]")
-READING = ("-X", "-n", "1", "-w", "1", "-y", "16", "-z", "5", "-k", "5", "-u")
+READING = ("-X", "-n", "1", "-w", "1", "-y", "16", "-z", "5", "-k", "2", "-u")
 ATTACKS = {
     "slow headers": ("-H", "-i", "1", "-u", "{}/"),
     "slow bodies": ("-B", "-i", "1", "-s", "8192", "-x", "10", "-u", "{}/receive"),

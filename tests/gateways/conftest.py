@@ -22,6 +22,12 @@ def hurried_clock() -> trio.abc.Clock:
 
 
 @pytest.fixture
+def frozen_clock() -> trio.testing.MockClock:
+    """A clock that goes on only when the test says so."""
+    return trio.testing.MockClock()
+
+
+@pytest.fixture
 async def one(tmp_path: Path) -> AsyncIterator[Uwsgi]:
     found = Uwsgi.on_path(str(tmp_path / "one.sock"))
     yield found

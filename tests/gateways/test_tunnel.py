@@ -241,7 +241,7 @@ def pair() -> Iterator[tuple[socket.socket, socket.socket]]:
     ours, theirs = socket.socketpair()
     with ours, theirs:
         ours.setblocking(False)
-        theirs.settimeout(5)
+        theirs.settimeout(60)
         yield ours, theirs
 
 

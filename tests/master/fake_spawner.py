@@ -23,6 +23,7 @@ def run_worker(start: Start, number: int) -> None:
         os.write(wake_write, b".")
 
     signal.signal(signal.SIGHUP, stop)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGHUP])
     listeners = [open_listener(one) for one in start.listeners]
     served = [
         sock for sock, one in zip(listeners, start.listeners, strict=True) if one.role != "lease"
@@ -63,9 +64,12 @@ def main() -> None:
         sys.exit(3)
     if behaviour == "hang":
         time.sleep(60)
-    if behaviour.startswith("slow "):
-        time.sleep(float(behaviour.split()[1]))
+    if behaviour.startswith("wait for "):
+        while not os.path.exists(behaviour.removeprefix("wait for ")):
+            time.sleep(0.01)
     workers: dict[int, int] = {}
+    # Else a worker that is told to end before it knows how to would not end well.
+    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGHUP])
     for number in range(1, start.settings.workers.processes + 1):
         pid = os.fork()
         if pid == 0:
@@ -73,6 +77,7 @@ def main() -> None:
             run_worker(start, number)
         workers[pid] = number
         link.send(control.encode("worker", worker=number, pid=pid))
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGHUP])
     link.send(control.encode("ready"))
     readable, _, _ = select.select([link.fileno(), start.life_fd], [], [])
     packet = link.recv(control.MAX_MESSAGE) if link.fileno() in readable else b""

@@ -240,11 +240,17 @@ def test_workers_that_outlive_their_spawner_are_still_announced(
     assert "no worker runs" not in master.log
 
 
-def test_without_any_worker_nothing_is_announced(start_master: StartMaster, ear: Ear) -> None:
-    master = start_master(node(application={"pyargv": "slow 2"}))
+def test_without_any_worker_nothing_is_announced(
+    start_master: StartMaster, ear: Ear, tmp_path: Path
+) -> None:
+    go = tmp_path / "go"
+    go.touch()
+    master = start_master(node(application={"pyargv": f"wait for {go}"}))
     ear.hear()
+    go.unlink()
     kill_everything(master)
     master.wait_log("no worker runs: nothing is announced")
+    go.touch()
     master.wait_log("workers run again")
 
 

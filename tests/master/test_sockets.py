@@ -79,7 +79,7 @@ def port_of(name: str) -> int:
 
 
 def connect(name: str) -> None:
-    with socket.create_connection(("127.0.0.1", port_of(name)), timeout=5):
+    with socket.create_connection(("127.0.0.1", port_of(name)), timeout=60):
         pass
 
 
@@ -377,7 +377,7 @@ def test_vacuum_leaves_a_file_that_somebody_else_has_put_there(bind: Bind, tmp_p
 
 def test_accepted_connections_send_small_answers_at_once(bind: Bind) -> None:
     (one,) = bind(http_socket=("127.0.0.1:0",), so_keepalive=True).worker_listeners
-    with socket.create_connection(("127.0.0.1", port_of(one.name)), timeout=5):
+    with socket.create_connection(("127.0.0.1", port_of(one.name)), timeout=60):
         accepting = socket.socket(fileno=os.dup(one.fd))
         with accepting, accepting.accept()[0] as accepted:
             assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,6 +17,7 @@ from pathlib import Path
 import pytest
 
 from tests.master.conftest import PATIENCE, ROOT, is_alive, wait_until
+from uwgate.master import DRAIN_IDLE
 
 APPLICATION = """
 import os, time
@@ -141,6 +143,7 @@ def test_reloads_lose_no_request_on_kept_and_closed_connections(instance: Instan
     def ask_on(*, keep: bool) -> None:
         client = http.client.HTTPConnection("127.0.0.1", instance.port, timeout=PATIENCE)
         headers = {} if keep else {"Connection": "close"}
+        last = time.monotonic()
         while not finished.is_set():
             try:
                 client.request("GET", "/", headers=headers)
@@ -148,7 +151,12 @@ def test_reloads_lose_no_request_on_kept_and_closed_connections(instance: Instan
                     answer.read()
                     answered.append(answer.status)
             except (OSError, http.client.HTTPException) as error:
-                lost.append(error)
+                # Old gateways wait some seconds for one more request; who was kept from running
+                # for as long finds his connection closed.
+                if not keep or time.monotonic() - last < DRAIN_IDLE / 2:
+                    lost.append(error)
+            last = time.monotonic()
+            finished.wait(0.005)  # the CPU is for the generations
         client.close()
 
     clients = [
@@ -156,7 +164,7 @@ def test_reloads_lose_no_request_on_kept_and_closed_connections(instance: Instan
     ]
     for client in clients:
         client.start()
-    for number in range(4):
+    for number in range(3):
         instance.reload(number + 2)
     finished.set()
     for client in clients:

@@ -20,7 +20,7 @@ from .simulation import Response, Server
 __all__ = ["folder", "shared_folder"]
 
 APP = Path(__file__).with_name("mirror.py")
-PATIENCE = 20.0  # seconds
+PATIENCE = 60.0  # seconds
 
 
 class Uwsgi:

@@ -145,6 +145,17 @@ class Instance:
             assert time.monotonic() < deadline, self.read_log()
             select.select([], [], [], 0.01)
 
+    @contextlib.contextmanager
+    def stopped(self, pid: int) -> Iterator[None]:
+        """A worker does nothing for the length of a block, from its first moment on."""
+        status = Path(f"/proc/{pid}/stat")
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            self.wait_until(lambda: status.read_text().rpartition(")")[2].split()[0] == "T")
+            yield
+        finally:
+            os.kill(pid, signal.SIGCONT)
+
     def send(self, kind: str) -> None:
         """Give the spawner an order."""
         self.control.send(control.encode(kind))

@@ -18,7 +18,7 @@ from uwgate.workers.signals import Signals
 
 @contextmanager
 def made(*texts: str, size: int = 8192) -> Iterator[Alarms]:
-    alarms = Alarms(AlarmOptions(alarm=texts, alarm_msg_size=size))
+    alarms = Alarms(AlarmOptions(alarm=texts, alarm_msg_size=size, alarm_freq=600.0))
     yield alarms
     alarms.close()
 

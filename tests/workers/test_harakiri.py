@@ -19,7 +19,7 @@ harakiri = Harakiri()
 harakiri.begin(0, 600)
 harakiri.begin(1, {seconds})
 {more}
-threading.Event().wait(60)
+threading.Event().wait(200)
 """
 
 
@@ -28,7 +28,7 @@ def run(more: str, seconds: float = 0.05) -> subprocess.CompletedProcess[str]:
         [sys.executable, "-c", HANGING.format(more=more, seconds=seconds)],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=240,
         check=False,
         env={**os.environ, "PYTHONPATH": str(Path(uwgate.__file__).parents[1])},
     )

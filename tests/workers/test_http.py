@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import signal
+import contextlib
 import socket
 from pathlib import Path
 
@@ -53,7 +52,7 @@ def test_a_bad_head_gets_an_error_page(serve: Serve, request_: bytes, status: by
 
 
 def test_a_stalled_head_gets_408(serve: Serve) -> None:
-    assert b" 408 " in ask(serve, "http-socket", b"GET / HT", socket_timeout=1)
+    assert b" 408 " in ask(serve, "http-socket", b"GET / HT", socket_timeout=3)
 
 
 def test_a_silent_client_is_dropped_without_an_answer(serve: Serve) -> None:
@@ -78,6 +77,7 @@ def test_http11_gives_way_to_a_new_connection(serve: Serve) -> None:
 
 
 TELLS_WHO_IT_IS = """
+import contextlib
 import os
 def application(environ, start_response):
     start_response("200 OK", [("Content-Length", "10")])
@@ -101,11 +101,11 @@ def test_http11_answers_what_has_come_before_it_gives_way(serve: Serve) -> None:
     with instance.connect("http11-socket") as first:
         first.sendall(request)
         worker = int(read_kept(first, 10).body)
-        os.kill(worker, signal.SIGSTOP)  # so that it sees both at once
-        with instance.connect("http11-socket") as second:
-            second.sendall(request)
-            first.sendall(request)
-            os.kill(worker, signal.SIGCONT)
+        with contextlib.ExitStack() as stack:
+            with instance.stopped(worker):  # so that it sees both at once
+                second = stack.enter_context(instance.connect("http11-socket"))
+                second.sendall(request)
+                first.sendall(request)
             assert int(read_kept(second, 10).body) == worker
             answer = read_http(first)
     assert int(answer.body) == worker
@@ -171,10 +171,9 @@ def test_an_answer_of_unknown_length_is_chunked(serve: Serve) -> None:
         yield b""
         yield b"c"
     """
-    instance = serve(app, socket_timeout=2)
-    with instance.connect("http11-socket") as sock:
+    with serve(app).connect("http11-socket") as sock:
         sock.sendall(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
-        answer = read_http(sock)
+        answer = read_kept(sock, 18)
     assert answer.headers[b"transfer-encoding"] == b"chunked"
     assert answer.body == b"2\r\nab\r\n1\r\nc\r\n0\r\n\r\n"
 
@@ -196,4 +195,4 @@ def test_an_unread_body_does_not_cost_the_client_its_answer(serve: Serve) -> Non
 
 def test_a_slow_body_is_an_error_of_the_application(serve: Serve) -> None:
     request = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nab"
-    assert b" 408 " in ask(serve, "http-socket", request, ECHO, socket_timeout=1)
+    assert b" 408 " in ask(serve, "http-socket", request, ECHO, socket_timeout=3)

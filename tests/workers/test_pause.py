@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from tests.workers.conftest import Serve
+from tests.workers.conftest import Instance, Serve
 from uwgate.workers.pause import Pause
 
 SLOW = """
@@ -39,11 +39,17 @@ def is_silent(sock: socket.socket) -> bool:
     return not select.select([sock], [], [], REST)[0]
 
 
+def rest(instance: Instance) -> None:
+    """Let all slots rest, when they have begun to wait for requests."""
+    instance.wait_until(lambda: instance.scoreboard.idle == len(instance.scoreboard.marks))
+    instance.send("pause")
+    instance.wait_until(lambda: not instance.scoreboard.idle)
+
+
 @pytest.mark.parametrize("threads", [1, 2])
 def test_who_connects_during_a_pause_is_served_after_it(serve: Serve, threads: int) -> None:
     instance = serve(SLOW, processes=2, threads=threads)
-    instance.send("pause")
-    instance.wait_until(lambda: not instance.scoreboard.idle)
+    rest(instance)
     with instance.connect("http-socket") as client:
         ask(client)
         assert is_silent(client)
@@ -73,8 +79,7 @@ def test_a_kept_connection_is_given_up_in_a_pause(serve: Serve) -> None:
 
 def test_workers_that_rest_end_when_they_are_told_to(serve: Serve) -> None:
     instance = serve(SLOW, processes=2)
-    instance.send("pause")
-    instance.wait_until(lambda: not instance.scoreboard.idle)
+    rest(instance)
     instance.send("drain")
     assert instance.wait_exit() == 0
 

@@ -95,7 +95,7 @@ async def test_after_a_failure_it_is_asked_again_and_then_the_fallback(tmp_path:
 
 
 async def test_one_that_hangs_costs_no_more_than_connect_timeout(tmp_path: Path) -> None:
-    made = make(tmp_path, "hold.wait()", connect_timeout=0.05)
+    made = make(tmp_path, "hold.wait()", connect_timeout=1.0)
     module = made.mapper._function.__globals__  # type: ignore[attr-defined]
     attempts = begin(made)
     try:

@@ -16,7 +16,7 @@ from uwgate.gateways.registry.probe import MAX_ANSWER, Probe, Sign
 from uwgate.gateways.wire.uwsgi import HEADER, PING, PONG, decode_block
 from uwgate.subscriptions.node import Node
 
-PATIENCE = 10.0  # seconds for what takes none
+PATIENCE = 60.0  # seconds for what takes none
 OK = b"HTTP/1.1 200 OK\r\n"
 
 

@@ -38,7 +38,7 @@ from uwgate.subscriptions.table import Table, TableOptions
 A = Packet(key="shop.example", address="10.0.0.1:99", weight=2)
 B = replace(A, address="10.0.0.2:99")
 TOLD = TableOptions(tolerance=0.0, tolerance_inactive=0.0)
-PATIENCE = 20.0  # seconds; only a failing test waits this long
+PATIENCE = 60.0  # seconds; only a failing test waits this long
 
 
 class World:

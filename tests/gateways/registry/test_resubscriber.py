@@ -147,7 +147,7 @@ async def test_thousands_of_keys_are_announced_in_small_bursts(
 
 
 async def sent_to(upstream: Upstream, packet: Packet, receiver: socket.socket) -> Packet:
-    receiver.settimeout(5)
+    receiver.settimeout(60)
     await upstream.prepare()
     upstream.send(packet)
     heard = decode(receiver.recv(5000))
@@ -161,7 +161,7 @@ async def test_a_server_is_reached_by_udp_from_the_bound_address() -> None:
         socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe,
     ):
         receiver.bind(("127.0.0.1", 0))
-        receiver.settimeout(5)
+        receiver.settimeout(60)
         probe.bind(("127.0.0.1", 0))
         source = parse_listen(f"127.0.0.1:{probe.getsockname()[1]}")
         probe.close()

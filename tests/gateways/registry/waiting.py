@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import trio
 
-PATIENCE = 20.0  # seconds
+PATIENCE = 60.0  # seconds
 
 
 async def until(condition: Callable[[], bool]) -> None:
