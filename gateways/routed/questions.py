@@ -21,11 +21,15 @@ from uwgate.gateways.routed import stores
 from uwgate.gateways.routed.functions import FunctionCalls
 from uwgate.routing import htpasswd
 from uwgate.routing.results import (
+    ApplyStylesheet,
     CacheAdd,
     CacheGet,
     CacheSum,
     CallFunction,
+    CheckCredentials,
     CheckPassword,
+    Expertise,
+    FillPage,
     Question,
     Reply,
     StoreGet,
@@ -37,6 +41,7 @@ TIMEOUT = 10.0  # seconds for one password, waiting included
 REMEMBERED = 1024  # passwords that were right
 LIFETIME = 60.0  # seconds for which they are, if their file does not change
 CACHE_THREADS = 8  # that write to caches, or ask those of others
+EXPERT_THREADS = 64  # that wait for experts; what these have to do has a limit
 _MISSING = (0, 0, 0)  # state of a file that is not there
 
 
@@ -91,9 +96,20 @@ class Passwords:
 
 
 class Questions:
-    """Answers all questions but those for files."""
+    """Answers all questions but those for files. ``ask``: an expert's answer (experts/).
 
-    def __init__(self, counters: Counters, functions: FunctionCalls, caches: CacheAnswers) -> None:
+    ``threads``: in which experts are waited for.
+    """
+
+    def __init__(
+        self,
+        counters: Counters,
+        functions: FunctionCalls,
+        caches: CacheAnswers,
+        ask: Callable[[Expertise], Reply],
+    ) -> None:
+        self._ask = ask
+        self.threads = trio.CapacityLimiter(EXPERT_THREADS)
         self._counters = counters
         self._functions = functions
         self._caches = caches
@@ -130,6 +146,12 @@ class Questions:
                     question,
                     abandon_on_cancel=True,
                     limiter=self._cache_threads,
+                )
+            case CheckCredentials() | ApplyStylesheet() | FillPage():
+                if self.threads.statistics().tasks_waiting >= WAITING:
+                    raise NoNodeError("too many questions for experts")
+                return await trio.to_thread.run_sync(
+                    self._ask, question, abandon_on_cancel=True, limiter=self.threads
                 )
             case CallFunction():
                 return await self._functions.decide(question)
