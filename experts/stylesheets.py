@@ -43,7 +43,7 @@ class Stylesheets:
         self._etree: Any = importlib.import_module("lxml.etree")
         self._kept = threading.local()
         self._access = self._etree.XSLTAccessControl(
-            read_file=True,  # as far as ``_Folder`` lets it
+            read_file=True,  # as far as its folder goes, see ``_read``
             write_file=False,
             create_dir=False,
             read_network=False,
@@ -78,7 +78,7 @@ class Stylesheets:
 
     def _parse(self, content: bytes, name: str) -> Any:
         try:
-            document = self._etree.fromstring(content, self._parser()).getroottree()
+            document = self._etree.fromstring(content, self._parser(entities=False)).getroottree()
         except (self._etree.LxmlError, ValueError) as error:
             raise StylesheetError(f"{name}: {_line(error)}") from error
         dtd = document.docinfo.internalDTD
@@ -86,9 +86,9 @@ class Stylesheets:
             raise StylesheetError(f"{name}: declares entities, which are not expanded")
         return document
 
-    def _parser(self) -> Any:
+    def _parser(self, *, entities: bool | str) -> Any:
         return self._etree.XMLParser(
-            resolve_entities=False, no_network=True, load_dtd=False, huge_tree=False
+            resolve_entities=entities, no_network=True, load_dtd=False, huge_tree=False
         )
 
     def _compile(self, path: bytes, root: bytes | None) -> _Compiled:
@@ -110,17 +110,15 @@ class Stylesheets:
         states: _States = {path: file.state}
         folder = os.path.dirname(file.path)
 
-        class Folder(etree.Resolver):  # type: ignore[misc]
-            """Gives what ``xsl:include``, ``xsl:import`` and ``document()`` name."""
+        def resolve(resolver: Any, url: str, public_id: object, context: object) -> Any:
+            """What ``xsl:include``, ``xsl:import`` and ``document()`` name."""
+            del public_id
+            found = read_file(_path_of(url, folder), folder, MAX_SIZE)
+            states[found.path] = found.state
+            return resolver.resolve_string(found.data, context, base_url=os.fsdecode(found.path))
 
-            def resolve(self, url: str, public_id: object, context: object) -> Any:
-                del public_id
-                found = read_file(_path_of(url, folder), folder, MAX_SIZE)
-                states[found.path] = found.state
-                return self.resolve_string(found.data, context, base_url=os.fsdecode(found.path))
-
-        parser = self._parser()
-        parser.resolvers.add(Folder())
+        parser = self._parser(entities="internal")  # such as nbsp
+        parser.resolvers.add(type("Folder", (etree.Resolver,), {"resolve": resolve})())
         try:
             tree = etree.fromstring(file.data, parser, base_url=os.fsdecode(file.path))
             transform = etree.XSLT(tree, access_control=self._access)
