@@ -35,8 +35,12 @@ class _Job(Generic[T]):
             self.done.set()
 
     def take(self) -> T:
-        if self._error is not None:
-            raise self._error
+        error, self._error = self._error, None
+        if error is not None:
+            try:
+                raise error
+            finally:
+                del error  # else it would hold itself, and all that the work had open
         return self._results[0]
 
 

@@ -5,6 +5,7 @@ The user's entry is looked for, and then bound to (RFC 4513 section 5.1.3).
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import ssl
 from collections.abc import Callable, Mapping
@@ -12,8 +13,8 @@ from typing import Any
 
 from uwgate.experts.credentials import Denied, Unreachable, read_basic
 
-CONNECT = 3.0  # seconds until a server has to take the connection
-RECEIVE = 4.0  # seconds for each answer
+CONNECT = 3  # seconds until a server has to take the connection
+RECEIVE = 4  # seconds for each answer; ldap3 wants a whole number
 MAX_ENTRIES = 100  # that match one name
 # RFC 4511 appendix A.2: what says nothing about the password.
 _NOT_NOW = {1: "operationsError", 51: "busy", 52: "unavailable", 80: "other"}
@@ -25,6 +26,7 @@ class Ldap:
     def __init__(self, say: Callable[[str], None]) -> None:
         self._say = say
         self._ldap3: Any = importlib.import_module("ldap3")
+        self._tls: Any = type("Tls", (self._ldap3.Tls,), {"wrap_socket": _wrap_socket})
         self._errors: Any = importlib.import_module("ldap3.core.exceptions")
         self._escape: Any = importlib.import_module("ldap3.utils.conv").escape_filter_chars
 
@@ -36,27 +38,32 @@ class Ldap:
             Unreachable: the server cannot be asked.
         """
         user, password = read_basic(token)
-        name, secret = _text(user), _text(password)
+        name = _text(user)
         url = _text(parameters["url"])
         level = int(parameters.get("loglevel", b"0"))
         try:
-            self._ask(url, name, secret, parameters)
+            self._ask(url, name, password, parameters)
         except Denied as error:
             if level > 0:
                 self._say(f"{url}: {name!r}: {error}")
             raise
         except self._errors.LDAPException as error:
             raise Unreachable(f"{url}: {_first_line(error)}") from error
-        except (OSError, ValueError) as error:
-            raise Unreachable(f"{url}: {error}") from error
+        except (OSError, ValueError, LookupError, TypeError) as error:
+            # The latter: ldap3 reads answers as if all of them were as they should be.
+            raise Unreachable(f"{url}: {error or type(error).__name__}") from error
         if level > 1:
             self._say(f"{url}: {name!r} came in")
         return user
 
-    def _ask(self, url: str, name: str, password: str, parameters: Mapping[str, bytes]) -> None:
+    def _ask(self, url: str, name: str, password: bytes, parameters: Mapping[str, bytes]) -> None:
         ldap3 = self._ldap3
-        tls = ldap3.Tls(validate=ssl.CERT_REQUIRED) if url.startswith("ldaps:") else None
-        server = ldap3.Server(url, connect_timeout=CONNECT, get_info=ldap3.NONE, tls=tls)
+        server = ldap3.Server(
+            url,
+            connect_timeout=CONNECT,
+            get_info=ldap3.NONE,
+            tls=self._tls() if url.startswith("ldaps:") else None,
+        )
         account: dict[str, str] = {}
         if parameters.get("binddn"):
             account = {
@@ -92,7 +99,7 @@ class Ldap:
             f"(&({attribute}={self._escape(name)}){more})",
             attributes=[attribute],
             size_limit=MAX_ENTRIES,
-            time_limit=int(RECEIVE),
+            time_limit=RECEIVE,
         )
         if connection.result["result"] not in (0, 4, 32):  # 4: there are more; 32: no base
             raise Unreachable(f"{url}: search: {_said(connection)}")
@@ -106,24 +113,27 @@ class Ldap:
                 return str(entry["dn"])
         raise Denied("no such user")
 
-    def _log_in(self, connection: Any, url: str, entry: str, password: str) -> None:
-        try:
-            is_right = connection.rebind(
-                user=entry, password=password, authentication=self._ldap3.SIMPLE
-            )
-        except (self._errors.LDAPPasswordIsMandatoryError, self._errors.LDAPInvalidValueError):
-            raise Denied("no password that can be one") from None
-        if is_right:
+    def _log_in(self, connection: Any, url: str, entry: str, password: bytes) -> None:
+        # Bytes go out as the client sent them; of a text ldap3 makes another one, by SASLprep.
+        if connection.rebind(user=entry, password=password, authentication=self._ldap3.SIMPLE):
             return
         if connection.result["result"] in _NOT_NOW:
             raise Unreachable(f"{url}: {_said(connection)}")
         raise Denied(_said(connection))
 
     def _leave(self, connection: Any) -> None:
-        try:
+        with contextlib.suppress(self._errors.LDAPException, OSError):
             connection.unbind()
-        except (self._errors.LDAPException, OSError):
-            return  # it is gone already
+        if connection.socket is not None:  # of a connection that did not come about
+            connection.socket.close()
+
+
+def _wrap_socket(tls: Any, connection: Any, do_handshake: bool = False) -> None:
+    """In place of ldap3's own, which compares names by itself and leaves sockets open."""
+    del tls, do_handshake
+    context = ssl.create_default_context()
+    host = connection.server.host.strip("[]")
+    connection.socket = context.wrap_socket(connection.socket, server_hostname=host)
 
 
 def _said(connection: Any) -> str:

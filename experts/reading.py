@@ -40,10 +40,11 @@ def read_file(path: bytes, root: bytes | None, limit: int) -> File:
         reason = error.strerror if isinstance(error, OSError) else "no path"
         status = 403 if isinstance(error, PermissionError) else 404
         raise UnreadableError(f"{shown}: {reason}", status) from None
+    found = os.fstat(descriptor)
+    if not stat.S_ISREG(found.st_mode):
+        os.close(descriptor)
+        raise UnreadableError(f"{shown}: no file", 404)
     with open(descriptor, "rb") as file:
-        found = os.fstat(descriptor)
-        if not stat.S_ISREG(found.st_mode):
-            raise UnreadableError(f"{shown}: no file", 404)
         real = os.readlink(b"/proc/self/fd/%d" % descriptor)
         if root is not None and not is_inside(real, os.path.realpath(root)):
             where = root.decode("utf-8", "backslashreplace")

@@ -41,7 +41,7 @@ class Stylesheets:
 
     def __init__(self) -> None:
         self._etree: Any = importlib.import_module("lxml.etree")
-        self._kept = threading.local()
+        self._threads = threading.local()
         self._access = self._etree.XSLTAccessControl(
             read_file=True,  # as far as its folder goes, see ``_read``
             write_file=False,
@@ -76,6 +76,14 @@ class Stylesheets:
             raise StylesheetError(f"{len(output)} bytes come out, limit {MAX_SIZE}")
         return output
 
+    @property
+    def kept(self) -> OrderedDict[bytes, _Compiled]:
+        """This thread's compiled stylesheets by path; the one used last is the last."""
+        found: OrderedDict[bytes, _Compiled] | None = getattr(self._threads, "kept", None)
+        if found is None:
+            found = self._threads.kept = OrderedDict()
+        return found
+
     def _parse(self, content: bytes, name: str) -> Any:
         try:
             document = self._etree.fromstring(content, self._parser(entities=False)).getroottree()
@@ -92,9 +100,7 @@ class Stylesheets:
         )
 
     def _compile(self, path: bytes, root: bytes | None) -> _Compiled:
-        kept: OrderedDict[bytes, _Compiled] | None = getattr(self._kept, "stylesheets", None)
-        if kept is None:
-            kept = self._kept.stylesheets = OrderedDict()
+        kept = self.kept
         compiled = kept.get(path)
         if compiled is None or not _are_unchanged(compiled.states):
             compiled = self._read(path, root)

@@ -22,6 +22,11 @@ LIBRARIES: dict[str, tuple[str, str]] = {
 }
 
 
+def is_installed(module: str) -> bool:
+    """Whether a module can be found; nothing of it is run."""
+    return importlib.util.find_spec(module) is not None
+
+
 def require(action: str) -> None:
     """Nothing, if the package of an action is there.
 
@@ -29,7 +34,7 @@ def require(action: str) -> None:
         Mistake: it is not.
     """
     module, extra = LIBRARIES[action]
-    if importlib.util.find_spec(module) is None:
+    if not is_installed(module):
         raise Mistake(f"{action} needs the package {module} (pip install uwgate[{extra}])")
 
 
