@@ -41,7 +41,9 @@ TIMEOUT = 10.0  # seconds for one password, waiting included
 REMEMBERED = 1024  # passwords that were right
 LIFETIME = 60.0  # seconds for which they are, if their file does not change
 CACHE_THREADS = 8  # that write to caches, or ask those of others
-EXPERT_THREADS = 64  # that wait for experts; what these have to do has a limit
+EXPERT_THREADS = 64  # that wait for experts; these have fewer of their own
+EXPERT_TIMEOUT = 12.0  # seconds for an expert's answer, waiting for a thread included
+FINISHERS = 8  # threads in which transformations end that take long
 _MISSING = (0, 0, 0)  # state of a file that is not there
 
 
@@ -98,7 +100,7 @@ class Passwords:
 class Questions:
     """Answers all questions but those for files. ``ask``: an expert's answer (experts/).
 
-    ``threads``: in which experts are waited for.
+    ``finishers``: for transformations that ask experts.
     """
 
     def __init__(
@@ -109,7 +111,8 @@ class Questions:
         ask: Callable[[Expertise], Reply],
     ) -> None:
         self._ask = ask
-        self.threads = trio.CapacityLimiter(EXPERT_THREADS)
+        self._threads = trio.CapacityLimiter(EXPERT_THREADS)
+        self.finishers = trio.CapacityLimiter(FINISHERS)
         self._counters = counters
         self._functions = functions
         self._caches = caches
@@ -148,11 +151,7 @@ class Questions:
                     limiter=self._cache_threads,
                 )
             case CheckCredentials() | ApplyStylesheet() | FillPage():
-                if self.threads.statistics().tasks_waiting >= WAITING:
-                    raise NoNodeError("too many questions for experts")
-                return await trio.to_thread.run_sync(
-                    self._ask, question, abandon_on_cancel=True, limiter=self.threads
-                )
+                return await self._ask_expert(question)
             case CallFunction():
                 return await self._functions.decide(question)
             case StoreGet(store, address, key):
@@ -165,6 +164,17 @@ class Questions:
                 what = type(question).__name__
                 self._counters.refuse("unanswered", "%s: a gateway cannot find that out", what)
                 return None
+
+    async def _ask_expert(self, question: Expertise) -> Reply:
+        if self._threads.statistics().tasks_waiting >= WAITING:
+            raise NoNodeError("too many questions for experts")
+        try:
+            with trio.fail_after(EXPERT_TIMEOUT):
+                return await trio.to_thread.run_sync(
+                    self._ask, question, abandon_on_cancel=True, limiter=self._threads
+                )
+        except trio.TooSlowError:
+            raise NoNodeError(f"no expert answered within {EXPERT_TIMEOUT:g} s") from None
 
 
 def _verify(question: CheckPassword) -> bool:
