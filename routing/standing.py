@@ -17,7 +17,7 @@ CASES = TESTS / "cases" / "routing"
 _WORLD = "tests/routing/test_variables.py::test_a_function_has_its_value"
 _AUTHORITIES = "tests/e2e/test_authorities.py::"
 _WRONG = "tests/routing/test_authentication.py::test_wrong_credentials_can_let_the_chain_go_on"
-_VERDICT = "tests/routing/test_actions.py::test_an_action_ends_the_chain_with_its_verdict"
+_CONNECT = "tests/e2e/test_routing_connect.py::test_a_client_gets_the_connection_that_it_asks_for"
 _EFFECT = "tests/routing/test_actions.py::test_an_action_has_its_effect_and_goes_on"
 _CGI = "tests/e2e/test_routing_cgi.py::test_a_real_uwsgi_is_asked"
 _CODING = "tests/routing/test_transformations.py::test_each_piece_can_be_read_when_it_comes"
@@ -43,8 +43,8 @@ ELSEWHERE: dict[str, tuple[str, str]] = {  # row: test, and why no case
     "action ldapauth-next": (_WRONG, _PLUGIN),
     "action radius-next": (_WRONG, _PLUGIN),
     "action spnego-next": (_WRONG, _PLUGIN),
-    "action httpconnect": (_VERDICT, "it carries bytes, not responses"),
-    "action proxyhttpconnect": (_VERDICT, "it carries bytes, not responses"),
+    "action httpconnect": (_CONNECT, "it carries bytes, not responses"),
+    "action proxyhttpconnect": (_CONNECT, "it carries bytes, not responses"),
     "action fcgi": (_CGI, _OURS),
     "action scgi": (_CGI, _OURS),
     "action memcached": (

@@ -54,7 +54,7 @@ _WORKERS_ONLY = {
     **dict.fromkeys(
         ("metricinc", "metricdec", "metricmul", "metricdiv", "metricset"), "there are no metrics"
     ),
-    **dict.fromkeys(("httpconnect", "proxyhttpconnect"), "it is answered with 502"),
+    **dict.fromkeys(("httpconnect", "proxyhttpconnect"), "only workers' own HTTP sockets speak it"),
 }
 
 

@@ -73,7 +73,8 @@ class Policy:
     """The rules and files of one worker. Its slots share it.
 
     ``has_maps``: a request may get a file without rules; ``has_named`` and ``has_internal``:
-    applications may name one by X-Sendfile, and by X-Accel-Redirect. ``timeout`` is for
+    applications may name one by X-Sendfile, and by X-Accel-Redirect. ``connects``: a rule knows
+    what to do with CONNECT. ``timeout`` is for
     each wait for somebody else, in seconds.
     """
 
@@ -106,6 +107,7 @@ class Policy:
         self.has_internal = bool(static.internal)
         self.has_named = bool(static.mappings or static.internal or static.safe)
         self._rules = compiled.rules
+        self.connects = not compiled.rules.actions.isdisjoint(("httpconnect", "proxyhttpconnect"))
         self._has_rules = bool(compiled.rules.rules) or compiled.rules.headers != HeaderRules()
         prefixes = [one.prefix.decode("latin-1") for one in static.mappings]
         self._prefixes = ("",) if static.by_document_root else tuple(prefixes)
