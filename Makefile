@@ -43,7 +43,7 @@ $(VENV)/installed: pyproject.toml
 
 $(VENV)/installed-for-tests: pyproject.toml .ci/packages
 	.ci/packages tests "$(BIN)/python"
-	$(BIN)/python -m pip --disable-pip-version-check install --quiet -e '.[dev,peers,yaml,xml,brotli,zstd]'
+	$(BIN)/python -m pip --disable-pip-version-check install --quiet -e '.[dev,peers,yaml,xml,brotli,zstd,xslt,ldap,radius]'
 	@touch $@ $(VENV)/installed
 
 run: venv-is-usable  ## serve the demo application

@@ -117,7 +117,11 @@ NOT_OFFERED: tuple[tuple[re.Pattern[str], str], ...] = tuple(
             _STATS,
         ),
         (
-            r"xslt.*|webdav.*|glusterfs.*|rados.*",
+            r"xslt-.*",
+            "use the rule xslt:doc=...,stylesheet=...",
+        ),
+        (
+            r"webdav.*|glusterfs.*|rados.*",
             _FILES,
         ),
         (

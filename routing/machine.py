@@ -10,24 +10,39 @@ import os
 import random
 import time
 import uuid
+from collections.abc import Callable
 
 from uwgate.routing.outside import FileTest, Outside
 from uwgate.routing.places import Places
+from uwgate.routing.results import ApplyStylesheet, Expertise, Failed, Reply
 
 
 class Machine(Outside):
     """What every process knows. Turns are counted by each for itself.
 
-    ``places``: where addresses are, None: nobody knows.
+    ``places``: where addresses are, None: nobody knows. ``ask``: answers questions by
+    libraries, None: there are none of these.
     """
 
-    def __init__(self, places: Places | None = None) -> None:
+    def __init__(
+        self, places: Places | None = None, ask: Callable[[Expertise], Reply] | None = None
+    ) -> None:
         self._turn = 0
+        self._ask = ask
         self._places = places
 
     def place_of(self, address: bytes, field: bytes) -> bytes:
         """See Outside."""
         return b"" if self._places is None else self._places.field(address, field)
+
+    def transform(self, wanted: ApplyStylesheet) -> bytes | str:
+        """See Outside."""
+        if self._ask is None:
+            return super().transform(wanted)
+        reply = self._ask(wanted)
+        if isinstance(reply, bytes):
+            return reply
+        return reply.reason if isinstance(reply, Failed) else "there is no answer"
 
     def now(self) -> float:
         """See Outside."""

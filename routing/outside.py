@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from uwgate.routing.results import Cached
+    from uwgate.routing.results import ApplyStylesheet, Cached
 
 
 class Later(enum.Enum):
@@ -107,6 +107,11 @@ class Outside:
         """What a cache has; None: it has no such item. LATER: only a ``CacheGet`` finds out."""
         del name, key
         return LATER
+
+    def transform(self, wanted: ApplyStylesheet) -> bytes | str:
+        """What comes out, or a text that says why nothing does. May take seconds."""
+        del wanted
+        return "nobody transforms documents here"
 
     def in_cache(self, name: bytes, key: bytes) -> bool:
         """Whether a cache has an item. ``name`` empty: the default cache."""

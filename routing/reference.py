@@ -64,6 +64,14 @@ DIFFERENCES = """\
 - A key of memcached or Redis with white space or control characters is asked of nobody.
 - `clearheaders` does not start the error chain; `send` does not keep a later status from the
   client.
+- `ldapauth` and `radius` ask nobody about an empty name or password. While their server, or the
+  key of `spnego`, is missing, the answer is 503; with `-next` the chain goes on. `spnego` refuses
+  a ticket that came before, and takes none that needs several requests.
+- `xslt`, `toxslt` and `ssi` answer 404, 403 or 500 where uWSGI says nothing. Stylesheets have the
+  files of their own folder only, no network, and write nothing; a document that declares entities
+  is refused. In `params`, what a variable brings stays in its own parameter; `content_type` has
+  variables. `toxslt` replaces Content-Type. Pages escape what `echo` and `printenv` say, unless
+  with `encoding="none"`, and include only what is in the directory of the rule.
 - `ipv4in` is false for an IPv6 address, and sees the IPv4 address in a mapped one.
 """
 

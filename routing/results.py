@@ -224,11 +224,50 @@ class CheckPassword:
 
 @dataclass(frozen=True, slots=True)
 class CheckCredentials:
-    """Reply: the user's name, or None. ``token`` is what stands behind the scheme's name."""
+    """Reply: the user's name or Admitted, None: they are wrong, Failed: nobody could be asked.
+
+    ``token`` is what stands behind the scheme's name.
+    """
 
     authority: Authority
     token: bytes = field(repr=False)
     parameters: tuple[tuple[str, bytes], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Admitted:
+    """A user who came in, and the token (in base64) by which we prove to be who we are."""
+
+    user: bytes
+    token: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class ApplyStylesheet:
+    """Transform an XML document. Reply: what comes out, or Failed.
+
+    ``document``: its path, in ``root``; or ``content`` is the document itself. The stylesheet is
+    in ``stylesheet_root``. A root of None: anywhere. ``params`` are names and texts.
+    """
+
+    stylesheet: bytes
+    stylesheet_root: bytes | None
+    params: tuple[tuple[bytes, bytes], ...] = ()
+    document: bytes = b""
+    root: bytes | None = None
+    content: bytes | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class FillPage:
+    """Fill in a page with server-side includes. Reply: the page, or Failed.
+
+    ``root``: the directory that the page and what it includes have to be in, None: its own.
+    """
+
+    path: bytes
+    root: bytes | None
+    variables: dict[bytes, bytes] = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,9 +282,13 @@ class Decision:
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """A function raised something, said nonsense, or took too long."""
+    """A function or an expert raised something, said nonsense, or took too long.
+
+    ``status`` is a fitting answer to the client.
+    """
 
     reason: str
+    status: int = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -260,6 +303,7 @@ class CallFunction:
     budget: float
 
 
+Expertise = CheckCredentials | ApplyStylesheet | FillPage
 Question = (
     CacheGet
     | CacheAdd
@@ -267,12 +311,12 @@ Question = (
     | StoreGet
     | CallRpc
     | CheckPassword
-    | CheckCredentials
+    | Expertise
     | CallFunction
     | ServeStatic
     | ServeFile
 )
-Reply = Cached | Decision | Failed | bytes | bool | None
+Reply = Cached | Decision | Admitted | Failed | bytes | bool | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,6 +24,13 @@ class RuleSet:
     rules: Rules
     headers: HeaderRules
 
+    @property
+    def actions(self) -> set[str]:
+        """The names of all that rules want done."""
+        rules = self.rules
+        chains = (rules.request, rules.response, rules.error, rules.final)
+        return {rule.action for chain in chains for rule in chain.rules.values()}
+
     def converse(self, transaction: Transaction, outside: Outside) -> Conversation:
         """Begin with a request."""
         return Conversation(self.rules, transaction, outside, self.headers)

@@ -15,9 +15,9 @@ TESTS = Path(__file__).resolve().parent.parent / "tests"
 CASES = TESTS / "cases" / "routing"
 
 _WORLD = "tests/routing/test_variables.py::test_a_function_has_its_value"
-_AUTHORITY = "tests/routing/test_authentication.py::test_others_say_whether_credentials_are_good"
+_AUTHORITIES = "tests/e2e/test_authorities.py::"
 _WRONG = "tests/routing/test_authentication.py::test_wrong_credentials_can_let_the_chain_go_on"
-_VERDICT = "tests/routing/test_actions.py::test_an_action_ends_the_chain_with_its_verdict"
+_CONNECT = "tests/e2e/test_routing_connect.py::test_a_client_gets_the_connection_that_it_asks_for"
 _EFFECT = "tests/routing/test_actions.py::test_an_action_has_its_effect_and_goes_on"
 _CGI = "tests/e2e/test_routing_cgi.py::test_a_real_uwsgi_is_asked"
 _CODING = "tests/routing/test_transformations.py::test_each_piece_can_be_read_when_it_comes"
@@ -34,14 +34,17 @@ ELSEWHERE: dict[str, tuple[str, str]] = {  # row: test, and why no case
     "action memcached-continue": (_CONTINUED, _CONTENT),
     "action redis-continue": (_CONTINUED, _CONTENT),
     "action goon": ("tests/routing/test_chain.py::test_last_leaves_the_chain", _OURS),
-    "action ldapauth": (_AUTHORITY, _PLUGIN),
-    "action radius": (_AUTHORITY, _PLUGIN),
-    "action spnego": (_AUTHORITY, _PLUGIN),
+    "action ldapauth": (f"{_AUTHORITIES}test_a_directory_says_who_may_come_in", _PLUGIN),
+    "action radius": (f"{_AUTHORITIES}test_a_radius_server_says_who_may_come_in", _PLUGIN),
+    "action spnego": (f"{_AUTHORITIES}test_a_ticket_lets_its_holder_in_once", _PLUGIN),
+    "action xslt": (f"{_AUTHORITIES}test_a_document_comes_as_a_stylesheet_makes_it", _PLUGIN),
+    "action toxslt": (f"{_AUTHORITIES}test_a_response_comes_as_a_stylesheet_makes_it", _PLUGIN),
+    "action ssi": (f"{_AUTHORITIES}test_a_page_comes_filled_in", _PLUGIN),
     "action ldapauth-next": (_WRONG, _PLUGIN),
     "action radius-next": (_WRONG, _PLUGIN),
     "action spnego-next": (_WRONG, _PLUGIN),
-    "action httpconnect": (_VERDICT, "it carries bytes, not responses"),
-    "action proxyhttpconnect": (_VERDICT, "it carries bytes, not responses"),
+    "action httpconnect": (_CONNECT, "it carries bytes, not responses"),
+    "action proxyhttpconnect": (_CONNECT, "it carries bytes, not responses"),
     "action fcgi": (_CGI, _OURS),
     "action scgi": (_CGI, _OURS),
     "action memcached": (

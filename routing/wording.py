@@ -5,7 +5,9 @@ from __future__ import annotations
 from uwgate.routing import effects
 from uwgate.routing.effects import Effect
 from uwgate.routing.results import (
+    Admitted,
     Answer,
+    ApplyStylesheet,
     Ask,
     Break,
     CacheAdd,
@@ -19,6 +21,7 @@ from uwgate.routing.results import (
     Continue,
     Decision,
     Failed,
+    FillPage,
     Flow,
     Forward,
     Jump,
@@ -101,6 +104,10 @@ def show_question(question: Question) -> str:
             return f"the file {plain(path)} for the password of {show(user)}"
         case CheckCredentials(authority):
             return f"{authority.value} for what the client sent"
+        case ApplyStylesheet(stylesheet, document=document):
+            return f"the stylesheet {show(stylesheet)} for {show(document)}"
+        case FillPage(path):
+            return f"the page {show(path)}, filled in"
         case ServeStatic(path) | ServeFile(path):
             return f"the file {show(path)}"
 
@@ -124,6 +131,8 @@ def show_reply(reply: Reply) -> str:
             return "go on behind the chain" if last else "go on"
         case Failed(reason):
             return f"failed: {reason}"
+        case Admitted(user):
+            return show(user)
         case _:
             return show(reply)
 

@@ -9,7 +9,7 @@ import time
 from typing import TYPE_CHECKING
 
 from uwgate.conf.errors import ClientError
-from uwgate.gateways.wire.cgi import split_target
+from uwgate.gateways.wire.cgi import AUTHORITY, split_target
 from uwgate.gateways.wire.chunked import LAST_CHUNK, encode_chunk
 from uwgate.gateways.wire.http1 import Framing, find_end, without_empty_lines
 from uwgate.gateways.wire.lease import DATE, LENGTH, NO_BODY
@@ -41,6 +41,7 @@ class HttpConnection(RawConnection):
         "_name",
         "_pause_ends",
         "_peer",
+        "wants_connection",
     )
 
     def __init__(
@@ -62,6 +63,7 @@ class HttpConnection(RawConnection):
         self._chunked = False
         self._minor = 1
         self._may_tunnel = False
+        self.wants_connection = False  # the request is CONNECT, and a rule may give one
         self._pause_ends = 0.0
 
     def serve(self) -> bool:
@@ -93,7 +95,7 @@ class HttpConnection(RawConnection):
         self._minor = head.minor
         self._protocol = b"HTTP/1.%d" % head.minor
         meaning = head.meaning
-        self._close = not (self._keep and meaning.framing.keep_alive)
+        self._close = not (self._keep and meaning.framing.keep_alive) or self.wants_connection
         self._may_tunnel = meaning.wants_websocket
         self._open_body(meaning.framing, worker.settings.workers.limit_post)
         size = block_size(environ)[1] if worker.log_wanted else 0
@@ -112,6 +114,14 @@ class HttpConnection(RawConnection):
     def may_tunnel(self) -> bool:
         """See ``websocket.Carrier``."""
         return self._may_tunnel
+
+    def say_connected(self) -> None:
+        """Answer CONNECT: what follows is between the client and whoever it wanted.
+
+        Raises:
+            OSError: the client is gone.
+        """
+        self.send(b"%b 200 Connection established\r\n\r\n" % self._protocol)
 
     def open_tunnel(self, head: bytes) -> None:
         """See ``websocket.Carrier``."""
@@ -229,7 +239,7 @@ class HttpConnection(RawConnection):
         return client
 
     def _environ(self, head: RequestHead, client: Client) -> Environ:
-        path, query, host = split_target(head.method, head.target)
+        path, query, host = self._target(head)
         name, port = self._slot.worker.hostname, "80"
         if not self._name.startswith(("/", "@")) and ":" in self._name:
             port = self._name.rpartition(":")[2]
@@ -253,6 +263,22 @@ class HttpConnection(RawConnection):
         if host is not None:
             environ["HTTP_HOST"] = host.decode("latin-1")
         return environ
+
+    def _target(self, head: RequestHead) -> tuple[bytes, bytes, bytes | None]:
+        """See ``split_target``. Of CONNECT the path is host and port, as in uWSGI.
+
+        Raises:
+            ClientError: it is malformed, or no rule knows what to do with CONNECT.
+        """
+        policy = self._slot.worker.policy
+        self.wants_connection = head.method == b"CONNECT" and policy is not None and policy.connects
+        if not self.wants_connection:
+            return split_target(head.method, head.target)
+        if AUTHORITY.fullmatch(head.target) is None:
+            raise ClientError(400, "the target of CONNECT is no host and port")
+        if head.meaning.framing.length != 0:  # RFC 9110 section 9.3.6
+            raise ClientError(400, "CONNECT has a body")
+        return head.target, b"", None
 
     def _open_body(self, framing: Framing, limit: int) -> None:
         announce = CONTINUE if framing.expects_continue else b""

@@ -297,7 +297,7 @@ class Answering:
                 pipeline = Pipeline(transaction, self._policy.outside)
             elif changes_bytes(transaction):  # nobody knows how long it would be
                 replace_header(transaction.headers, b"Content-Length", None)
-        self._body = Body(self._read, pipeline)
+        self._body = Body(self._read, pipeline, self._policy.questions.finishers)
         with self._deadline.kept():
             data, last = await self._body.begin(b"" if self._no_body else body, last)
         transaction.size = len(data)

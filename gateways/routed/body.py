@@ -19,13 +19,22 @@ _ALOOF = frozenset(
 
 
 class Body:
-    """``read`` gives the body as it comes; ``pipeline`` None: it stays as it is."""
+    """``read`` gives the body as it comes; ``pipeline`` None: it stays as it is.
 
-    __slots__ = ("_pipeline", "_source")
+    ``threads``: for pipelines that take long to end.
+    """
 
-    def __init__(self, source: Read, pipeline: Pipeline | None = None) -> None:
+    __slots__ = ("_pipeline", "_source", "_threads")
+
+    def __init__(
+        self,
+        source: Read,
+        pipeline: Pipeline | None = None,
+        threads: trio.CapacityLimiter | None = None,
+    ) -> None:
         self._source = source
         self._pipeline = pipeline
+        self._threads = threads
 
     async def begin(self, data: bytes, last: bool) -> tuple[bytes, bool]:
         """What the client gets first, of the bytes that are there already and more.
@@ -46,7 +55,7 @@ class Body:
             has_begun = has_begun or bool(data)
             ready = pipeline.feed(data)
             await trio.lowlevel.checkpoint()  # a backend that is never slow must not keep others
-        return (ready + self._end() if last else ready), last
+        return (ready + await self._end() if last else ready), last
 
     async def read(self) -> tuple[bytes, bool]:
         """More of it, and whether that was the end.
@@ -59,7 +68,7 @@ class Body:
             if self._pipeline is not None:
                 data = self._pipeline.feed(data)
                 if last:
-                    data += self._end()
+                    data += await self._end()
             if data or last:
                 return data, last
             await trio.lowlevel.checkpoint()
@@ -80,9 +89,13 @@ class Body:
             self.abandon()
             raise BackendError("file", str(error.strerror or error), sent=True) from error
 
-    def _end(self) -> bytes:
+    async def _end(self) -> bytes:
         pipeline, self._pipeline = self._pipeline, None
-        return b"" if pipeline is None else pipeline.finish()
+        if pipeline is None:
+            return b""
+        if pipeline.takes_long:  # it ends by itself (routing.machine.Machine.transform)
+            return await trio.to_thread.run_sync(pipeline.finish, limiter=self._threads)
+        return pipeline.finish()
 
 
 def changes_bytes(transaction: Transaction) -> bool:

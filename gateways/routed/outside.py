@@ -10,7 +10,7 @@ from uwgate.conf.board import Board
 from uwgate.routing.machine import Machine
 from uwgate.routing.outside import Later, Person
 from uwgate.routing.places import Places
-from uwgate.routing.results import Cached
+from uwgate.routing.results import Cached, Expertise, Reply
 
 
 class GatewayOutside(Machine):
@@ -26,8 +26,9 @@ class GatewayOutside(Machine):
         caches: CacheAnswers,
         board: Board | None = None,
         places: Places | None = None,
+        ask: Callable[[Expertise], Reply] | None = None,
     ) -> None:
-        super().__init__(places)
+        super().__init__(places, ask)
         self.person = Person(0, os.getpid())
         self._board = board
         self._mime_type = mime_type

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from uwgate.caching.answers import CacheAnswers
 from uwgate.conf.address import parse_backend
 from uwgate.conf.board import Board
 from uwgate.conf.start import Start
+from uwgate.experts.experts import Experts
 from uwgate.gateways.corerouter.router import WORKER_ROLES, Corerouter
 from uwgate.gateways.counters import Counters
 from uwgate.gateways.exchange import Exchange, Request
@@ -27,6 +29,7 @@ from uwgate.gateways.routed.outside import GatewayOutside
 from uwgate.gateways.routed.questions import Questions
 from uwgate.gateways.routed.variables import Variables
 from uwgate.routing.functions import Functions
+from uwgate.routing.libraries import load
 from uwgate.routing.places import Places
 from uwgate.routing.rule import Rule
 from uwgate.routing.ruleset import RuleSet, read_rule_set
@@ -51,11 +54,7 @@ _WORKERS_ONLY = {
     **dict.fromkeys(
         ("metricinc", "metricdec", "metricmul", "metricdiv", "metricset"), "there are no metrics"
     ),
-    **dict.fromkeys(
-        ("ldapauth", "ldapauth-next", "radius", "radius-next", "spnego", "spnego-next"),
-        "nobody is asked, and nobody comes in",
-    ),
-    **dict.fromkeys(("httpconnect", "proxyhttpconnect"), "it is answered with 502"),
+    **dict.fromkeys(("httpconnect", "proxyhttpconnect"), "only workers' own HTTP sockets speak it"),
 }
 
 
@@ -122,10 +121,12 @@ def make_policy(
     files = RuleFiles(library)
     board = None if start.board_fd is None else Board(start.board_fd)
     caches = CacheAnswers(_caches(start))
+    load(rule_set.actions)
+    experts = Experts(caches.answer, _speaker(counters))
     return Policy(
         rule_set,
-        GatewayOutside(files.mime_type, caches, board, places),
-        Questions(counters, FunctionCalls(functions, counters), caches),
+        GatewayOutside(files.mime_type, caches, board, places, experts.answer),
+        Questions(counters, FunctionCalls(functions, counters), caches, experts.answer),
         files,
         library,
         Forwarding(router, settings.http, settings.edge, settings.workers.limit_post),
@@ -137,6 +138,17 @@ def make_policy(
         sees_answers=bool(rules.response or rules.error or rules.final or rule_set.headers),
         sees_errors=bool(rules.error or rules.response),
     )
+
+
+def _speaker(counters: Counters) -> Callable[[str], None]:
+    """What takes lines for the log from experts' threads."""
+    token = trio.lowlevel.current_trio_token()
+
+    def say(line: str) -> None:
+        with contextlib.suppress(trio.RunFinishedError):  # nobody reads it any more
+            token.run_sync_soon(counters.refuse, "expert", "rules: %s", line)
+
+    return say
 
 
 def _caches(start: Start) -> Caches | None:

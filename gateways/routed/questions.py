@@ -21,11 +21,15 @@ from uwgate.gateways.routed import stores
 from uwgate.gateways.routed.functions import FunctionCalls
 from uwgate.routing import htpasswd
 from uwgate.routing.results import (
+    ApplyStylesheet,
     CacheAdd,
     CacheGet,
     CacheSum,
     CallFunction,
+    CheckCredentials,
     CheckPassword,
+    Expertise,
+    FillPage,
     Question,
     Reply,
     StoreGet,
@@ -37,6 +41,9 @@ TIMEOUT = 10.0  # seconds for one password, waiting included
 REMEMBERED = 1024  # passwords that were right
 LIFETIME = 60.0  # seconds for which they are, if their file does not change
 CACHE_THREADS = 8  # that write to caches, or ask those of others
+EXPERT_THREADS = 64  # that wait for experts; these have fewer of their own
+EXPERT_TIMEOUT = 12.0  # seconds for an expert's answer, waiting for a thread included
+FINISHERS = 8  # threads in which transformations end that take long
 _MISSING = (0, 0, 0)  # state of a file that is not there
 
 
@@ -91,9 +98,21 @@ class Passwords:
 
 
 class Questions:
-    """Answers all questions but those for files."""
+    """Answers all questions but those for files. ``ask``: an expert's answer (experts/).
 
-    def __init__(self, counters: Counters, functions: FunctionCalls, caches: CacheAnswers) -> None:
+    ``finishers``: for transformations that ask experts.
+    """
+
+    def __init__(
+        self,
+        counters: Counters,
+        functions: FunctionCalls,
+        caches: CacheAnswers,
+        ask: Callable[[Expertise], Reply],
+    ) -> None:
+        self._ask = ask
+        self._threads = trio.CapacityLimiter(EXPERT_THREADS)
+        self.finishers = trio.CapacityLimiter(FINISHERS)
         self._counters = counters
         self._functions = functions
         self._caches = caches
@@ -131,6 +150,8 @@ class Questions:
                     abandon_on_cancel=True,
                     limiter=self._cache_threads,
                 )
+            case CheckCredentials() | ApplyStylesheet() | FillPage():
+                return await self._ask_expert(question)
             case CallFunction():
                 return await self._functions.decide(question)
             case StoreGet(store, address, key):
@@ -143,6 +164,17 @@ class Questions:
                 what = type(question).__name__
                 self._counters.refuse("unanswered", "%s: a gateway cannot find that out", what)
                 return None
+
+    async def _ask_expert(self, question: Expertise) -> Reply:
+        if self._threads.statistics().tasks_waiting >= WAITING:
+            raise NoNodeError("too many questions for experts")
+        try:
+            with trio.fail_after(EXPERT_TIMEOUT):
+                return await trio.to_thread.run_sync(
+                    self._ask, question, abandon_on_cancel=True, limiter=self._threads
+                )
+        except trio.TooSlowError:
+            raise NoNodeError(f"no expert answered within {EXPERT_TIMEOUT:g} s") from None
 
 
 def _verify(question: CheckPassword) -> bool:

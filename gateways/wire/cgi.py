@@ -140,6 +140,7 @@ def pack(variables: Iterable[tuple[str, bytes]]) -> bytes:
 
 # RFC 9110 section 7.2, less the comma, which would hide a joined second Host.
 HOST = re.compile(rb"(?:[A-Za-z0-9\-._~!$&'()*+;=%]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]*)?")
+AUTHORITY = re.compile(rb"(?:[A-Za-z0-9\-._]+|\[[0-9A-Fa-f:.]+\]):[0-9]+")  # with a port
 _PLAIN_PATH = re.compile(rb"(?:/(?!\.)[^%?#/\\]*)+")
 _ABSOLUTE = re.compile(rb"[hH][tT][tT][pP][sS]?://([^/?#]+)")
 _ESCAPE = re.compile(rb"%([0-9A-Fa-f]{2})")

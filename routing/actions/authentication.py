@@ -5,26 +5,37 @@ from __future__ import annotations
 import base64
 import binascii
 import hmac
+import re
 from collections.abc import Callable
 
 from uwgate.routing.actions.response import checked
+from uwgate.routing.effects import Log
 from uwgate.routing.keyval import read_pairs
+from uwgate.routing.libraries import require
 from uwgate.routing.results import (
+    Admitted,
     Answer,
     Ask,
     Authority,
     CheckCredentials,
     CheckPassword,
+    Failed,
     Flow,
     Reply,
     Result,
 )
-from uwgate.routing.transaction import Scope
+from uwgate.routing.template import Template
+from uwgate.routing.transaction import RuleError, Scope
 from uwgate.routing.workshop import Act, ActionKind, Mistake, Workshop, show
 
 _LDAP_KEYS = ("url", "basedn", "binddn", "bindpw", "filter", "attr", "loglevel")
 _RADIUS_KEYS = ("realm", "server", "secret", "nas_port", "nas_address")
 _BODY = b"Unauthorized"
+_LDAP_URL = re.compile(rb"(?:ldaps?|ldapi)://[^\s]*")
+_ATTRIBUTE = re.compile(rb"[A-Za-z][A-Za-z0-9-]*|[0-9]+(?:\.[0-9]+)+")  # RFC 4512 section 1.4
+_DIGIT = re.compile(rb"[0-9]")
+_PORT = re.compile(rb"[0-9]{1,5}")
+_NAS_PORT = re.compile(rb"[0-9]{1,10}")
 
 
 def credentials(header: bytes) -> bytes | None:
@@ -101,9 +112,17 @@ def _users_of_file(path: bytes, refusal: Result, wrong: Result) -> Act:
 
 
 def _asks(
-    authority: Authority, refusal: Answer, parameters: dict[str, bytes], *, go_on: bool
+    authority: Authority,
+    refusal: Answer,
+    parameters: dict[str, bytes],
+    *,
+    go_on: bool,
+    service: Template | None = None,
 ) -> Act:
-    """An action that lets somebody else say whether credentials are good."""
+    """An action that lets somebody else say whether credentials are good.
+
+    If nobody can be asked, nobody comes in: the client gets an error, or the chain goes on.
+    """
     known = tuple(parameters.items())
     wrong: Result = Flow.NEXT if go_on else refusal
     scheme = b"negotiate" if authority is Authority.NEGOTIATE else b"basic"
@@ -117,11 +136,55 @@ def _asks(
             return refusal
 
         def then(reply: Reply) -> Result:
-            return _welcome(scope, reply) if isinstance(reply, bytes) and reply else wrong
+            match reply:
+                case Admitted(user, proof) if user:
+                    value = b"Negotiate " + proof if proof else b""
+                    if value:
+                        scope.transaction.added.append((b"WWW-Authenticate", value))
+                    return _welcome(scope, user)
+                case bytes() if reply:
+                    return _welcome(scope, reply)
+                case Failed(reason, status) if not go_on:
+                    raise RuleError(reason, status)
+                case Failed(reason):
+                    text = f"{authority.value}: {reason}".encode(errors="surrogateescape")
+                    scope.transaction.effects.append(Log(text, problem=True))
+                    return wrong
+                case _:
+                    return wrong
 
-        return Ask(CheckCredentials(authority, token.strip(), known), then)
+        asked = known
+        if service is not None:
+            asked = (("service", service.expand(scope)),)
+        return Ask(CheckCredentials(authority, token.strip(), asked), then)
 
     return act
+
+
+def _check_ldap(pairs: dict[str, bytes]) -> None:
+    if not _LDAP_URL.fullmatch(pairs["url"]):
+        raise Mistake(f"url={show(pairs['url'])}: expected ldap://, ldaps:// or ldapi://")
+    if bool(pairs.get("binddn")) != bool(pairs.get("bindpw")):
+        # A name without a password would be nobody's (RFC 4513 section 5.1.2).
+        raise Mistake("binddn and bindpw are only of use together")
+    search = pairs.get("filter", b"()")
+    if not (search.startswith(b"(") and search.endswith(b")")):
+        raise Mistake(f"filter={show(search)}: expected a filter in parentheses")
+    if not _ATTRIBUTE.fullmatch(pairs.get("attr", b"uid")):
+        raise Mistake(f"attr={show(pairs['attr'])} is no name of an attribute")
+    if not _DIGIT.fullmatch(pairs.get("loglevel", b"0")):
+        raise Mistake(f"loglevel={show(pairs['loglevel'])}: expected 0, 1 or 2")
+
+
+def _check_radius(pairs: dict[str, bytes]) -> None:
+    _, colon, port = pairs["server"].rpartition(b":")
+    if not colon or not _PORT.fullmatch(port) or not 0 < int(port) < 65536:
+        raise Mistake(f"server={show(pairs['server'])}: expected host:port")
+    if not pairs["secret"]:
+        raise Mistake("secret is empty")
+    number = pairs.get("nas_port", b"0")
+    if not _NAS_PORT.fullmatch(number) or int(number) > 0xFFFFFFFF:
+        raise Mistake(f"nas_port={show(number)}: expected a number of 32 bits")
 
 
 def _ldap(*, go_on: bool) -> Callable[[Workshop, bytes], Act]:
@@ -131,6 +194,8 @@ def _ldap(*, go_on: bool) -> Callable[[Workshop, bytes], Act]:
         if not comma:
             raise Mistake(f"{show(text)}: expected realm,url=...;basedn=...")
         pairs = read_pairs(rest, _LDAP_KEYS, required=("url", "basedn"), separator=b";")
+        _check_ldap(pairs)
+        require("ldapauth")
         return _asks(Authority.LDAP, _basic(realm), pairs, go_on=go_on)
 
     return make
@@ -140,6 +205,8 @@ def _radius(*, go_on: bool) -> Callable[[Workshop, bytes], Act]:
     def make(workshop: Workshop, text: bytes) -> Act:
         del workshop
         pairs = read_pairs(text, _RADIUS_KEYS, required=("realm", "server", "secret"))
+        _check_radius(pairs)
+        require("radius")
         return _asks(Authority.RADIUS, _basic(pairs["realm"]), pairs, go_on=go_on)
 
     return make
@@ -147,9 +214,13 @@ def _radius(*, go_on: bool) -> Callable[[Workshop, bytes], Act]:
 
 def _spnego(*, go_on: bool) -> Callable[[Workshop, bytes], Act]:
     def make(workshop: Workshop, text: bytes) -> Act:
-        del workshop
+        require("spnego")
         return _asks(
-            Authority.NEGOTIATE, _unauthorized(b"Negotiate"), {"service": text}, go_on=go_on
+            Authority.NEGOTIATE,
+            _unauthorized(b"Negotiate"),
+            {},
+            go_on=go_on,
+            service=workshop.template(text),
         )
 
     return make

@@ -134,7 +134,10 @@ ACTIONS: tuple[ActionKind, ...] = (
         _http(Protocol.HTTP, direct=False),
     ),
     ActionKind(
-        ("httpconnect",), "address", "carry bytes to and from a backend", _simple(Protocol.CONNECT)
+        ("httpconnect",),
+        "address",
+        "answer CONNECT: carry bytes to and from a backend",
+        _simple(Protocol.CONNECT),
     ),
     ActionKind(
         ("proxyhttpconnect",), "address", "the same as `httpconnect`", _simple(Protocol.CONNECT)

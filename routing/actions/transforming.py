@@ -6,16 +6,20 @@ import importlib.util
 from collections.abc import Callable
 
 from uwgate.routing.actions.backends import checked_address
-from uwgate.routing.actions.files import checked_path
+from uwgate.routing.actions.documents import read_params
+from uwgate.routing.actions.files import checked_path, default_root
+from uwgate.routing.actions.response import checked
 from uwgate.routing.actions.server import literal_number
 from uwgate.routing.actions.stores import is_store_key
 from uwgate.routing.keyval import read_pairs
-from uwgate.routing.results import Flow, Result, Store
+from uwgate.routing.libraries import require
+from uwgate.routing.results import ApplyStylesheet, Flow, Result, Store
 from uwgate.routing.transaction import RuleError, Scope
 from uwgate.routing.transformations.coding import LIBRARIES, Chunked, Compress
 from uwgate.routing.transformations.content import Capitals, FillIn, FixLength, Flush, Offload
 from uwgate.routing.transformations.keeping import KeepInCache, KeepInFile, KeepInStore
 from uwgate.routing.transformations.stream import Transformation
+from uwgate.routing.transformations.styling import ApplyStyle
 from uwgate.routing.variables import digits
 from uwgate.routing.workshop import Act, ActionKind, Mistake, Workshop, no_argument
 
@@ -90,6 +94,21 @@ def _to_file(workshop: Workshop, text: bytes) -> Act:
     return lambda scope: _add(scope, KeepInFile(checked_path(path.expand(scope))))
 
 
+def _to_xslt(workshop: Workshop, text: bytes) -> Act:
+    require("toxslt")
+    pairs = read_pairs(text, ("stylesheet", "content_type", "params"), required=("stylesheet",))
+    stylesheet = workshop.template(pairs["stylesheet"])
+    params = read_params(workshop, pairs.get("params", b""))
+    content_type = workshop.template(pairs.get("content_type", b"text/html"))
+
+    def act(scope: Scope) -> Result:
+        path = checked_path(stylesheet.expand(scope))
+        wanted = ApplyStylesheet(path, default_root(stylesheet, path), params(scope))
+        return _add(scope, ApplyStyle(wanted, checked(content_type.expand(scope))))
+
+    return act
+
+
 def _cache_store(workshop: Workshop, text: bytes) -> Act:
     pairs = read_pairs(
         text, ("key", "name", "gzip", "value", "status", "code", "expires"), required=("key",)
@@ -150,6 +169,12 @@ ACTIONS: tuple[ActionKind, ...] = (
     ActionKind(("template",), "", "fill groups and variables into the body", _fill_in),
     ActionKind(("toupper",), "", "turn letters into capitals (ASCII)", _plain(Capitals())),
     ActionKind(("offload",), "[bytes]", "free the worker, keep so much in memory", _offload),
+    ActionKind(
+        ("toxslt",),
+        "stylesheet=...[,params=a=1&b=2][,content_type=]",
+        "make of an XML document what an XSLT stylesheet says",
+        _to_xslt,
+    ),
     ActionKind(("tofile", "to-file"), "filename=...", "keep a copy in a file", _to_file),
     ActionKind(
         ("cachestore", "cache-store"),

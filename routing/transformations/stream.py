@@ -13,6 +13,7 @@ from uwgate.routing.outside import Outside
 from uwgate.routing.transaction import Header, Transaction
 
 MAX_BUFFER = 16 << 20  # bytes of one body that one stream keeps
+_SLOW = frozenset(("toxslt",))  # by name; whoever has a loop finishes them in a thread
 
 
 class Stream(Protocol):
@@ -62,6 +63,7 @@ class Pipeline:
         self._streams = [one.open(transaction, outside) for one in kept if one.name != "flush"]
         # The flushes before the last one are not streams either.
         self._visible = visible - len(flushes) + 1 if flushes else len(self._streams)
+        self.takes_long = any(one.name in _SLOW for one in kept)
         self.holds_head = any(one.buffers for one in kept[:visible])
         self._begun = False
 

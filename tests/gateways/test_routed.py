@@ -6,6 +6,7 @@ import dataclasses
 import gzip
 import logging
 import os
+import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -17,10 +18,12 @@ from trio.abc import Clock
 from tests.gateways.instance import Instance, listen, running, start_of
 from tests.gateways.peers import Client, Packet, Response, Uwsgi, request, settled
 from uwgate.conf.groups.static import StaticOptions
-from uwgate.gateways.routed import questions
+from uwgate.gateways.routed import policy, questions
 from uwgate.gateways.routed.policy import sends_to_own_sockets
 from uwgate.gateways.routed.stores import TIMEOUT
 from uwgate.gateways.wire import lease as wire
+from uwgate.routing import libraries
+from uwgate.routing.results import ApplyStylesheet, Failed, Reply
 
 
 @asynccontextmanager
@@ -690,3 +693,83 @@ async def test_the_same_answer_again_is_the_same_but_for_what_the_request_decide
     assert first.body == third.body
     assert (bare.status, bare.body) == (404, b"")
     assert lines(bare) == lines(first)
+
+
+# Experts
+
+
+class Expert:
+    """Answers questions in a thread, when it is let."""
+
+    def __init__(self, reply: Reply = None) -> None:
+        self.reply = reply
+        self.may_answer = threading.Event()
+        self.was_asked = threading.Event()
+        self.asked: list[object] = []
+
+    def answer(self, question: object) -> Reply:
+        self.asked.append(question)
+        self.was_asked.set()
+        assert self.may_answer.wait(60)
+        return self.reply
+
+
+@pytest.fixture
+def expert(monkeypatch: pytest.MonkeyPatch) -> Expert:
+    found = Expert()
+    monkeypatch.setattr(libraries, "is_installed", lambda module: True)
+    monkeypatch.setattr(policy, "load", lambda actions: None)
+    monkeypatch.setattr(policy, "Experts", lambda look_up, say: found)
+    return found
+
+
+LDAP = "route = ^/in ldapauth:A,url=ldap://x;basedn=dc=x"
+EVE = b"Authorization: Basic ZXZlOnB3"
+
+
+async def test_others_go_on_while_an_expert_is_asked(expert: Expert) -> None:
+    async with ruled(LDAP) as instance:
+        expert.reply = b"eve"
+        client = await instance.connect()
+        await client.send(request(b"GET", b"/in", EVE))
+        await trio.to_thread.run_sync(expert.was_asked.wait, 60)
+        other = await instance.connect()
+        await other.send(request(b"GET", b"/out"))
+        lease = await instance.workers.accept()
+        assert (await lease.packet())[b"PATH_INFO"] == b"/out"
+        await lease.answer(b"", b"200 OK\r\nContent-Length: 0\r\n", wire.LENGTH)
+        assert (await other.response(b"GET")).status == 200
+        expert.may_answer.set()
+        assert (await lease.packet())[b"REMOTE_USER"] == b"eve"
+        await lease.answer(b"", b"200 OK\r\nContent-Length: 0\r\n", wire.LENGTH)
+        assert (await client.response(b"GET")).status == 200
+
+
+@pytest.mark.parametrize(("reply", "status"), [(None, 401), (Failed("it is down", 503), 503)])
+async def test_an_expert_can_refuse_or_know_nothing(
+    expert: Expert, reply: Reply, status: int
+) -> None:
+    expert.reply = reply
+    expert.may_answer.set()
+    async with ruled(LDAP) as instance:
+        _, response = await ask(instance, request(b"GET", b"/in", EVE))
+        assert response.status == status
+
+
+async def test_a_response_is_transformed_beside_the_loop(expert: Expert) -> None:
+    expert.reply = b"<p>"
+    expert.may_answer.set()
+    async with ruled("route-run = toxslt:stylesheet=/s") as instance:
+        _, response = await through(instance, request(b"GET", b"/"))
+        assert response.body == b"<p>"
+        assert (b"Content-Type", b"text/html") in response.lines
+        assert expert.asked == [ApplyStylesheet(b"/s", None, content=b"hello")]
+
+
+async def test_what_cannot_be_transformed_is_an_error_without_the_body(expert: Expert) -> None:
+    expert.reply = Failed("no such file", 404)
+    expert.may_answer.set()
+    async with ruled("route-run = toxslt:stylesheet=/s") as instance:
+        _, response = await through(instance, request(b"GET", b"/"))
+        assert response.status == 500
+        assert b"hello" not in response.body

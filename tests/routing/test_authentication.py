@@ -6,15 +6,26 @@ import base64
 
 import pytest
 
+from uwgate.conf.errors import ConfigError
+from uwgate.routing import libraries
 from uwgate.routing.results import (
+    Admitted,
     Answer,
     Authority,
+    Break,
     CheckCredentials,
     CheckPassword,
     Continue,
+    Failed,
 )
+from uwgate.routing.rules import compile_rules
 
 from .acting import act
+
+
+@pytest.fixture(autouse=True)
+def _libraries(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(libraries, "is_installed", lambda module: True)
 
 
 def basic(text: str) -> str:
@@ -118,6 +129,56 @@ def test_wrong_credentials_can_let_the_chain_go_on(action: str, header: str) -> 
     run.resume(None)
     assert run.verdict == Continue()
     assert run.scope.transaction.get(b"REMOTE_USER") == b""
+
+
+@pytest.mark.parametrize(("action", "header", "authority"), OTHERS)
+def test_nobody_comes_in_while_nobody_can_be_asked(
+    action: str, header: str, authority: Authority
+) -> None:
+    run = act(action, HTTP_AUTHORIZATION=header)
+    run.resume(Failed("it is down", 503))
+    assert run.verdict == Break("it is down", 503)
+    assert run.scope.transaction.get(b"REMOTE_USER") == b""
+
+
+@pytest.mark.parametrize(("action", "header"), NEXT)
+def test_the_chain_can_go_on_while_nobody_can_be_asked(action: str, header: str) -> None:
+    run = act(action, HTTP_AUTHORIZATION=header)
+    run.resume(Failed("it is down", 503))
+    assert run.verdict == Continue()
+    assert run.scope.transaction.get(b"REMOTE_USER") == b""
+    assert "it is down" in repr(run.scope.transaction.effects)
+
+
+def test_who_comes_in_by_a_ticket_is_told_who_we_are() -> None:
+    run = act("spnego:HTTP@$1", path="x", HTTP_AUTHORIZATION="Negotiate YII=")
+    assert run.question == CheckCredentials(Authority.NEGOTIATE, b"YII=", (("service", b"HTTP@x"),))
+    run.resume(Admitted(b"eve@REALM", b"b3I="))
+    assert run.scope.transaction.get(b"REMOTE_USER") == b"eve@REALM"
+    assert run.scope.transaction.added == [(b"WWW-Authenticate", b"Negotiate b3I=")]
+
+
+MISTAKES = [
+    ("ldapauth:A,url=http://x;basedn=dc=x", "expected ldap://, ldaps:// or ldapi://"),
+    ("ldapauth:A,url=ldap://x;basedn=dc=x;binddn=cn=x", "only of use together"),
+    ("ldapauth:A,url=ldap://x;basedn=dc=x;binddn=cn=x;bindpw=", "only of use together"),
+    ("ldapauth:A,url=ldap://x;basedn=dc=x;filter=a=b", "a filter in parentheses"),
+    ("ldapauth:A,url=ldap://x;basedn=dc=x;attr=a)(b", "no name of an attribute"),
+    ("ldapauth:A,url=ldap://x;basedn=dc=x;loglevel=x", "expected 0, 1 or 2"),
+    ("radius:realm=A,server=host,secret=s", "expected host:port"),
+    ("radius:realm=A,server=host:0,secret=s", "expected host:port"),
+    ("radius:realm=A,server=host:99999,secret=s", "expected host:port"),
+    ("radius:realm=A,server=host:1,secret=", "secret is empty"),
+    ("radius:realm=A,server=host:1,secret=s,nas_port=4294967296", "a number of 32 bits"),
+    ("spnego:${nosuch[x]}", "nosuch"),
+]
+
+
+@pytest.mark.parametrize(("value", "expected"), MISTAKES)
+def test_a_mistake_stops_the_start(value: str, expected: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        compile_rules([("route-run", value, "x:1")])
+    assert expected in str(caught.value)
 
 
 def test_a_password_is_not_in_what_is_shown_of_a_question() -> None:

@@ -14,6 +14,7 @@ MODULES = sorted(path.relative_to(FOLDER) for path in FOLDER.rglob("*.py"))
 ALLOWED = (
     "uwgate.caching",
     "uwgate.conf",
+    "uwgate.experts",
     "uwgate.files",
     "uwgate.gateways.wire",
     "uwgate.routing",

@@ -183,5 +183,6 @@ def test_a_client_that_leaves_ends_the_forwarding(tmp_path: Path) -> None:
         assert ruled.response.failed
 
 
-def test_a_protocol_that_workers_do_not_speak_is_502() -> None:
-    assert Ruled(["route-run = httpconnect:127.0.0.1:1"]).get("/").status == b"502 Bad Gateway"
+def test_a_connection_is_for_those_who_ask_for_one() -> None:
+    sink = Ruled(["route-run = httpconnect:127.0.0.1:1"]).get("/")
+    assert sink.status == b"405 Method Not Allowed"

@@ -175,9 +175,6 @@ def _request(
         unchanged = wanted.protocol is Protocol.HTTP_UNCHANGED
         head = encode_head(method, target, _block(variables, address), length, forwarded=unchanged)
         return head, _chunks(body) if length is None else _pieces(body)
-    if wanted.protocol is Protocol.CONNECT:
-        text = f"{wanted.protocol.value}: workers do not speak it; put a gateway in front"
-        raise BackendError(address, text, sent=False)
     pieces = _pieces(body)
     if length is None:
         options = visit.policy.worker.settings.workers

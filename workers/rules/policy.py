@@ -8,18 +8,21 @@ from typing import TYPE_CHECKING
 
 from uwgate.caching.answers import CacheAnswers
 from uwgate.conf.groups.static import StaticOptions
+from uwgate.experts.experts import Experts
 from uwgate.files.answer import Answerer
 from uwgate.files.disk import RealDisk
 from uwgate.files.finder import Finder
 from uwgate.files.rules import StaticRules, read_rules
 from uwgate.routing.functions import Functions
 from uwgate.routing.headers import HeaderRules
+from uwgate.routing.libraries import load
 from uwgate.routing.outside import Outside, Person
 from uwgate.routing.places import Places, open_places
 from uwgate.routing.rules import compile_rules
 from uwgate.routing.ruleset import RuleSet, read_rule_set
 from uwgate.workers.backend import PATIENCE
 from uwgate.workers.log import say
+from uwgate.workers.rules.effects import clean
 from uwgate.workers.rules.head import Heads
 from uwgate.workers.rules.lookout import Lookout
 from uwgate.workers.rules.visit import Visit
@@ -59,6 +62,7 @@ def compile_policy(settings: Settings) -> Compiled | None:
         return None
     if rules is None:
         rules = RuleSet(compile_rules(()), HeaderRules())
+    load(rules.actions)
     functions = Functions()
     functions.load(rules.rules.functions)
     places = open_places(settings.geoip)
@@ -69,7 +73,8 @@ class Policy:
     """The rules and files of one worker. Its slots share it.
 
     ``has_maps``: a request may get a file without rules; ``has_named`` and ``has_internal``:
-    applications may name one by X-Sendfile, and by X-Accel-Redirect. ``timeout`` is for
+    applications may name one by X-Sendfile, and by X-Accel-Redirect. ``connects``: a rule knows
+    what to do with CONNECT. ``timeout`` is for
     each wait for somebody else, in seconds.
     """
 
@@ -79,6 +84,7 @@ class Policy:
         self.worker = worker
         self.functions = worker.api.functions
         self.caches = CacheAnswers(worker.api.caches)
+        self.experts = Experts(self.caches.answer, _say)
         self.rule_functions = compiled.functions
         self.harakiri = worker.harakiri
         self.timeout = worker.settings.workers.socket_timeout or PATIENCE
@@ -89,6 +95,7 @@ class Policy:
             static.types,
             self.caches,
             compiled.places,
+            self.experts.answer,
         )
         self.final_writes = any(
             rule.action in _WRITING for rule in compiled.rules.rules.final.rules.values()
@@ -100,6 +107,7 @@ class Policy:
         self.has_internal = bool(static.internal)
         self.has_named = bool(static.mappings or static.internal or static.safe)
         self._rules = compiled.rules
+        self.connects = not compiled.rules.actions.isdisjoint(("httpconnect", "proxyhttpconnect"))
         self._has_rules = bool(compiled.rules.rules) or compiled.rules.headers != HeaderRules()
         prefixes = [one.prefix.decode("latin-1") for one in static.mappings]
         self._prefixes = ("",) if static.by_document_root else tuple(prefixes)
@@ -124,3 +132,7 @@ class Policy:
         if text not in self._lacks:
             self._lacks.add(text)
             say(text)
+
+
+def _say(line: str) -> None:
+    say(f"rules: {clean(line.encode(errors='surrogateescape'))}")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from uwgate.routing import htpasswd
 from uwgate.routing.results import (
+    ApplyStylesheet,
     CacheAdd,
     CacheGet,
     CacheSum,
@@ -14,6 +15,7 @@ from uwgate.routing.results import (
     CallRpc,
     CheckCredentials,
     CheckPassword,
+    FillPage,
     Question,
     Reply,
     StoreGet,
@@ -45,9 +47,8 @@ def answer(question: Question, policy: Policy) -> Reply:
                 return None
         case CacheGet() | CacheAdd() | CacheSum():
             return policy.caches.answer(question)
-        case CheckCredentials():
-            policy.lack(f"rules: {type(question).__name__}: a worker has no such thing yet")
-            return None
+        case CheckCredentials() | ApplyStylesheet() | FillPage():
+            return policy.experts.answer(question)
         case _:
             return None
 

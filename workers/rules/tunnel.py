@@ -1,12 +1,23 @@
-"""Bytes between a client and a backend, when rules have made a WebSocket of a request."""
+"""Bytes between a client and a backend: a WebSocket, or what CONNECT has asked for."""
 
 from __future__ import annotations
 
 import contextlib
 import select
 import socket
+from typing import TYPE_CHECKING
 
+from uwgate.conf.errors import BackendError
+from uwgate.routing.statuses import reason_of
+from uwgate.workers.backend import dial
 from uwgate.workers.connection import RECEIVE_SIZE, Connection
+from uwgate.workers.http import HttpConnection
+from uwgate.workers.log import say
+
+if TYPE_CHECKING:
+    from uwgate.workers.rules.forwarding import Received
+    from uwgate.workers.rules.visit import Visit
+    from uwgate.workers.slot import Session
 
 
 class _Direction:
@@ -68,3 +79,54 @@ def carry(client: Connection, backend: Connection, received: bytes, idle: float 
         for way in ways:
             if not way.over and way.waits_for[0] in ready:
                 way.move()
+
+
+def upgrade(visit: Visit, session: Session | None, found: Received) -> None:
+    """The backend has agreed to a WebSocket: its bytes are none of the rules' business.
+
+    Raises:
+        BackendError: nobody has asked for one.
+        OSError: a side is gone, or nothing moved for too long.
+    """
+    connection = found.connection
+    if session is None or not isinstance(connection, Connection) or not visit.may_tunnel():
+        raise BackendError(found.address, "answers 101, which was not asked for", sent=True)
+    visit.transaction.set_status(101, reason_of(101))
+    visit.outlet.started = visit.outlet.ended = True
+    session.open_tunnel(found.head)
+    carry(session, connection, found.rest, _idle(visit))
+
+
+def wants_connection(session: Session | None) -> bool:
+    """Whether a client has asked for a connection, and waits for it."""
+    return isinstance(session, HttpConnection) and session.wants_connection
+
+
+def connect(visit: Visit, session: Session | None, address: str) -> None:
+    """Give a client the connection that it has asked for (``httpconnect:``), until it ends.
+
+    Other requests, and what comes from a front-end, are answered with 405: uWSGI answers a GET
+    with the same tunnel, whose client takes the backend's bytes for a response.
+
+    Raises:
+        OSError: a side is gone, or nothing moved for too long.
+    """
+    if not (isinstance(session, HttpConnection) and session.wants_connection):
+        say(f"rules: httpconnect: {visit.environ['REQUEST_METHOD']} is not CONNECT")
+        visit.fail(405)
+        return
+    try:
+        backend = dial(address, visit.policy.timeout)
+    except BackendError as error:
+        say(f"rules: {error}")
+        visit.fail(error.status)
+        return
+    with contextlib.closing(backend):
+        visit.transaction.set_status(200, reason_of(200))
+        visit.outlet.started = visit.outlet.ended = True
+        session.say_connected()
+        carry(session, backend, b"", _idle(visit))
+
+
+def _idle(visit: Visit) -> float | None:
+    return visit.policy.worker.settings.http.http_timeout or None

@@ -20,6 +20,7 @@ from uwgate.routing.results import (
     Break,
     Continue,
     Forward,
+    Protocol,
     RawAnswer,
     ServeFile,
     ServeStatic,
@@ -28,15 +29,13 @@ from uwgate.routing.statuses import reason_of
 from uwgate.routing.transaction import Header, Transaction
 from uwgate.workers import rpc, rpc_server
 from uwgate.workers.body import BodyError
-from uwgate.workers.connection import Connection
 from uwgate.workers.foreign import SERVED
 from uwgate.workers.log import say
-from uwgate.workers.rules import forwarding, sending
+from uwgate.workers.rules import forwarding, sending, tunnel
 from uwgate.workers.rules.effects import carry_out, keep_copies
 from uwgate.workers.rules.head import read_head
 from uwgate.workers.rules.outlet import Outlet, Way
 from uwgate.workers.rules.questions import answer
-from uwgate.workers.rules.tunnel import carry
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -160,6 +159,9 @@ class Visit:
             self._adopt_changes()
         if not isinstance(verdict, Continue):
             self._carry_out(verdict)
+            return False
+        if tunnel.wants_connection(self._slot.session):  # no rule gives it one
+            self.fail(405)
             return False
         modifier = transaction.modifier1
         if modifier == rpc.MODIFIER and transaction.modifier2 == rpc_server.WEB:
@@ -294,6 +296,9 @@ class Visit:
         return False
 
     def _forward(self, wanted: Forward) -> None:
+        if wanted.protocol is Protocol.CONNECT:
+            tunnel.connect(self, self._slot.session, wanted.address.decode("latin-1"))
+            return
         limit = self.policy.worker.settings.workers.limit_post
         if limit and self.body.length > limit:
             self.fail(413)
@@ -301,7 +306,7 @@ class Visit:
         try:
             with forwarding.ask(wanted, self) as found:
                 if found.status == 101:
-                    self._tunnel(found)
+                    tunnel.upgrade(self, self._slot.session, found)
                     return
                 self._relay(found.status, found.head, found.pieces())
         except (BackendError, ClientError) as error:
@@ -310,18 +315,6 @@ class Visit:
                 self.outlet.abort()
             else:
                 self.fail(error.status)
-
-    def _tunnel(self, found: forwarding.Received) -> None:
-        """The backend has agreed to a WebSocket: its bytes are none of the rules' business."""
-        session = self._slot.session
-        connection = found.connection
-        if session is None or not isinstance(connection, Connection) or not self.may_tunnel():
-            raise BackendError(found.address, "answers 101, which was not asked for", sent=True)
-        self.transaction.set_status(101, reason_of(101))
-        self.outlet.started = self.outlet.ended = True
-        session.open_tunnel(found.head)
-        idle = self.policy.worker.settings.http.http_timeout or None
-        carry(session, connection, found.rest, idle)
 
     def _send_raw(self, data: bytes) -> None:
         try:

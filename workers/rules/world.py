@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 import struct
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from uwgate.routing.machine import Machine
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from uwgate.caching.answers import CacheAnswers
     from uwgate.files.mime import MimeTable
     from uwgate.routing.places import Places
-    from uwgate.routing.results import Cached
+    from uwgate.routing.results import Cached, Expertise, Reply
     from uwgate.workers.api import Api
     from uwgate.workers.worker import Listening
 
@@ -32,8 +32,9 @@ class WorkerWorld(Machine):
         types: MimeTable | None,
         caches: CacheAnswers,
         places: Places | None = None,
+        ask: Callable[[Expertise], Reply] | None = None,
     ) -> None:
-        super().__init__(places)
+        super().__init__(places, ask)
         self.person = person
         self._listeners = listeners
         self._api = api

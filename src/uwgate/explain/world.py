@@ -6,11 +6,13 @@ import base64
 import contextlib
 import time
 
+from uwgate.experts.experts import Experts
 from uwgate.explain.answers import Answers
 from uwgate.explain.files import Files
 from uwgate.routing import htpasswd
 from uwgate.routing.machine import Machine
 from uwgate.routing.results import (
+    ApplyStylesheet,
     CacheAdd,
     Cached,
     CacheGet,
@@ -20,6 +22,7 @@ from uwgate.routing.results import (
     CheckCredentials,
     CheckPassword,
     Decision,
+    FillPage,
     Question,
     Reply,
     ServeFile,
@@ -44,6 +47,7 @@ class World(Machine):
             now = float(said)
         self._now = time.time() if now is None else now
         self.guesses: list[str] = []
+        self._experts = Experts(lambda one: self._cached(one.name, one.key), self.guesses.append)
 
     def now(self) -> float:
         return self._now
@@ -107,6 +111,8 @@ class World(Machine):
                 return self._check_password(path, user, password)
             case CheckCredentials():
                 return self._check_credentials(question)
+            case ApplyStylesheet() | FillPage():
+                return self._experts.answer(question)
             case ServeStatic() | ServeFile():
                 return self.files.look(question).is_there
 

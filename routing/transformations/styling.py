@@ -1,0 +1,70 @@
+"""``toxslt:``: the response, which is an XML document, becomes what a stylesheet makes of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from uwgate.routing.effects import Log
+from uwgate.routing.outside import Outside
+from uwgate.routing.results import ApplyStylesheet
+from uwgate.routing.statuses import reason_of
+from uwgate.routing.transaction import Header, Transaction
+from uwgate.routing.transformations.content import Unchanged
+from uwgate.routing.transformations.stream import MAX_BUFFER, Stream, replace_header
+
+
+@dataclass(frozen=True, slots=True)
+class ApplyStyle:
+    """``toxslt:``. The end of the body may take seconds (``Pipeline.takes_long``)."""
+
+    wanted: ApplyStylesheet
+    content_type: bytes
+    name: str = "toxslt"
+    buffers: bool = True
+
+    def open(self, transaction: Transaction, outside: Outside) -> Stream:
+        """The stream."""
+        return _Applying(self, transaction, outside)
+
+
+class _Applying(Unchanged):
+    """Whatever goes wrong, the client gets nothing of the untransformed document."""
+
+    def __init__(self, style: ApplyStyle, transaction: Transaction, outside: Outside) -> None:
+        self._style = style
+        self._transaction = transaction
+        self._outside = outside
+        self._parts: list[bytes] = []
+        self._size = 0
+
+    def feed(self, data: bytes) -> bytes:
+        self._size += len(data)
+        if self._size <= MAX_BUFFER:
+            self._parts.append(data)
+        else:
+            self._parts.clear()
+        return b""
+
+    def finish(self, headers: list[Header], *, complete: bool) -> bytes:
+        content = b"".join(self._parts)
+        self._parts.clear()
+        if not complete or not self._size:
+            return b""
+        if self._size > MAX_BUFFER:
+            return self._failed(headers, f"{self._size} bytes, limit {MAX_BUFFER}")
+        found = self._outside.transform(replace(self._style.wanted, content=content))
+        if isinstance(found, str):
+            return self._failed(headers, found)
+        replace_header(headers, b"Content-Length", None)
+        replace_header(headers, b"Content-Type", self._style.content_type)
+        return found
+
+    def _failed(self, headers: list[Header], reason: str) -> bytes:
+        transaction = self._transaction
+        text = f"toxslt: {reason}".encode(errors="surrogateescape")
+        transaction.effects.append(Log(text, problem=True))
+        if headers is not transaction.headers:  # nobody sees what comes out
+            return b""
+        transaction.set_status(500, reason_of(500))
+        headers[:] = [(b"Content-Type", b"text/plain")]
+        return reason_of(500)

@@ -1,0 +1,1 @@
+"""Experts: threads, files and servers."""
