@@ -11,6 +11,8 @@ import random
 import time
 import uuid
 
+from uwgate.conf.metric_file import Metrics
+from uwgate.routing.effects import ChangeMetric
 from uwgate.routing.outside import FileTest, Outside
 from uwgate.routing.places import Places
 
@@ -18,16 +20,30 @@ from uwgate.routing.places import Places
 class Machine(Outside):
     """What every process knows. Turns are counted by each for itself.
 
-    ``places``: where addresses are, None: nobody knows.
+    ``places``: where addresses are, None: nobody knows. ``metrics`` are those of the instance.
     """
 
-    def __init__(self, places: Places | None = None) -> None:
+    def __init__(self, places: Places | None = None, metrics: Metrics | None = None) -> None:
+        self.metrics = metrics or Metrics()
         self._turn = 0
         self._places = places
 
     def place_of(self, address: bytes, field: bytes) -> bytes:
         """See Outside."""
         return b"" if self._places is None else self._places.field(address, field)
+
+    def metric(self, name: bytes) -> int | None:
+        """See Outside."""
+        return self.metrics.get(name.decode("latin-1"))
+
+    def change_metric(self, change: ChangeMetric) -> bool:
+        """Calculate with a metric; False if that is not possible.
+
+        Raises:
+            OSError: somebody has closed the descriptor.
+        """
+        name = change.name.decode("latin-1")
+        return self.metrics.change(name, change.sum.value, change.amount)
 
     def now(self) -> float:
         """See Outside."""

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from uwgate.conf.groups.log import LogOptions
+from uwgate.conf.metric_file import Metrics
 from uwgate.workers.environ import Environ
 from uwgate.workers.log import write
 
@@ -50,11 +51,15 @@ Part = Callable[[Entry], object]
 class AccessLog:
     """Writes one line per request, with one write to descriptor 2.
 
-    ``pid`` and ``worker`` are those of the process that uses it.
+    ``pid`` and ``worker`` are those of the process that uses it. ``metrics`` are for
+    ``%(metric.NAME)``, which is 0 if there is none of that name.
     """
 
-    def __init__(self, options: LogOptions, pid: int, worker: int) -> None:
+    def __init__(
+        self, options: LogOptions, pid: int, worker: int, metrics: Metrics | None = None
+    ) -> None:
         self._options = options
+        self._metrics = metrics or Metrics()
         self._pid = pid
         self._worker = worker
         self._all = options.log_requests
@@ -172,7 +177,7 @@ class AccessLog:
         if dot and kind == "var":
             return lambda entry: entry.variables.get(rest, "")
         if dot and kind == "metric":
-            return lambda entry: ""
+            return lambda entry: self._metrics.get(rest) or 0
         return lambda entry: entry.logvars.get(name, b"").decode("latin-1")
 
 

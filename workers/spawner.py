@@ -85,7 +85,8 @@ class Spawner:
         self._control = socket.socket(fileno=start.control_fd)
         self._control.setblocking(False)
         listeners = (one.fd for one in start.listeners)
-        for fd in (start.control_fd, start.life_fd, start.board_fd, *listeners):
+        metrics = -1 if start.metric_file is None else start.metric_file.fd
+        for fd in (start.control_fd, start.life_fd, start.board_fd, metrics, *listeners):
             if fd is not None and fd >= 0:
                 os.set_inheritable(fd, False)  # programs that the application runs get none
         self._phase = Phase.RUN

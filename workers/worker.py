@@ -83,7 +83,7 @@ class Worker:
         options = self.settings.workers
         self.cores = options.threads
         self.listeners = [Listening(one) for one in start.listeners if one.role != "http"]
-        self.access_log = AccessLog(self.settings.log, os.getpid(), number)
+        self.access_log = AccessLog(self.settings.log, os.getpid(), number, api.metrics)
         self.log_wanted = self.access_log.wanted
         self.heads = HeadReader(self.settings)
         application = self.settings.application

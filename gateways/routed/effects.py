@@ -14,8 +14,10 @@ from uwgate.caching.answers import CacheAnswers
 from uwgate.conf.procname import set_title
 from uwgate.gateways.counters import Counters
 from uwgate.gateways.routed import stores
+from uwgate.gateways.routed.outside import GatewayOutside
 from uwgate.routing.effects import (
     CacheStore,
+    ChangeMetric,
     Effect,
     Log,
     SetProcessTitle,
@@ -32,8 +34,15 @@ AT_ONCE = 32  # copies for files and stores that are on their way; more are drop
 class Effects:
     """One for each gateway process. Copies are made in tasks of ``nursery``."""
 
-    def __init__(self, counters: Counters, nursery: trio.Nursery, caches: CacheAnswers) -> None:
+    def __init__(
+        self,
+        counters: Counters,
+        nursery: trio.Nursery,
+        caches: CacheAnswers,
+        outside: GatewayOutside,
+    ) -> None:
         self._counters = counters
+        self._outside = outside
         self._caches = caches
         self._nursery = nursery
         self._running = 0
@@ -47,6 +56,10 @@ class Effects:
                     self._log(text, problem=problem)
                 case SetProcessTitle(title):
                     set_title(title.decode(errors="replace"))
+                case ChangeMetric():
+                    if not self._outside.change_metric(effect):
+                        name = _printable(effect.name)
+                        self._counters.refuse("metric-kept", "metric %s: not changed", name)
                 case StorePut() | WriteFile() | CacheStore():
                     self._copy(effect)
                 case _:

@@ -49,9 +49,6 @@ _WORKERS_ONLY = {
         "there are no RPC functions",
     ),
     **dict.fromkeys(
-        ("metricinc", "metricdec", "metricmul", "metricdiv", "metricset"), "there are no metrics"
-    ),
-    **dict.fromkeys(
         ("ldapauth", "ldapauth-next", "radius", "radius-next", "spnego", "spnego-next"),
         "nobody is asked, and nobody comes in",
     ),
@@ -122,14 +119,15 @@ def make_policy(
     files = RuleFiles(library)
     board = None if start.board_fd is None else Board(start.board_fd)
     caches = CacheAnswers(_caches(start))
+    outside = GatewayOutside(files.mime_type, caches, board, places, start.metrics())
     return Policy(
         rule_set,
-        GatewayOutside(files.mime_type, caches, board, places),
+        outside,
         Questions(counters, FunctionCalls(functions, counters), caches),
         files,
         library,
         Forwarding(router, settings.http, settings.edge, settings.workers.limit_post),
-        Effects(counters, nursery, caches),
+        Effects(counters, nursery, caches, outside),
         Variables(),
         Heads(),
         counters,

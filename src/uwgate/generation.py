@@ -21,6 +21,7 @@ from uwgate.child import Child
 from uwgate.children import Children, Command
 from uwgate.conf.backoff import Backoff
 from uwgate.conf.errors import ConfigError
+from uwgate.conf.metric_file import MetricFile
 from uwgate.conf.settings import Settings
 from uwgate.sockets import ROUTER_ROLES, Sockets
 
@@ -107,6 +108,7 @@ class Generation:
         *,
         board_fd: int | None = None,
         cache_folder: str | None = None,
+        metric_file: MetricFile | None = None,
     ) -> None:
         self.number = number
         self.settings = settings
@@ -115,6 +117,7 @@ class Generation:
         self._commands = commands
         self._board_fd = board_fd
         self._cache_folder = cache_folder
+        self._metric_file = metric_file
         self._filled: dict[Place, Child] = {}
         self._orphans: set[int] = set()  # workers whose spawner died, until they are gone too
         self._orphaned_gateways: set[int] = set()  # they drain since their keeper died
@@ -284,6 +287,7 @@ class Generation:
                 generation=self.number,
                 board_fd=self._board_fd,
                 cache_folder=self._cache_folder,
+                metric_file=self._metric_file,
                 is_trusted=not is_spawner,
                 is_first=self.number == 1 and place not in self._filled,
                 slots=self.settings.workers.processes * self.settings.workers.threads

@@ -21,6 +21,8 @@ from uwgate.cache_folder import CacheFolder
 from uwgate.children import Children, become_subreaper
 from uwgate.conf import logs
 from uwgate.conf.errors import ConfigError
+from uwgate.conf.metric_file import Ledger
+from uwgate.conf.metrics import read_metrics
 from uwgate.conf.procname import process_title, set_title
 from uwgate.conf.settings import Settings
 from uwgate.daemon import Caller
@@ -71,10 +73,12 @@ class Master:
         plan: Plan,
         acknowledgements: Acknowledgements,
         caches: CacheFolder,
+        metrics: Ledger,
     ) -> None:
         self.sockets = sockets
         self.legions = legions
         self.caches = caches
+        self.metrics = metrics
         self._settings = settings
         self._commands = commands
         self._load = load
@@ -324,6 +328,7 @@ class Master:
                 plan = make_plan(settings, sockets, log.warning)
                 self.acknowledgements.open(settings)
                 self.caches.provide(settings)
+                self.metrics.provide(read_metrics(settings.metrics.metric))
                 seat = make_seat(settings, self.legions.seat)
             except ConfigError:
                 sockets.close_unless_in(self.sockets, remove_files=True)
@@ -415,6 +420,7 @@ class Master:
             self._commands,
             board_fd=board_fd,
             cache_folder=self.caches.of(settings),
+            metric_file=self.metrics.provide(read_metrics(settings.metrics.metric)),
         )
         self._generations.append(generation)
         return generation

@@ -33,7 +33,7 @@ class WorkerWorld(Machine):
         caches: CacheAnswers,
         places: Places | None = None,
     ) -> None:
-        super().__init__(places)
+        super().__init__(places, api.metrics)
         self.person = person
         self._listeners = listeners
         self._api = api
