@@ -5,6 +5,8 @@ What fails returns None, as in uWSGI: there is no such metric, or it cannot be d
 
 from __future__ import annotations
 
+import operator
+
 from uwgate.conf.arithmetic import MAXIMUM, MINIMUM
 from uwgate.conf.metric_file import Metrics
 
@@ -60,7 +62,7 @@ class MetricCalls:
     def _change(self, name: str, operation: str, value: int) -> Done:
         if not isinstance(name, str):
             raise TypeError(f"expected the name of a metric as str, not {type(name).__name__}")
-        number = value.__index__()
+        number = operator.index(value)
         if not MINIMUM <= number <= MAXIMUM:
             raise OverflowError("a metric has 64 bits")
         return self.metrics.change(name, operation, number) or None
