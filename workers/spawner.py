@@ -378,6 +378,8 @@ class Spawner:
             self._shared.pause.end()
         elif kind == "signal":
             self._shared.signals.throw(message["number"])
+        elif kind == "alarm":
+            self._alarms.trigger(message["name"], message["text"].encode("latin-1"))
 
     def _master_gone(self) -> None:
         for fd in (self._control.fileno(), self._start.life_fd):

@@ -18,6 +18,7 @@ from uwgate.gateways.counters import Counters
 from uwgate.gateways.exchange import Exchange, Request
 from uwgate.gateways.files.library import Library
 from uwgate.gateways.routed.effects import Effects
+from uwgate.gateways.routed.errands import Errands, has_workers
 from uwgate.gateways.routed.exchange import RoutedExchange
 from uwgate.gateways.routed.files import RuleFiles
 from uwgate.gateways.routed.forward import Forwarding
@@ -37,10 +38,13 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("uwgate.route")
 
+# Actions that workers do for a gateway.
+_BY_WORKERS = {
+    "signal": "there are no workers to handle it",
+    "alarm": "there are no workers, whose spawner would do it",
+}
 # Actions that only a worker can run: they need the application, or are about its process.
 _WORKERS_ONLY = {
-    "signal": "there are no uwsgi signals",
-    "alarm": "there are no alarms",
     "chdir": "a gateway's directory does not matter to anybody",
     "logvar": "the access log is the workers'",
     "donotlog": "the access log is the workers'",
@@ -110,10 +114,12 @@ def make_policy(
     if sends_to_own_sockets(start):
         log.info("the rules are run by our workers, whose own sockets the gateway sends to")
         return None
+    errands = Errands(start, counters) if has_workers(start) else None
     if start.instance == 1:
+        missing = _WORKERS_ONLY if errands else _WORKERS_ONLY | _BY_WORKERS
         for rule in rules_of(rule_set):
-            if rule.action in _WORKERS_ONLY:
-                why = _WORKERS_ONLY[rule.action]
+            if rule.action in missing:
+                why = missing[rule.action]
                 log.warning("%s: %s: not in a gateway: %s", rule.place, rule.text, why)
     rules = rule_set.rules
     files = RuleFiles(library)
@@ -127,7 +133,7 @@ def make_policy(
         files,
         library,
         Forwarding(router, settings.http, settings.edge, settings.workers.limit_post),
-        Effects(counters, nursery, caches, outside),
+        Effects(counters, nursery, caches, outside, errands),
         Variables(),
         Heads(),
         counters,
