@@ -12,10 +12,10 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import uwgate
+from uwgate.conf.access_log import memory_usage
 from uwgate.conf.board import Lords
 from uwgate.conf.procname import set_title
 from uwgate.gateways.wire.websocket import Opcode
-from uwgate.workers.access_log import memory_usage
 from uwgate.workers.alarms import AlarmCalls
 from uwgate.workers.cache_calls import CacheCalls
 from uwgate.workers.chunks import read_chunk, read_chunk_now

@@ -15,10 +15,10 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import uwgate
+from uwgate.conf.access_log import AccessLog, memory_usage
 from uwgate.conf.errors import ConfigError
 from uwgate.conf.privileges import find_user
 from uwgate.conf.procname import process_title, set_title
-from uwgate.workers.access_log import AccessLog, memory_usage
 from uwgate.workers.application import DynamicApplications, change_directory
 from uwgate.workers.environ import Environ, constants
 from uwgate.workers.harakiri import Harakiri

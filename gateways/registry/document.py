@@ -90,6 +90,8 @@ def fields_of(subject: Subject, moment: Moment) -> Iterator[tuple[str, Any]]:
     if moment.legions:
         yield "legions", list(moment.legions)
     yield "answers", dict(sorted(total.answers.items()))
+    if subject.kind == "http":
+        yield "static_requests", total.static_requests
     yield "requests_refused", dict(sorted(total.refused.items()))
     yield "retries", {"spent": total.retries_spent, "refused": total.retries_refused}
     if moment.metrics:

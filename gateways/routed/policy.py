@@ -12,11 +12,13 @@ import trio
 from uwgate.caching.answers import CacheAnswers
 from uwgate.conf.address import parse_backend
 from uwgate.conf.board import Board
+from uwgate.conf.metric_file import Metrics
 from uwgate.conf.start import Start
 from uwgate.gateways.corerouter.router import WORKER_ROLES, Corerouter
 from uwgate.gateways.counters import Counters
 from uwgate.gateways.exchange import Exchange, Request
 from uwgate.gateways.files.library import Library
+from uwgate.gateways.request_log import RequestLog
 from uwgate.gateways.routed.effects import Effects
 from uwgate.gateways.routed.errands import Errands, has_workers
 from uwgate.gateways.routed.exchange import RoutedExchange
@@ -46,8 +48,8 @@ _BY_WORKERS = {
 # Actions that only a worker can run: they need the application, or are about its process.
 _WORKERS_ONLY = {
     "chdir": "a gateway's directory does not matter to anybody",
-    "logvar": "the access log is the workers'",
-    "donotlog": "the access log is the workers'",
+    "logvar": "what workers answer has their log line",
+    "donotlog": "what workers answer has their log line",
     **dict.fromkeys(
         ("rpc", "call", "rpcret", "rpcblob", "rpcnext", "rpcraw", "rpcvar"),
         "there are no RPC functions",
@@ -79,6 +81,7 @@ class Policy:
     variables: Variables
     heads: Heads
     counters: Counters
+    request_log: RequestLog | None
     is_quick: bool
     sees_answers: bool
     sees_errors: bool
@@ -101,6 +104,9 @@ def make_policy(
     counters: Counters,
     nursery: trio.Nursery,
     places: Places | None = None,
+    *,
+    metrics: Metrics | None = None,
+    request_log: RequestLog | None = None,
 ) -> Policy | None:
     """The policy of a gateway process; None if there are no rules, or if they are run elsewhere.
 
@@ -125,7 +131,7 @@ def make_policy(
     files = RuleFiles(library)
     board = None if start.board_fd is None else Board(start.board_fd)
     caches = CacheAnswers(_caches(start))
-    outside = GatewayOutside(files.mime_type, caches, board, places, start.metrics())
+    outside = GatewayOutside(files.mime_type, caches, board, places, metrics)
     return Policy(
         rule_set,
         outside,
@@ -137,6 +143,7 @@ def make_policy(
         Variables(),
         Heads(),
         counters,
+        request_log,
         is_quick=not rules.final,
         sees_answers=bool(rules.response or rules.error or rules.final or rule_set.headers),
         sees_errors=bool(rules.error or rules.response),

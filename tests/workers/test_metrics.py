@@ -9,10 +9,10 @@ import pytest
 
 from tests.workers.test_access_log import entry
 from tests.workers.visits import Ruled
+from uwgate.conf.access_log import AccessLog
 from uwgate.conf.groups.log import LogOptions
 from uwgate.conf.metric_file import Ledger, Metrics
 from uwgate.conf.metrics import read_metrics
-from uwgate.workers.access_log import AccessLog
 from uwgate.workers.metric_calls import MetricCalls
 
 

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import re
 import resource
 import time
-from collections.abc import Callable
-from typing import NamedTuple
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
 
 from uwgate.conf.groups.log import LogOptions
 from uwgate.conf.metric_file import Metrics
-from uwgate.workers.environ import Environ
-from uwgate.workers.log import write
 
 MAX_LINE = 4096  # bytes; of a longer line the parts that the client chose are left out
 READABLE = (
@@ -28,7 +28,7 @@ _ctime = (0, "")
 class Entry(NamedTuple):
     """What is known about one request when it is over. ``began`` is Unix time in seconds."""
 
-    variables: Environ
+    variables: Mapping[str, Any]
     block_size: int
     began: float
     seconds: float
@@ -46,6 +46,12 @@ class Entry(NamedTuple):
 
 
 Part = Callable[[Entry], object]
+
+
+def write(line: bytes) -> None:
+    """Write a whole line; a log that cannot be written stops nobody."""
+    with contextlib.suppress(OSError):
+        os.write(2, line)
 
 
 class AccessLog:
