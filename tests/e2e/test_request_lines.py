@@ -106,7 +106,8 @@ def test_lines_may_be_unwanted(uwgate: Start, folder: Path, files: Path) -> None
         assert ask(program.address, request("GET", target)).status != 502
     program.wait_for_log(
         r"^\[pid: \d+\|app: -1\|req: -1/\d+\] 127.0.0.1 \(\) "
-        r"\{\d+ vars in \d+ bytes\} .* GET /gone => generated \d+ bytes in \d+ msecs \(HTTP/1.1 410\) \d headers "
+        r"\{\d+ vars in \d+ bytes\} .* GET /gone => generated \d+ bytes "
+        r"in \d+ msecs \(HTTP/1.1 410\) \d headers "
     )
     assert "GET /fine" not in program.log
     assert "GET /files" not in program.log
