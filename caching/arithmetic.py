@@ -5,6 +5,7 @@ from __future__ import annotations
 import enum
 
 from uwgate.caching.records import NUMBER
+from uwgate.conf.arithmetic import calculate
 
 
 class Operation(enum.Enum):
@@ -18,20 +19,11 @@ class Operation(enum.Enum):
 
 
 def compute(operation: Operation, number: int, operand: int) -> int:
-    """The result, cut to 64 bits. Division rounds towards 0; by zero it gives 0."""
-    match operation:
-        case Operation.ADD:
-            result = number + operand
-        case Operation.SUBTRACT:
-            result = number - operand
-        case Operation.MULTIPLY:
-            result = number * operand
-        case Operation.DIVIDE:
-            quotient = abs(number) // abs(operand) if operand else 0
-            result = quotient if (number < 0) == (operand < 0) else -quotient
-        case Operation.SET:
-            result = operand
-    return (result + (1 << 63)) % (1 << 64) - (1 << 63)
+    """The result, as in ``conf.arithmetic``; what is divided by zero becomes 0."""
+    try:
+        return calculate(operation.value, number, operand)
+    except ZeroDivisionError:
+        return 0
 
 
 def number_of(value: bytes) -> int | None:

@@ -3,10 +3,10 @@
 One packet is one JSON object with a ``type``. From the master: ``drain`` (finish what runs,
 take nothing new, exit 0; to a gateway with ``idle``, the seconds that idle connections may
 still bring one last request in, 0 when the instance stops) and ``stop`` (exit at once); to the
-spawner also ``pause`` (workers accept nothing), ``resume``, and ``signal`` (its ``number``: raise
-it).
-From a gateway: ``ready``. From the spawner: ``ready`` (every worker accepts), ``failed``
-(``reason`` text, ``code`` exit code),
+spawner also ``pause`` (workers accept nothing), ``resume``, ``signal`` (its ``number``: raise
+it), and ``alarm`` (``name`` and ``text``, a character for each byte: trigger it).
+From a gateway: ``ready``, and ``signal`` and ``alarm``, which go on to the spawner. From the
+spawner: ``ready`` (every worker accepts), ``failed`` (``reason`` text, ``code`` exit code),
 ``worker`` (``worker`` number, ``pid``; one more worker runs), ``gone`` (``worker``, ``pid``,
 ``status`` as of waitpid). From the legion also ``signal``, which goes on to the spawner. To the
 attendant also ``reload``; from it ``minute`` (its number: its

@@ -27,6 +27,7 @@ from uwgate.conf.groups.https import HttpsOptions
 from uwgate.conf.groups.legion import LegionOptions
 from uwgate.conf.groups.log import LogOptions
 from uwgate.conf.groups.master import MasterOptions
+from uwgate.conf.groups.metrics import MetricOptions
 from uwgate.conf.groups.rawrouter import RawrouterOptions
 from uwgate.conf.groups.relay import RawrouterRelayOptions, RelayOptions, SslrouterRelayOptions
 from uwgate.conf.groups.routing import (
@@ -96,6 +97,7 @@ class Settings:
     static: StaticOptions = field(default_factory=StaticOptions)
     legion: LegionOptions = field(default_factory=LegionOptions)
     cache: CacheOptions = field(default_factory=CacheOptions)
+    metrics: MetricOptions = field(default_factory=MetricOptions)
     stats: StatsOptions = field(default_factory=StatsOptions)
     master: MasterOptions = field(default_factory=MasterOptions)
     log: LogOptions = field(default_factory=LogOptions)
@@ -242,6 +244,7 @@ GROUPS: dict[str, Any] = {
     "static": StaticOptions,
     "legion": LegionOptions,
     "cache": CacheOptions,
+    "metrics": MetricOptions,
     "stats": StatsOptions,
     "master": MasterOptions,
     "log": LogOptions,

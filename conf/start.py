@@ -12,6 +12,8 @@ import os
 from dataclasses import dataclass, field
 from typing import Any
 
+from uwgate.conf.metric_file import MetricFile, Metrics
+from uwgate.conf.metrics import read_metrics
 from uwgate.conf.settings import Settings
 
 
@@ -57,6 +59,7 @@ class Start:
     ``scoreboard_fd`` is the memory file of ``uwgate.workers.scoreboard``, -1 for whom has none.
     ``cache_folder`` is where the files of caches are, None without caches; ``lmdb_folder`` where
     uwgate has the library from that reads them.
+    ``metric_file`` is where the values of metrics are, None without any.
     ``is_first``: the instance never had a process in this place, so nobody knows anything yet.
     """
 
@@ -76,12 +79,19 @@ class Start:
     is_first: bool = False
     cache_folder: str | None = None
     lmdb_folder: str | None = None
+    metric_file: MetricFile | None = None
+
+    def metrics(self) -> Metrics:
+        """The instance's metrics, for this process."""
+        return Metrics(read_metrics(self.settings.metrics.metric), self.metric_file)
 
     def to_memory_file(self) -> int:
         """Write the value to a new memory file; returns its descriptor, at offset 0."""
         values = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
         values["settings"] = self.settings.to_json()
         values["listeners"] = [dataclasses.asdict(one) for one in self.listeners]
+        if self.metric_file is not None:
+            values["metric_file"] = dataclasses.asdict(self.metric_file)
         fd = os.memfd_create("uwgate-start", 0)
         os.write(fd, json.dumps(values).encode())
         os.lseek(fd, 0, os.SEEK_SET)
@@ -95,4 +105,6 @@ class Start:
         values["settings"] = Settings.from_json(values["settings"])
         values["bound"] = tuple((role, name) for role, name in values["bound"])
         values["listeners"] = tuple(Listener(**one) for one in values["listeners"])
+        if (metrics := values["metric_file"]) is not None:
+            values["metric_file"] = MetricFile(metrics["fd"], tuple(metrics["places"]))
         return cls(**values)

@@ -34,6 +34,7 @@ from uwgate.gateways.lease_exchange import LeaseExchange
 from uwgate.gateways.leases import LeasePool
 from uwgate.gateways.peer import Crowd, Peer, Peers
 from uwgate.gateways.redirect import RedirectSession
+from uwgate.gateways.request_log import RequestLog
 from uwgate.gateways.requests import RequestReader
 from uwgate.gateways.responses import ResponseWriter
 from uwgate.gateways.session import Session
@@ -101,7 +102,10 @@ class HttpGateway:
         self.writer = ResponseWriter(options, hsts, self.answers)
         self.compression = Compression(options)
         folder = settings.application.chdir or ""
-        self.library = Library(settings.static, self.counters, folder=folder)
+        self.metrics = start.metrics()
+        request_log = RequestLog(settings, self.metrics)
+        self.request_log = request_log if request_log.wanted else None
+        self.library = Library(settings.static, self.counters, folder=folder, log=self.request_log)
         self.serves_files = self.library.is_asked
         self.http2_heads = ResponseHeads(options, hsts, self.answers)
         self.lane = Lane()
@@ -144,6 +148,7 @@ class HttpGateway:
             self.router.on_certificate = self._brought.change
         self.router.answers = self.answers
         self.router.count_sessions = self._count_sessions
+        self.router.count_static = lambda: self.library.requests
         self._backends = Backends(
             self.router, options, settings.edge, stickiness, settings.workers.limit_post
         )
@@ -171,6 +176,8 @@ class HttpGateway:
                 self.counters,
                 nursery,
                 self._places,
+                metrics=self.metrics,
+                request_log=self.request_log,
             )
         slots = settings.workers.processes * settings.workers.threads
         address = self._start.lease_address

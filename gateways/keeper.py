@@ -299,6 +299,10 @@ class Keeper:
                 return
             case {"type": "failed"}:
                 return  # its death will be noticed
+            case {"type": "signal" | "alarm"}:
+                with contextlib.suppress(OSError):  # as if the child had not been able to send it
+                    self._master.send(packet)
+                return
         place.is_ready = True
         if not self._announced and all(one.is_ready for one in self._places):
             self._announced = True

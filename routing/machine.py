@@ -12,6 +12,8 @@ import time
 import uuid
 from collections.abc import Callable
 
+from uwgate.conf.metric_file import Metrics
+from uwgate.routing.effects import ChangeMetric
 from uwgate.routing.outside import FileTest, Outside
 from uwgate.routing.places import Places
 from uwgate.routing.results import ApplyStylesheet, Expertise, Failed, Reply
@@ -20,13 +22,17 @@ from uwgate.routing.results import ApplyStylesheet, Expertise, Failed, Reply
 class Machine(Outside):
     """What every process knows. Turns are counted by each for itself.
 
-    ``places``: where addresses are, None: nobody knows. ``ask``: answers questions by
-    libraries, None: there are none of these.
+    ``places``: where addresses are, None: nobody knows. ``metrics`` are those of the instance.
+    ``ask``: answers questions by libraries, None: there are none of these.
     """
 
     def __init__(
-        self, places: Places | None = None, ask: Callable[[Expertise], Reply] | None = None
+        self,
+        places: Places | None = None,
+        metrics: Metrics | None = None,
+        ask: Callable[[Expertise], Reply] | None = None,
     ) -> None:
+        self.metrics = metrics or Metrics()
         self._turn = 0
         self._ask = ask
         self._places = places
@@ -43,6 +49,19 @@ class Machine(Outside):
         if isinstance(reply, bytes):
             return reply
         return reply.reason if isinstance(reply, Failed) else "there is no answer"
+
+    def metric(self, name: bytes) -> int | None:
+        """See Outside."""
+        return self.metrics.get(name.decode("latin-1"))
+
+    def change_metric(self, change: ChangeMetric) -> bool:
+        """Calculate with a metric; False if that is not possible.
+
+        Raises:
+            OSError: somebody has closed the descriptor.
+        """
+        name = change.name.decode("latin-1")
+        return self.metrics.change(name, change.sum.value, change.amount)
 
     def now(self) -> float:
         """See Outside."""

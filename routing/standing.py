@@ -26,7 +26,6 @@ _CONTINUED = "tests/routing/test_actions.py::test_a_hit_can_stand_before_what_fo
 
 _PLUGIN = "uWSGI's default build has no such plugin"
 _OURS = "uWSGI has no such thing"
-_METRICS = "uWSGI can only be given metrics by options that are not offered yet"
 _CONTENT = "what follows fails in uWSGI"
 
 ELSEWHERE: dict[str, tuple[str, str]] = {  # row: test, and why no case
@@ -60,10 +59,6 @@ ELSEWHERE: dict[str, tuple[str, str]] = {  # row: test, and why no case
     ),
     "action memcachedstore": (_COPIES, "uWSGI does not say when it has stored something"),
     "action redisstore": (_COPIES, "uWSGI does not say when it has stored something"),
-    **{
-        f"action {name}": (_EFFECT, _METRICS)
-        for name in ("metricdec", "metricmul", "metricdiv", "metricset")
-    },
     "variable math": (_WORLD, _PLUGIN),
     "variable geoip": (
         "tests/routing/test_places.py::test_a_field_is_that_of_the_address",

@@ -8,7 +8,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from email.utils import formatdate
 
+from uwgate.conf.arithmetic import calculate
 from uwgate.routing import arithmetic
+from uwgate.routing.effects import ChangeMetric
 from uwgate.routing.template import Template
 from uwgate.routing.transaction import Scope
 
@@ -126,6 +128,15 @@ def digits(text: bytes) -> int:
 _NUMBER = re.compile(rb"[0-9]{1,18}")
 
 
+def _metric(scope: Scope, key: bytes) -> bytes:
+    """With what the request's own rules have made of it, which may not have been done yet."""
+    value = scope.outside.metric(key) or 0
+    for effect in scope.transaction.effects:
+        if isinstance(effect, ChangeMetric) and effect.name == key:
+            value = calculate(effect.sum.value, value, effect.amount)
+    return b"%d" % value
+
+
 def _uwsgi(scope: Scope, key: bytes) -> bytes:
     transaction = scope.transaction
     outside = scope.outside
@@ -238,7 +249,7 @@ NAMESPACES: dict[str, Namespace] = {
             "metric",
             "name",
             "the value of a metric; 0 if there is none",
-            lambda scope, key: b"%d" % (scope.outside.metric(key) or 0),
+            _metric,
         ),
         Namespace(
             "upper",

@@ -12,14 +12,15 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import uwgate
+from uwgate.conf.access_log import memory_usage
 from uwgate.conf.board import Lords
 from uwgate.conf.procname import set_title
 from uwgate.gateways.wire.websocket import Opcode
-from uwgate.workers.access_log import memory_usage
 from uwgate.workers.alarms import AlarmCalls
 from uwgate.workers.cache_calls import CacheCalls
 from uwgate.workers.chunks import read_chunk, read_chunk_now
 from uwgate.workers.log import say
+from uwgate.workers.metric_calls import MetricCalls
 from uwgate.workers.rpc_calls import RpcCalls
 from uwgate.workers.signals import Handler, Signals
 from uwgate.workers.slot import Slot, current
@@ -36,8 +37,7 @@ NOT_OFFERED = frozenset(
     async_sleep cl
     close connect embedded_data extract farm_get_msg farm_msg get_queue
     i_am_the_spooler in_farm is_connected is_locked listen_queue lock
-    log_this_request logsize metric_dec metric_div metric_get metric_inc metric_mul metric_set
-    metric_set_max metric_set_min mule_get_msg mule_id mule_msg mule_msg_hook offload parsefile
+    log_this_request logsize mule_get_msg mule_id mule_msg mule_msg_hook offload parsefile
     queue_get queue_last queue_pop queue_pull queue_pull_slot queue_push queue_set queue_size
     queue_slot recv route send
     send_to_spooler sendfile set_spooler_frequency set_user_harakiri set_warning_message
@@ -58,7 +58,7 @@ class NotOfferedError(AttributeError):
     """uWSGI has it, uwgate does not yet."""
 
 
-class Api(AlarmCalls, CacheCalls, RpcCalls, types.ModuleType):
+class Api(AlarmCalls, CacheCalls, MetricCalls, RpcCalls, types.ModuleType):
     """The module: constants as attributes, the rest as methods.
 
     ``applications``, ``post_fork_hook`` and ``atexit`` may be assigned by the application.
@@ -97,6 +97,7 @@ class Api(AlarmCalls, CacheCalls, RpcCalls, types.ModuleType):
         self._legions = Lords(start.board_fd)
         self.signals: Signals | None = None
         self._master = master
+        self.metrics = start.metrics()
         self.use_caches(start)
         self.use_functions(settings)
 

@@ -5,9 +5,9 @@ The logging module is the application's: it may reconfigure or silence it as it 
 
 from __future__ import annotations
 
-import contextlib
-import os
 import time
+
+from uwgate.conf.access_log import write
 
 _date: str | None = None
 
@@ -24,9 +24,3 @@ def say(text: str) -> None:
         stamp = time.strftime(_date) if _date else time.ctime()
         text = f"{stamp} - {text}"
     write((text + "\n").encode("utf-8", "backslashreplace"))
-
-
-def write(line: bytes) -> None:
-    """Write a whole line; a log that cannot be written stops nobody."""
-    with contextlib.suppress(OSError):
-        os.write(2, line)

@@ -10,9 +10,9 @@ import threading
 import time
 from typing import TYPE_CHECKING
 
+from uwgate.conf.access_log import Entry
 from uwgate.conf.scheduling import prefer_throughput
 from uwgate.gateways.wire.uwsgi import PacketError
-from uwgate.workers.access_log import Entry
 from uwgate.workers.body import Body, BodyError, buffer_body
 from uwgate.workers.environ import Environ
 from uwgate.workers.http import HttpConnection

@@ -85,7 +85,8 @@ class Spawner:
         self._control = socket.socket(fileno=start.control_fd)
         self._control.setblocking(False)
         listeners = (one.fd for one in start.listeners)
-        for fd in (start.control_fd, start.life_fd, start.board_fd, *listeners):
+        metrics = -1 if start.metric_file is None else start.metric_file.fd
+        for fd in (start.control_fd, start.life_fd, start.board_fd, metrics, *listeners):
             if fd is not None and fd >= 0:
                 os.set_inheritable(fd, False)  # programs that the application runs get none
         self._phase = Phase.RUN
@@ -377,6 +378,8 @@ class Spawner:
             self._shared.pause.end()
         elif kind == "signal":
             self._shared.signals.throw(message["number"])
+        elif kind == "alarm":
+            self._alarms.trigger(message["name"], message["text"].encode("latin-1"))
 
     def _master_gone(self) -> None:
         for fd in (self._control.fileno(), self._start.life_fd):

@@ -15,10 +15,10 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import uwgate
+from uwgate.conf.access_log import AccessLog, memory_usage
 from uwgate.conf.errors import ConfigError
 from uwgate.conf.privileges import find_user
 from uwgate.conf.procname import process_title, set_title
-from uwgate.workers.access_log import AccessLog, memory_usage
 from uwgate.workers.application import DynamicApplications, change_directory
 from uwgate.workers.environ import Environ, constants
 from uwgate.workers.harakiri import Harakiri
@@ -83,7 +83,7 @@ class Worker:
         options = self.settings.workers
         self.cores = options.threads
         self.listeners = [Listening(one) for one in start.listeners if one.role != "http"]
-        self.access_log = AccessLog(self.settings.log, os.getpid(), number)
+        self.access_log = AccessLog(self.settings.log, os.getpid(), number, api.metrics)
         self.log_wanted = self.access_log.wanted
         self.heads = HeadReader(self.settings)
         application = self.settings.application

@@ -97,6 +97,7 @@ class Corerouter:
         self.static: Static | None = None
         self.answers = Answers()
         self.count_sessions: Callable[[], int] = int
+        self.count_static: Callable[[], int] = int  # requests that got a file
         self.on_cheap: Callable[[], None] = _nothing_to_do
         self.on_certificate: Callable[[SniBrought | SniGone], None] = _nothing_to_do
         self.tell: Callable[[Change], None] = _nothing_to_do
@@ -238,6 +239,7 @@ class Corerouter:
             active_sessions=self.count_sessions(),
             retries_spent=self.budget.spent,
             retries_refused=self.budget.refused,
+            static_requests=self.count_static(),
             answers=self.answers.as_dict(),
             refused=self.counters.as_dict(),
             static={

@@ -31,6 +31,7 @@ def serve(session: Session, request: Request) -> bool:
         return True
     if reply is None:
         return False
+    session.gateway.library.note(request, reply)
     respond(session, request, reply, sending.drop_body(session, request))
     return True
 

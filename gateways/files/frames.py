@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
+import time
 from typing import TYPE_CHECKING
 
 from h2.errors import ErrorCodes
@@ -29,6 +30,7 @@ PIECE = 65536  # bytes read at a time
 async def search(stream: Stream) -> None:
     """Answer with the request's file, or have the application answer."""
     gateway = stream.connection.gateway
+    began = time.time()
     async with stream.connection.files:
         try:
             reply = await gateway.library.find(stream.request)
@@ -36,6 +38,7 @@ async def search(stream: Stream) -> None:
             fail(stream, error)
             return
         if reply is not None:
+            gateway.library.note(stream.request, reply, began)
             await _respond(stream, reply)
             return
     await relay.answer(stream, gateway.exchange(stream.request))

@@ -34,6 +34,7 @@ from uwgate.gateways.counters import Counters
 from uwgate.gateways.exchange import Request
 from uwgate.gateways.files.head import fields_of, whole_of
 from uwgate.gateways.files.threads import run
+from uwgate.gateways.request_log import Answered, RequestLog
 
 THREADS = 8  # that wait for disks; more requests than these wait for one of them
 EXHAUSTED = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS))
@@ -56,8 +57,10 @@ class Library:
         *,
         folder: str = "",
         clock: Callable[[], float] = time.time,
+        log: RequestLog | None = None,
     ) -> None:
         """``folder``: what relative paths are below. ``clock`` gives seconds since the epoch.
+        ``log``: where requests for files have a line, None: nowhere.
 
         Raises:
             ConfigError: an option cannot be used (any longer).
@@ -65,6 +68,8 @@ class Library:
         disk, cached = RealDisk(), RealDisk(cached=True)
         self.rules = rules = read_rules(options, disk, folder)
         self._counters = counters
+        self._log = log
+        self.requests = 0  # that were answered with a file, without any worker
         self._clock = clock
         self._finder = Finder(rules, disk)
         self._answerer = Answerer(rules, disk)
@@ -150,6 +155,27 @@ class Library:
         text = "%r: not served as a file: %s"
         self._counters.refuse("file-refused", text, reply.path[:200], reply.reason)
         return None
+
+    def note(self, request: Request, reply: Reply, began: float | None = None) -> None:
+        """Count and log that a request gets its file. ``began``: Unix time; None: just now.
+
+        Of a large file the line is written when its bytes begin to go, and says how many go.
+        """
+        self.requests += 1
+        if self._log is None:
+            return
+        if isinstance(reply, Whole):
+            status, sent = int(reply.head[:3]), len(reply.body)
+            fields, size = reply.head.count(b"\n") - 1, len(reply.head)
+        else:
+            status, sent, fields = reply.status, reply.length, len(reply.fields)
+            size = sum(4 + len(name) + len(value) for name, value in reply.fields)
+        now = time.time()
+        began = now if began is None else began
+        self._log.log_block(
+            request.block,
+            Answered(status, sent, fields, size, began, now - began, isinstance(reply, Plan)),
+        )
 
     # Files that others name
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import os
 import socket
+import time
 from typing import TYPE_CHECKING
 
 import trio
@@ -36,12 +37,14 @@ ROUNDS = 8  # pieces sent before others get their turn
 async def search(session: Session, request: Request) -> bool:
     """Answer with the request's file, or have the application answer."""
     gateway = session.gateway
+    began = time.time()
     try:
         reply = await gateway.library.find(request)
     except OSError as error:
         return await fail(session, request, error)
     if reply is None:
         return await relay.answer(session, request, gateway.exchange(request))
+    gateway.library.note(request, reply, began)
     return await respond(session, request, reply, drop_body(session, request))
 
 

@@ -206,7 +206,11 @@ class Stream:
         self, reply: Whole | Plan, later: Callable[..., Awaitable[None]], *arguments: object
     ) -> None:
         """Send a file; ``later`` waits until there is room for it, and finds it again."""
+        library = self.connection.gateway.library
+        is_own = later is frames.search  # else a worker has logged the request
         if isinstance(reply, Whole):
+            if is_own:
+                library.note(self.request, reply)
             self.send_whole(reply.flags, reply.head, reply.body)
             return
         try:
@@ -215,6 +219,8 @@ class Stream:
             reply.close()
             self._start(later, *arguments)
         else:
+            if is_own:
+                library.note(self.request, reply)
             self._start(frames.respond, reply)
 
     def streamed(self, lease: Lease) -> None:

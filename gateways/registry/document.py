@@ -52,7 +52,8 @@ class Moment:
     of those that said nothing in time, for which what they said before stands. ``ledger`` has the
     sums. ``table`` is None without subscription servers; ``epoch`` is when its clock was 0, in
     seconds since 1970.
-    ``announcements``, ``checks`` and ``caches`` are shown as they are, if there are any.
+    ``announcements``, ``checks``, ``caches`` and ``metrics`` are shown as they are, if there
+    are any.
     """
 
     own: ProcessFigures
@@ -66,6 +67,7 @@ class Moment:
     announcements: Mapping[str, Any] = field(default_factory=dict[str, Any])
     checks: Mapping[str, Any] = field(default_factory=dict[str, Any])
     caches: Sequence[Mapping[str, Any]] = ()
+    metrics: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
 
 def fields_of(subject: Subject, moment: Moment) -> Iterator[tuple[str, Any]]:
@@ -88,8 +90,12 @@ def fields_of(subject: Subject, moment: Moment) -> Iterator[tuple[str, Any]]:
     if moment.legions:
         yield "legions", list(moment.legions)
     yield "answers", dict(sorted(total.answers.items()))
+    if subject.kind == "http":
+        yield "static_requests", total.static_requests
     yield "requests_refused", dict(sorted(total.refused.items()))
     yield "retries", {"spent": total.retries_spent, "refused": total.retries_refused}
+    if moment.metrics:
+        yield "metrics", dict(moment.metrics)
     if moment.caches:
         yield "caches", [dict(one) for one in moment.caches]
     if moment.announcements:

@@ -92,7 +92,7 @@ class ProcessFigures:
 
     ``pid`` and ``born``, on the machine's monotonic clock, tell it from all others. ``answers``
     are those that clients got, by the class of their status (``2xx``); ``refused`` by reason;
-    ``static`` by the address of a backend.
+    ``static_requests`` got a file without any worker; ``static`` is by the address of a backend.
     """
 
     pid: int = 0
@@ -102,6 +102,7 @@ class ProcessFigures:
     active_sessions: int = 0
     retries_spent: int = 0
     retries_refused: int = 0
+    static_requests: int = 0
     answers: dict[str, int] = field(default_factory=dict[str, int])
     refused: dict[str, int] = field(default_factory=dict[str, int])
     static: dict[str, StaticFigures] = field(default_factory=dict[str, StaticFigures])
@@ -111,6 +112,7 @@ class ProcessFigures:
         self.active_sessions += other.active_sessions
         self.retries_spent += other.retries_spent
         self.retries_refused += other.retries_refused
+        self.static_requests += other.static_requests
         _add_counts(self.answers, other.answers)
         _add_counts(self.refused, other.refused)
         for name, figures in other.static.items():

@@ -33,6 +33,7 @@ class Report:
         self.checks: Checks | None = None
         self._server: StatsServer | None = None
         self._lords = Lords(start.board_fd)
+        self._metrics = start.metrics()
         self._kind = kind
         self._start = start
         self._census = census
@@ -76,6 +77,7 @@ class Report:
             announcements=self._announcements(),
             checks=self._checks(),
             caches=self._caches(),
+            metrics=self._metrics.statistics(),
         )
         return text_of(fields_of(self._subject, moment), minified=self._options.stats_minified)
 

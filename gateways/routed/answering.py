@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from uwgate.conf.errors import BackendError
 from uwgate.gateways.exchange import Exchange, Reply, Request, UnansweredError
 from uwgate.gateways.pages import error_parts
+from uwgate.gateways.request_log import Answered
 from uwgate.gateways.routed.body import Body, Read, changes_bytes, take_chunked
 from uwgate.gateways.routed.course import Course
 from uwgate.gateways.routed.deadline import Deadline
@@ -21,7 +22,7 @@ from uwgate.gateways.routed.head import BODILESS, MAX_HEAD, join_head, split_hea
 from uwgate.gateways.wire.lease import CHUNKED, LENGTH
 from uwgate.gateways.wire.response import ResponseError, parse_response
 from uwgate.routing.conversation import settle
-from uwgate.routing.effects import CacheStore, Effect, SetHarakiri
+from uwgate.routing.effects import CacheStore, Effect, LogVariable, SetHarakiri
 from uwgate.routing.results import (
     Answer,
     Break,
@@ -62,8 +63,12 @@ class Answering:
         "_file",
         "_finished",
         "_has_length",
+        "_head_size",
         "_inner",
+        "_is_own",
+        "_logvars",
         "_no_body",
+        "_offered",
         "_policy",
         "_read",
         "_request",
@@ -83,6 +88,10 @@ class Answering:
         self._no_body = False  # the answer has none, whatever comes
         self._has_length = False  # it says how long it is
         self._finished = False  # the final rules have run
+        self._is_own = False  # nobody else will log the request
+        self._head_size: tuple[int, int] | None = None  # fields and bytes of the head that went
+        self._offered = 0  # bytes of a file that the kernel may send
+        self._logvars: dict[str, bytes] = {}
         self._deadline = Deadline()
         self._answering: Course | None = None  # the rules for the response, if they have begun
 
@@ -100,6 +109,30 @@ class Answering:
         return data, last
 
     def end(self) -> None:
+        self._conclude()
+        self._log()
+
+    def _log(self) -> None:
+        """Write the request's line, once, unless a worker does, or nothing was sent."""
+        transaction, log = self._transaction, self._policy.request_log
+        if log is None or not self._is_own or self._head_size is None or not transaction.logged:
+            return
+        self._is_own = False
+        sent = transaction.size or self._offered
+        fields, size = self._head_size
+        took = time.time() - transaction.started
+        answered = Answered(
+            transaction.status,
+            sent,
+            fields,
+            size,
+            transaction.started,
+            took,
+            sent > transaction.size,
+        )
+        log.log(transaction.variables, answered, self._logvars)
+
+    def _conclude(self) -> None:
         self._drop()
         if self._file is not None:
             self._file.close()
@@ -152,6 +185,8 @@ class Answering:
         for effect in transaction.effects:
             if isinstance(effect, SetHarakiri):
                 self._deadline.set(effect.seconds)
+            elif isinstance(effect, LogVariable):
+                self._logvars[effect.name.decode("latin-1")] = effect.value
             else:
                 effects.append(effect)
         transaction.effects.clear()
@@ -176,6 +211,7 @@ class Answering:
 
     async def _follow(self, verdict: Verdict) -> Reply:
         """The beginning of an answer that no application gives."""
+        self._is_own = self._is_own or self._inner is None
         self._drop()
         match verdict:
             case Answer():
@@ -256,6 +292,7 @@ class Answering:
     async def _send_file(self) -> Reply:
         file = self._file
         assert file is not None
+        self._policy.library.requests += 1
         plan = file.plan
         self._read = _nothing if plan is None else self._policy.files.reader(plan).read
         if file.by_kernel:
@@ -309,6 +346,7 @@ class Answering:
         if len(head) > MAX_HEAD:
             self._drop()
             return await self._break(f"a head of {len(head)} bytes, limit {MAX_HEAD}", 500)
+        self._head_size = head.count(b"\n") - 1, len(head)
         self._has_length = bool(flags & LENGTH)
         if chunked or (pipeline is not None and not last and not self._has_length):
             flags |= CHUNKED
@@ -317,6 +355,7 @@ class Answering:
         plan = None
         if not last and not data and pipeline is None and self._has_length and self._file:
             plan = self._file.plan
+            self._offered = 0 if plan is None else plan.length
             await self._finish()  # nobody will read its end
         return Reply(flags, head, data, last, plan)
 

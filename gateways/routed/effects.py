@@ -14,10 +14,15 @@ from uwgate.caching.answers import CacheAnswers
 from uwgate.conf.procname import set_title
 from uwgate.gateways.counters import Counters
 from uwgate.gateways.routed import stores
+from uwgate.gateways.routed.errands import Errands
+from uwgate.gateways.routed.outside import GatewayOutside
 from uwgate.routing.effects import (
     CacheStore,
+    ChangeMetric,
     Effect,
     Log,
+    RaiseAlarm,
+    RaiseSignal,
     SetProcessTitle,
     StorePut,
     WriteFile,
@@ -32,8 +37,17 @@ AT_ONCE = 32  # copies for files and stores that are on their way; more are drop
 class Effects:
     """One for each gateway process. Copies are made in tasks of ``nursery``."""
 
-    def __init__(self, counters: Counters, nursery: trio.Nursery, caches: CacheAnswers) -> None:
+    def __init__(
+        self,
+        counters: Counters,
+        nursery: trio.Nursery,
+        caches: CacheAnswers,
+        outside: GatewayOutside,
+        errands: Errands | None = None,
+    ) -> None:
+        self._errands = errands  # None: there are no workers
         self._counters = counters
+        self._outside = outside
         self._caches = caches
         self._nursery = nursery
         self._running = 0
@@ -47,6 +61,12 @@ class Effects:
                     self._log(text, problem=problem)
                 case SetProcessTitle(title):
                     set_title(title.decode(errors="replace"))
+                case ChangeMetric():
+                    if not self._outside.change_metric(effect):
+                        name = _printable(effect.name)
+                        self._counters.refuse("metric-kept", "metric %s: not changed", name)
+                case RaiseSignal() | RaiseAlarm() if self._errands is not None:
+                    self._errands.send(effect, trio.current_time())
                 case StorePut() | WriteFile() | CacheStore():
                     self._copy(effect)
                 case _:

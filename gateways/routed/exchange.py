@@ -111,7 +111,15 @@ class RoutedExchange(Answering):
         size = None if bodiless else len(body)
         heads = self._policy.heads
         flags, head = heads.whole(answer.status, answer.reason, headers, more, size)
-        return WholeAnswer(flags, head, body) if len(head) <= MAX_HEAD else None
+        if len(head) > MAX_HEAD:
+            return None
+        if self._policy.request_log is not None:
+            self._transaction.set_status(answer.status, answer.reason)
+            self._transaction.size = len(body)
+            self._is_own = True
+            self._head_size = head.count(b"\n") - 1, len(head)
+            self._log()
+        return WholeAnswer(flags, head, body)
 
     def resume(self, inner: Exchange) -> RoutedExchange:
         """Go on with a worker that has got what ``try_request`` gave."""
@@ -142,6 +150,7 @@ class RoutedExchange(Answering):
             except NoFileError as error:
                 return await self._break(str(error), error.status)
             if file is not None:
+                self._is_own = True
                 self._keep(file)
                 return await self._send_file()
         verdict = await self._run(self._asking or Course(self._talk.request()))
@@ -151,6 +160,7 @@ class RoutedExchange(Answering):
                 if self._inner is None:
                     self._inner = self._make()
             case Forward():
+                self._is_own = True
                 asked = for_forward(request, self._transaction, verdict)
                 self._inner = self._policy.forwarding.exchange(verdict)
             case _:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from uwgate.caching.answers import CacheAnswers
 from uwgate.conf.board import Board
+from uwgate.conf.metric_file import Metrics
 from uwgate.routing.machine import Machine
 from uwgate.routing.outside import Later, Person
 from uwgate.routing.places import Places
@@ -17,7 +18,7 @@ class GatewayOutside(Machine):
     """This machine, as a gateway process sees it.
 
     ``mime_type`` tells that of a file's name. ``board``: who is lord of which legion, None: there
-    are no legions. The worker's number of a gateway is 0. Gateways have no metrics.
+    are no legions. The worker's number of a gateway is 0.
     """
 
     def __init__(
@@ -26,9 +27,10 @@ class GatewayOutside(Machine):
         caches: CacheAnswers,
         board: Board | None = None,
         places: Places | None = None,
+        metrics: Metrics | None = None,
         ask: Callable[[Expertise], Reply] | None = None,
     ) -> None:
-        super().__init__(places, ask)
+        super().__init__(places, metrics, ask)
         self.person = Person(0, os.getpid())
         self._board = board
         self._mime_type = mime_type

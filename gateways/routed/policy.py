@@ -13,13 +13,16 @@ import trio
 from uwgate.caching.answers import CacheAnswers
 from uwgate.conf.address import parse_backend
 from uwgate.conf.board import Board
+from uwgate.conf.metric_file import Metrics
 from uwgate.conf.start import Start
 from uwgate.experts.experts import Experts
 from uwgate.gateways.corerouter.router import WORKER_ROLES, Corerouter
 from uwgate.gateways.counters import Counters
 from uwgate.gateways.exchange import Exchange, Request
 from uwgate.gateways.files.library import Library
+from uwgate.gateways.request_log import RequestLog
 from uwgate.gateways.routed.effects import Effects
+from uwgate.gateways.routed.errands import Errands, has_workers
 from uwgate.gateways.routed.exchange import RoutedExchange
 from uwgate.gateways.routed.files import RuleFiles
 from uwgate.gateways.routed.forward import Forwarding
@@ -40,20 +43,21 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("uwgate.route")
 
+# Actions that workers do for a gateway.
+_BY_WORKERS = {
+    "signal": "there are no workers to handle it",
+    "alarm": "there are no workers, whose spawner would do it",
+}
 # Actions that only a worker can run: they need the application, or are about its process.
 _WORKERS_ONLY = {
-    "signal": "there are no uwsgi signals",
-    "alarm": "there are no alarms",
     "chdir": "a gateway's directory does not matter to anybody",
-    "logvar": "the access log is the workers'",
-    "donotlog": "the access log is the workers'",
+    "logvar": "what workers answer has their log line",
+    "donotlog": "what workers answer has their log line",
     **dict.fromkeys(
         ("rpc", "call", "rpcret", "rpcblob", "rpcnext", "rpcraw", "rpcvar"),
         "there are no RPC functions",
     ),
     **dict.fromkeys(
-        ("metricinc", "metricdec", "metricmul", "metricdiv", "metricset"), "there are no metrics"
-    ),
     **dict.fromkeys(("httpconnect", "proxyhttpconnect"), "only workers' own HTTP sockets speak it"),
 }
 
@@ -77,6 +81,7 @@ class Policy:
     variables: Variables
     heads: Heads
     counters: Counters
+    request_log: RequestLog | None
     is_quick: bool
     sees_answers: bool
     sees_errors: bool
@@ -99,6 +104,9 @@ def make_policy(
     counters: Counters,
     nursery: trio.Nursery,
     places: Places | None = None,
+    *,
+    metrics: Metrics | None = None,
+    request_log: RequestLog | None = None,
 ) -> Policy | None:
     """The policy of a gateway process; None if there are no rules, or if they are run elsewhere.
 
@@ -112,10 +120,12 @@ def make_policy(
     if sends_to_own_sockets(start):
         log.info("the rules are run by our workers, whose own sockets the gateway sends to")
         return None
+    errands = Errands(start, counters) if has_workers(start) else None
     if start.instance == 1:
+        missing = _WORKERS_ONLY if errands else _WORKERS_ONLY | _BY_WORKERS
         for rule in rules_of(rule_set):
-            if rule.action in _WORKERS_ONLY:
-                why = _WORKERS_ONLY[rule.action]
+            if rule.action in missing:
+                why = missing[rule.action]
                 log.warning("%s: %s: not in a gateway: %s", rule.place, rule.text, why)
     rules = rule_set.rules
     files = RuleFiles(library)
@@ -123,17 +133,19 @@ def make_policy(
     caches = CacheAnswers(_caches(start))
     load(rule_set.actions)
     experts = Experts(caches.answer, _speaker(counters))
+    outside = GatewayOutside(files.mime_type, caches, board, places, metrics, experts.answer)
     return Policy(
         rule_set,
-        GatewayOutside(files.mime_type, caches, board, places, experts.answer),
+        outside,
         Questions(counters, FunctionCalls(functions, counters), caches, experts.answer),
         files,
         library,
         Forwarding(router, settings.http, settings.edge, settings.workers.limit_post),
-        Effects(counters, nursery, caches),
+        Effects(counters, nursery, caches, outside, errands),
         Variables(),
         Heads(),
         counters,
+        request_log,
         is_quick=not rules.final,
         sees_answers=bool(rules.response or rules.error or rules.final or rule_set.headers),
         sees_errors=bool(rules.error or rules.response),

@@ -55,6 +55,8 @@ def _metric(sum: Sum) -> Callable[[Workshop, bytes], Act]:
             if scope.outside.metric(metric) is None:
                 raise RuleError(f"there is no metric {metric.decode('latin-1')!r}")
             effect = ChangeMetric(metric, sum, number(amount.expand(scope)))
+            if sum is Sum.DIVIDE and not effect.amount:
+                raise RuleError(f"{metric.decode('latin-1')!r} is divided by 0")
             scope.transaction.effects.append(effect)
             return Flow.NEXT
 

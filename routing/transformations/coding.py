@@ -117,6 +117,8 @@ class _Compressing:
             return
         replace_header(headers, b"Content-Length", None)  # it counted the bytes before
         headers.append((b"Content-Encoding", self._coding))
+        if not _varies(headers):  # RFC 9110 section 12.5.5: caches must not give it to everybody
+            headers.append((b"Vary", b"Accept-Encoding"))
 
     def feed(self, data: bytes) -> bytes:
         return data if self._compressor is None else self._compressor.compress(data)
@@ -126,6 +128,17 @@ class _Compressing:
         if self._compressor is None or not self._begun or not complete:
             return b""
         return self._compressor.flush()
+
+
+def _varies(headers: list[Header]) -> bool:
+    """Whether the head says already that it depends on the codings that a client takes."""
+    named = [
+        one.strip(b" \t").lower()
+        for name, value in headers
+        if name.lower() == b"vary"
+        for one in value.split(b",")
+    ]
+    return b"accept-encoding" in named or b"*" in named
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,7 @@ import trio
 
 from uwgate.caching.library import library_folder
 from uwgate.child import Child, describe_status
+from uwgate.conf.metric_file import MetricFile
 from uwgate.conf.settings import Settings
 from uwgate.conf.start import Listener, Start
 from uwgate.workers.scoreboard import Scoreboard
@@ -65,6 +66,7 @@ class Children:
         slots: int = 0,
         is_first: bool = False,
         cache_folder: str | None = None,
+        metric_file: MetricFile | None = None,
     ) -> Child:
         """Start a child. It is not ready yet; ``settled`` says when.
 
@@ -97,10 +99,13 @@ class Children:
                 is_first=is_first,
                 cache_folder=cache_folder,
                 lmdb_folder=None if cache_folder is None else library_folder(),
+                metric_file=metric_file,
             ).to_memory_file()
             passed = [theirs.fileno(), self._life_read, start_fd]
             if board_fd is not None:
                 passed.append(board_fd)
+            if metric_file is not None:
+                passed.append(metric_file.fd)
             if scoreboard is not None:
                 passed.append(scoreboard_fd)
             process = subprocess.Popen(

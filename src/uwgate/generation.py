@@ -10,7 +10,9 @@ import contextlib
 import logging
 import os
 import signal
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import trio
 
@@ -21,6 +23,7 @@ from uwgate.child import Child
 from uwgate.children import Children, Command
 from uwgate.conf.backoff import Backoff
 from uwgate.conf.errors import ConfigError
+from uwgate.conf.metric_file import MetricFile
 from uwgate.conf.settings import Settings
 from uwgate.sockets import ROUTER_ROLES, Sockets
 
@@ -82,6 +85,9 @@ class Commands:
         return own.get(kind, self.gateway)
 
 
+Message = Mapping[str, Any]  # a control message: its type, and its fields
+
+
 @dataclass(frozen=True, slots=True)
 class Place:
     """One child that a generation must have at all times. ``instance`` counts from 1."""
@@ -107,6 +113,8 @@ class Generation:
         *,
         board_fd: int | None = None,
         cache_folder: str | None = None,
+        metric_file: MetricFile | None = None,
+        tell_workers: Callable[[Message], None] = lambda message: None,
     ) -> None:
         self.number = number
         self.settings = settings
@@ -115,6 +123,8 @@ class Generation:
         self._commands = commands
         self._board_fd = board_fd
         self._cache_folder = cache_folder
+        self._metric_file = metric_file
+        self._tell_workers = tell_workers
         self._filled: dict[Place, Child] = {}
         self._orphans: set[int] = set()  # workers whose spawner died, until they are gone too
         self._orphaned_gateways: set[int] = set()  # they drain since their keeper died
@@ -179,12 +189,23 @@ class Generation:
         if spawner is not None:
             spawner.send("pause" if rest else "resume")
 
-    def throw(self, number: int) -> bool:
-        """Raise a uWSGI signal in the workers; False if there is nobody to do it."""
+    def tell_spawner(self, message: Message) -> bool:
+        """Have the spawner do something; False if there is none."""
         spawner = self._filled.get(Place("spawner", 1))
         if spawner is None or spawner.status is not None:
             return False
-        spawner.send("signal", number=number)
+        spawner.send(**message)
+        return True
+
+    def _hear(self, message: dict[str, object]) -> bool:
+        """Pass on what a gateway wants of the workers; False: it is something else."""
+        match message:
+            case {"type": "signal", "number": int(number)}:
+                self._tell_workers({"type": "signal", "number": number})
+            case {"type": "alarm", "name": str(name), "text": str(text)}:
+                self._tell_workers({"type": "alarm", "name": name, "text": text})
+            case _:
+                return False
         return True
 
     def signal_workers(self, number: signal.Signals) -> None:
@@ -284,6 +305,7 @@ class Generation:
                 generation=self.number,
                 board_fd=self._board_fd,
                 cache_folder=self._cache_folder,
+                metric_file=self._metric_file,
                 is_trusted=not is_spawner,
                 is_first=self.number == 1 and place not in self._filled,
                 slots=self.settings.workers.processes * self.settings.workers.threads
@@ -295,6 +317,8 @@ class Generation:
         except ConfigError as error:  # such as a virtualenv without Python
             raise StartFailed(str(error), exits.ERROR) from error
         self._filled[place] = child
+        if not is_spawner:
+            child.on_other = self._hear
         if is_spawner and self._rests:
             child.send("pause")
         log.info("spawned uWSGI %s (pid: %d)", place.name, child.pid)

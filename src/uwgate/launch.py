@@ -20,6 +20,8 @@ from uwgate.announcing.plan import make_plan
 from uwgate.cache_folder import CacheFolder
 from uwgate.conf import logs
 from uwgate.conf.errors import ConfigError
+from uwgate.conf.metric_file import Ledger
+from uwgate.conf.metrics import read_metrics
 from uwgate.conf.settings import Settings
 from uwgate.daemon import Caller, detach
 from uwgate.generation import Commands
@@ -61,10 +63,12 @@ def run(
         raise
     caller = Caller(-1)
     caches = CacheFolder()
+    metrics = Ledger()
     acknowledgements = Acknowledgements()
     try:
         plan = make_plan(settings, sockets, log.warning)
         caches.provide(settings)
+        metrics.provide(read_metrics(settings.metrics.metric))
         acknowledgements.open(settings)
         for path in fifo.paths(settings):
             fifo.check_path(path)
@@ -88,6 +92,7 @@ def run(
         sockets.close_and_vacuum()
         legions.close()
         caches.remove()
+        metrics.close()
         raise
     if identity.runs_as_root(settings):
         log.warning("running as root: give uid and gid to handle requests with less power")
@@ -107,6 +112,7 @@ def run(
         plan=plan,
         acknowledgements=acknowledgements,
         caches=caches,
+        metrics=metrics,
     )
     return _run(master, settings, pid_paths, caller)
 
@@ -123,6 +129,7 @@ def _run(master: Master, settings: Settings, pid_paths: list[str], caller: Calle
         master.sockets.close_unless_in(None, remove_files=settings.sockets.vacuum)
         master.legions.close()
         master.caches.remove()
+        master.metrics.close()
         if settings.sockets.vacuum:
             for path in pid_paths:
                 pid_file.remove(path)

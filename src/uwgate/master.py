@@ -21,10 +21,12 @@ from uwgate.cache_folder import CacheFolder
 from uwgate.children import Children, become_subreaper
 from uwgate.conf import logs
 from uwgate.conf.errors import ConfigError
+from uwgate.conf.metric_file import Ledger
+from uwgate.conf.metrics import read_metrics
 from uwgate.conf.procname import process_title, set_title
 from uwgate.conf.settings import Settings
 from uwgate.daemon import Caller
-from uwgate.generation import Commands, Generation, StartFailed
+from uwgate.generation import Commands, Generation, Message, StartFailed
 from uwgate.legion.legions import Legions, make_seat
 from uwgate.log_file import LogFile, LogPipe
 from uwgate.notify import Notifier
@@ -71,10 +73,12 @@ class Master:
         plan: Plan,
         acknowledgements: Acknowledgements,
         caches: CacheFolder,
+        metrics: Ledger,
     ) -> None:
         self.sockets = sockets
         self.legions = legions
         self.caches = caches
+        self.metrics = metrics
         self._settings = settings
         self._commands = commands
         self._load = load
@@ -201,8 +205,12 @@ class Master:
 
     def _throw(self, number: int) -> None:
         """Raise a uWSGI signal in the workers."""
-        if not any(one.throw(number) for one in self._generations[-1:]):
-            log.warning("signal %d: there are no workers", number)
+        self._tell_workers({"type": "signal", "number": number})
+
+    def _tell_workers(self, message: Message) -> None:
+        if not any(one.tell_spawner(message) for one in self._generations[-1:]):
+            what = message.get("name", message.get("number"))
+            log.warning("%s %s: there are no workers", message["type"], what)
 
     def _toggle_announcements(self, name: str) -> None:
         is_paused = self._announcer.toggle()
@@ -324,6 +332,7 @@ class Master:
                 plan = make_plan(settings, sockets, log.warning)
                 self.acknowledgements.open(settings)
                 self.caches.provide(settings)
+                self.metrics.provide(read_metrics(settings.metrics.metric))
                 seat = make_seat(settings, self.legions.seat)
             except ConfigError:
                 sockets.close_unless_in(self.sockets, remove_files=True)
@@ -415,6 +424,8 @@ class Master:
             self._commands,
             board_fd=board_fd,
             cache_folder=self.caches.of(settings),
+            metric_file=self.metrics.provide(read_metrics(settings.metrics.metric)),
+            tell_workers=self._tell_workers,
         )
         self._generations.append(generation)
         return generation

@@ -24,7 +24,8 @@ from .routing_cases import FILES, FOLDER, Ask, Case, CaseFile, fill, read
 APP = FOLDER / "app.py"
 SOURCE = str(Path(__file__).parents[2])  # where the application finds tests.routing.mirror
 PATIENCE = 30.0  # seconds
-OURS_ALONE = (b"date", b"connection", b"accept-ranges", b"etag")  # uWSGI sends none by itself
+# uWSGI sends none by itself.
+OURS_ALONE = (b"date", b"connection", b"accept-ranges", b"etag", b"vary")
 FRAMING = (b"content-length", b"transfer-encoding")
 
 CASES = [(path, case) for path in FILES for case in read(path).cases]

@@ -1,11 +1,15 @@
-"""What rules of workers set off elsewhere: signals and alarms."""
+"""What rules set off elsewhere: signals and alarms."""
 
 from __future__ import annotations
 
 import urllib.request
 from typing import TYPE_CHECKING
 
+import pytest
+
+from .client import ask, request
 from .processes import APPS, free_port
+from .tls import Secure, client_context, make_site
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -36,3 +40,39 @@ def test_rules_raise_signals_and_trigger_alarms(uwgate: Start, folder: Path) -> 
     program.wait_for_log("^ALARM: look: asked for /1$")
     assert program.log.count("asked for /4") == 1
     assert program.stop() == 0  # and the command that hangs is gone with it
+
+
+@pytest.mark.parametrize("secure", [False, True], ids=["http", "https"])
+def test_rules_of_gateways_have_workers_do_it(uwgate: Start, folder: Path, *, secure: bool) -> None:
+    site = make_site(folder)
+    program = uwgate(
+        *(site.https() if secure else "--http=127.0.0.1:0", "--processes", "2"),
+        *("--wsgi-file", str(APPS / "signals.py")),
+        *("--alarm", "box log:look:", "--alarm", f"box cmd:cat >> {folder}/said"),
+        *("--route", "^/ alarm:box asked for ${PATH_INFO}", "--route", "^/ signal:2"),
+        *("--route-run", "return:418"),
+    )
+    program.wait_for_log("generation 1 serves")
+    assert "not in a gateway" not in program.log
+    for path in ("/a%0Ab", "/c"):
+        if secure:
+            with Secure(program.address, client_context(site)) as connection:
+                connection.send(request("GET", path))
+                assert connection.answer().status == 418
+        else:
+            assert ask(program.address, request("GET", path)).status == 418
+    program.wait_for_log(r"^ALARM: look: asked for /a\\nb$")
+    program.wait_for_log("^signal 2 in worker 1$")
+    program.wait_for_log("^signal 2 in worker 2$")
+    said = folder / "said"
+    program.wait_for(lambda: said.exists() and b"/c\n" in said.read_bytes(), "a message")
+
+
+def test_a_gateway_without_workers_says_what_it_cannot_do(uwgate: Start) -> None:
+    program = uwgate(
+        *("--http", "127.0.0.1:0", "--http-to", "127.0.0.1:1"),
+        *("--alarm", "box log:look:", "--route-run", "alarm:box x", "--route-run", "return:418"),
+    )
+    program.wait_for_log("generation 1 serves")
+    assert ask(program.address, request()).status == 418
+    assert "alarm:box x: not in a gateway: there are no workers" in program.log

@@ -103,6 +103,7 @@ OWN = frozenset(
         # More than uWSGI says of files.
         "accept-ranges",
         "etag",
+        "vary",
     )
 )
 

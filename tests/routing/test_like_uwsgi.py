@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import signal
 import socket
 from collections.abc import Iterator
@@ -80,8 +81,16 @@ def test_an_example_gets_the_same_responses(folder: Path, rules: Example) -> Non
     ours = Server(rules.lines)
     with running(folder, rules) as theirs:
         expected = [(ask, theirs.ask(ask)) for ask in rules.asks]
-    found = [(ask, ours.get(ask.target, ask.headers, ask.method)) for ask in rules.asks]
+    found = [
+        (ask, without_vary(ours.get(ask.target, ask.headers, ask.method))) for ask in rules.asks
+    ]
     assert found == expected
+
+
+def without_vary(response: Response) -> Response:
+    """Ours adds that field to what it compresses; uWSGI does not."""
+    headers = tuple(pair for pair in response.headers if pair[0] != b"Vary")
+    return dataclasses.replace(response, headers=headers)
 
 
 @pytest.fixture(scope="module")

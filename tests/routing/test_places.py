@@ -124,7 +124,7 @@ def test_the_city_is_asked_first(monkeypatch: pytest.MonkeyPatch) -> None:
     assert places is not None
     assert places.field(b"0.0.0.0", b"country_code") == b"/city"
     ruled = Ruled(["route-if = equal:${geoip[country_code]};/city return:418"])
-    ruled.policy.world._places = places  # type: ignore[attr-defined]
+    ruled.policy.world._places = places
     assert ruled.get("/").status == b"418 I'm a teapot"
 
 

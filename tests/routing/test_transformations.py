@@ -109,7 +109,23 @@ def test_each_piece_can_be_read_when_it_comes(action: str, coding: bytes) -> Non
     first, second, last = body.send(b"alpha-", b"beta")
     assert READERS[action](first) == b"alpha-"
     assert READERS[action](first + second + last) == b"alpha-beta"
-    assert body.headers == {b"Content-Encoding": coding}
+    assert body.headers == {b"Content-Encoding": coding, b"Vary": b"Accept-Encoding"}
+
+
+@pytest.mark.parametrize("said", [b"*", b"Cookie, accept-encoding"])
+def test_a_body_that_varies_by_coding_says_so_once(said: bytes) -> None:
+    body = Body("gzip:")
+    body.transaction.headers.append((b"Vary", said))
+    body.send(b"a")
+    assert [value for name, value in body.transaction.headers if name == b"Vary"] == [said]
+
+
+def test_what_else_a_body_varies_by_stays() -> None:
+    body = Body("gzip:")
+    body.transaction.headers.append((b"vary", b"Cookie"))
+    body.send(b"a")
+    assert (b"vary", b"Cookie") in body.transaction.headers
+    assert (b"Vary", b"Accept-Encoding") in body.transaction.headers
 
 
 def test_a_body_that_is_encoded_already_is_not_encoded_again() -> None:

@@ -11,8 +11,8 @@ import pytest
 
 from tests.workers.conftest import Serve
 from tests.workers.gateway import HELLO_WORLD, Gateway, variables
+from uwgate.conf.access_log import AccessLog, Entry
 from uwgate.conf.groups.log import LogOptions
-from uwgate.workers.access_log import AccessLog, Entry
 from uwgate.workers.environ import block_size
 
 MOMENT = 1_780_000_000.25
@@ -46,7 +46,7 @@ def entry(**more: Any) -> Entry:
 def line_of(monkeypatch: pytest.MonkeyPatch) -> Any:
     """The line that an entry becomes under some options; empty if none."""
     written: list[bytes] = []
-    monkeypatch.setattr("uwgate.workers.access_log.write", written.append)
+    monkeypatch.setattr("uwgate.conf.access_log.write", written.append)
 
     def log(one: Entry, **options: Any) -> str:
         written.clear()

@@ -13,6 +13,7 @@ from tests.routing.simulation import NOW, Response, variables
 from uwgate.caching.caches import Caches
 from uwgate.conf.groups.static import StaticOptions
 from uwgate.conf.groups.workers import WorkerOptions
+from uwgate.conf.metric_file import Metrics
 from uwgate.conf.settings import Settings
 from uwgate.workers.alarms import Alarms
 from uwgate.workers.body import EMPTY, Body
@@ -94,6 +95,7 @@ class Ruled:
     caches: Caches | None = None
     alarms: Alarms | None = None
     signals: Signals | None = None
+    metrics: Metrics = field(default_factory=Metrics)
     visit: Visit | Wsgi | None = None  # who knows what was sent
     response: Wsgi | None = None
 
@@ -113,6 +115,7 @@ class Ruled:
             i_am_the_lord=lambda name: False,
             caches=self.caches,
             alarms=self.alarms,
+            metrics=self.metrics,
         )
         worker = SimpleNamespace(
             settings=settings,

@@ -84,7 +84,8 @@ def _do(effect: Effect, slot: Slot, policy: Policy) -> None:
             if alarms is None or not alarms.trigger(name.decode("utf-8", "surrogateescape"), text):
                 policy.lack("rules: alarm: there is none of that name")
         case ChangeMetric():
-            policy.lack(f"rules: {type(effect).__name__}: a worker has no such thing yet")
+            if not policy.world.change_metric(effect):
+                say(f"rules: metric {clean(effect.name)}: not changed")
 
 
 def clean(text: bytes) -> str:

@@ -16,7 +16,7 @@ from uwgate.files.rules import StaticRules, read_rules
 from uwgate.routing.functions import Functions
 from uwgate.routing.headers import HeaderRules
 from uwgate.routing.libraries import load
-from uwgate.routing.outside import Outside, Person
+from uwgate.routing.outside import Person
 from uwgate.routing.places import Places, open_places
 from uwgate.routing.rules import compile_rules
 from uwgate.routing.ruleset import RuleSet, read_rule_set
@@ -88,7 +88,7 @@ class Policy:
         self.rule_functions = compiled.functions
         self.harakiri = worker.harakiri
         self.timeout = worker.settings.workers.socket_timeout or PATIENCE
-        self.world: Outside = WorkerWorld(
+        self.world = WorkerWorld(
             Person(worker.number, os.getpid()),
             worker.listeners,
             worker.api,

@@ -34,7 +34,7 @@ class WorkerWorld(Machine):
         places: Places | None = None,
         ask: Callable[[Expertise], Reply] | None = None,
     ) -> None:
-        super().__init__(places, ask)
+        super().__init__(places, api.metrics, ask)
         self.person = person
         self._listeners = listeners
         self._api = api

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import re
 import resource
 import time
-from collections.abc import Callable
-from typing import NamedTuple
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
 
 from uwgate.conf.groups.log import LogOptions
-from uwgate.workers.environ import Environ
-from uwgate.workers.log import write
+from uwgate.conf.metric_file import Metrics
 
 MAX_LINE = 4096  # bytes; of a longer line the parts that the client chose are left out
 READABLE = (
@@ -27,7 +28,7 @@ _ctime = (0, "")
 class Entry(NamedTuple):
     """What is known about one request when it is over. ``began`` is Unix time in seconds."""
 
-    variables: Environ
+    variables: Mapping[str, Any]
     block_size: int
     began: float
     seconds: float
@@ -47,14 +48,24 @@ class Entry(NamedTuple):
 Part = Callable[[Entry], object]
 
 
+def write(line: bytes) -> None:
+    """Write a whole line; a log that cannot be written stops nobody."""
+    with contextlib.suppress(OSError):
+        os.write(2, line)
+
+
 class AccessLog:
     """Writes one line per request, with one write to descriptor 2.
 
-    ``pid`` and ``worker`` are those of the process that uses it.
+    ``pid`` and ``worker`` are those of the process that uses it. ``metrics`` are for
+    ``%(metric.NAME)``, which is 0 if there is none of that name.
     """
 
-    def __init__(self, options: LogOptions, pid: int, worker: int) -> None:
+    def __init__(
+        self, options: LogOptions, pid: int, worker: int, metrics: Metrics | None = None
+    ) -> None:
         self._options = options
+        self._metrics = metrics or Metrics()
         self._pid = pid
         self._worker = worker
         self._all = options.log_requests
@@ -172,7 +183,7 @@ class AccessLog:
         if dot and kind == "var":
             return lambda entry: entry.variables.get(rest, "")
         if dot and kind == "metric":
-            return lambda entry: ""
+            return lambda entry: self._metrics.get(rest) or 0
         return lambda entry: entry.logvars.get(name, b"").decode("latin-1")
 
 
