@@ -137,7 +137,7 @@ class Table:
     def find(self, name: str, path: str = "") -> Slot | None:
         """The slot that serves a name; None if no key of it has a live node.
 
-        ``path`` is the raw path of the request, for mountpoints.
+        ``path`` is the decoded path of the request, for mountpoints.
         """
         if self._is_plain:
             slot = self.slots.get(name.lower() if self._fold_case else name)
