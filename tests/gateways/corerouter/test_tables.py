@@ -45,7 +45,8 @@ def test_an_option_says_under_which_names_nodes_are_found(
     ("option", "second"), [("subscription_max_keys", "other"), ("subscription_max_nodes", "a")]
 )
 def test_what_is_beyond_a_bound_is_refused(option: str, second: str) -> None:
-    made = pool("one:1", **{option: 1})
+    options: dict[str, Any] = {option: 1}
+    made = pool("one:1", **options)
     with pytest.raises(Refused) as refused:
         announce(made, "two:1", key=second)
     assert refused.value.reason is Refusal.FULL

@@ -345,7 +345,7 @@ def test_the_options_say_how_old_a_signature_may_be(tmp_path: Path) -> None:
     (tmp_path / "shop.example.pem").write_bytes((CASES / "rsa.pub.pem").read_bytes())
     key = load_private_key((CASES / "rsa.pem").read_bytes(), SCHEMES["SHA256"])
     signed = Signer(SCHEMES["SHA256"], key).sign(A, UNIX)
-    options = {"subscriptions_sign_check": f"SHA256:{tmp_path}"}
+    options: dict[str, Any] = {"subscriptions_sign_check": f"SHA256:{tmp_path}"}
     strict = make(**options, subscriptions_sign_check_tolerance=60.0)
     with pytest.raises(Refused) as refused:
         strict.hear(signed, 0.0, UNIX + 61, None)
