@@ -3,9 +3,9 @@
 Usage: PYTHONPATH=src python -m benchmarks.table_cost [--runs N]
 
 For every algorithm: microseconds for looking a name up, choosing a node and releasing it, with 1
-key of 1 node, with 1 key of 10 and of 100 nodes, and with 10,000 keys of 10 nodes each, of which
-16, or all, are asked for at random. Behind that, what each size costs compared with 1 key of 1
-node; the target is 1.5. From 16 keys to all of them nothing is added but the time that memory
+key of 1 node, with 1 key of 10 and of 100 nodes, with 100 keys of 10 nodes each, and with 10,000
+of which 16, or all, are asked for at random. Behind that, what each size costs compared with 1 key
+of 1 node; the target is 1.5. From 16 keys to all of them nothing is added but the time that memory
 takes to give what the CPU's caches do not hold. Runs of the sizes alternate and are short, so that
 one of them is not disturbed; the smallest time of each counts. Behind that, the memory that 10,000
 nodes take.
@@ -28,7 +28,7 @@ from uwgate.subscriptions.packet import Packet
 from uwgate.subscriptions.table import Table, TableOptions
 
 # Keys, nodes of each, keys that are asked for.
-SIZES = ((1, 1, 1), (1, 10, 1), (1, 100, 1), (10_000, 10, 16), (10_000, 10, 10_000))
+SIZES = ((1, 1, 1), (1, 10, 1), (1, 100, 1), (100, 10, 100), (10_000, 10, 16), (10_000, 10, 10_000))
 REQUESTS = 2000
 MEMORY_SIZES = ((10, 1000), (1000, 10), (10_000, 1))  # 10,000 nodes each
 MIB = 1 << 20
