@@ -86,6 +86,7 @@ bench: venv-is-usable  ## side by side with the peers
 	@[ -n "$(ARGS)" ] || $(BIN)/python -m benchmarks.https
 	@[ -n "$(ARGS)" ] || $(BIN)/python -m benchmarks.http2
 	@[ -n "$(ARGS)" ] || $(BIN)/python -m benchmarks.fastrouter --compiled
+	@[ -n "$(ARGS)" ] || $(BIN)/python -m benchmarks.table_cost
 	@[ -n "$(ARGS)" ] || $(BIN)/python -m benchmarks.static
 	@[ -n "$(ARGS)" ] || $(BIN)/python -m benchmarks.caching
 	@[ -n "$(ARGS)" ] || $(BIN)/python -m benchmarks.zerg

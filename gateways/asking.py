@@ -23,12 +23,18 @@ class Asking:
         self._sticky = (options.http_sticky or "").encode()
         self._affinity = _affinity(options.http_hash)
 
-    def read(self, fields: Fields, host: bytes | None, target: bytes, peer: Peer) -> Asked:
-        """``host`` is that of a target in absolute form, which goes before the field."""
+    def read(
+        self, fields: Fields, host: bytes | None, target: bytes, path: bytes, peer: Peer
+    ) -> Asked:
+        """``host`` is that of a target in absolute form, which goes before the field.
+
+        ``path`` is the one that the backend is told, decoded and normalised: a mountpoint must
+        not be chosen by ``/shop/../admin``, nor missed by ``/%73hop``.
+        """
         name = host or fields.get(b"HTTP_HOST") or peer.server_name or self._host
         return Asked(
             name[:MAX_KEY].decode(errors="surrogateescape"),
-            target.decode("latin-1"),
+            path.decode(errors="surrogateescape"),
             b"" if peer.address == UNKNOWN else peer.address,
             self._affinity(fields, target),
             cookie(fields, self._sticky).decode("latin-1") if self._sticky else "",

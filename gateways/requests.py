@@ -251,7 +251,7 @@ class RequestReader:
             secure=peer.is_secure,
             asked=None
             if self._asking is None
-            else self._asking.read(known.fields, host, target, peer),
+            else self._asking.read(known.fields, host, target, path, peer),
             path=path,
             wishes=known.wishes,
         )

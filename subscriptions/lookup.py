@@ -71,10 +71,10 @@ class Lookup:
                 yield name
 
     def _mounts(self, path: str) -> list[str]:
-        """``/a/b/c?x`` with two mountpoints: ``/a/b``, ``/a`` and none."""
+        """``/a/b/c`` with two mountpoints: ``/a/b``, ``/a`` and none."""
         if not self.mountpoints or not path.startswith("/"):
             return [""]
-        parts = path.partition("?")[0].split("/")[1 : self.mountpoints + 1]
+        parts = path.split("/")[1 : self.mountpoints + 1]
         if "" in parts:  # the end of "/a/", or nothing at all
             parts = parts[: parts.index("")]
         return [f"/{'/'.join(parts[:count])}" for count in range(len(parts), 0, -1)] + [""]

@@ -18,7 +18,8 @@ class Node:
 
     ``reference`` counts the requests that run on it. ``death_mark``: it left, or its
     announcements stopped; it stays until its last request has ended. ``wrr`` is what is left
-    of its share of the current cycle. ``warm_at`` is when it gets its full share, after
+    of its share of the current cycle, ``place`` where it stands in the list of an algorithm that
+    keeps one. ``warm_at`` is when it gets its full share, after
     ``warming`` seconds of slow start. ``latency`` is a moving mean in seconds, taken at
     ``latency_at``; 0 means that nothing was measured. ``slot`` is None before it comes and
     after it went. ``said`` is when the newest signed packet about it was made, in microseconds
@@ -53,6 +54,7 @@ class Node:
     failcnt: int = 0
     death_mark: bool = False
     wrr: int = 0
+    place: int = 0
     latency: float = 0.0
     latency_at: float = 0.0
     health: Health = field(default_factory=Health)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from uwgate.subscriptions.balancing import Algorithm, Asked
+from uwgate.subscriptions.balancing import Algorithm, Asked, Follower
 from uwgate.subscriptions.health import Circuit
 from uwgate.subscriptions.node import Node
 
@@ -17,6 +17,7 @@ class Slot:
 
     __slots__ = (
         "_algorithm",
+        "_follower",
         "algo",
         "circuit",
         "hits",
@@ -33,12 +34,13 @@ class Slot:
         self.algo = algo
         self.circuit = circuit
         self.members: dict[str, Node] = {}
-        self.live: list[Node] = []
-        self.nodes: list[Node] = []
+        self.live: tuple[Node, ...] = ()
+        self.nodes: tuple[Node, ...] = ()
         self.out = 0  # how many are put out, and not gone
         self.hits = 0
         self.reference = 0
         self._algorithm = algorithm
+        self._follower = algorithm if isinstance(algorithm, Follower) else None
 
     @property
     def sleeping(self) -> list[Node]:
@@ -58,11 +60,12 @@ class Slot:
     def refresh(self) -> None:
         """A node has come, gone, changed its weight or its level, went out or came back."""
         members = self.members.values()
-        self.live = [node for node in members if node.is_live]
+        self.live = tuple([node for node in members if node.is_live])
         self.out = sum(node.health.is_out and not node.death_mark for node in members)
         # Only the lowest backup level that has live nodes gets requests (section 13).
         level = min((node.backup for node in self.live), default=0)
-        self.nodes = [node for node in self.live if node.backup == level]
+        nodes = tuple([node for node in self.live if node.backup == level])
+        self.nodes = self.live if len(nodes) == len(self.live) else nodes
         if self.nodes:
             self._algorithm.change(self.nodes, self.live)
 
@@ -94,12 +97,29 @@ class Slot:
         node.reference += 1
         self.reference += 1
         self.hits += 1
+        if self._follower is not None:
+            self._follower.moved(node, node.reference - 1)
         return node
+
+    def connected(self, node: Node) -> None:
+        """A connection to a chosen node succeeded."""
+        node.requests += 1
+        node.last_requests += 1
+        if self._follower is not None:
+            self._follower.counted(node)
+
+    def announced(self, node: Node) -> None:
+        """It has just said that it is there: what it got since is counted anew."""
+        node.last_requests = 0
+        if self._follower is not None:
+            self._follower.counted(node)
 
     def release(self, node: Node) -> bool:
         """A request has ended. Returns whether the node was only waiting for that to go."""
         node.reference -= 1
         self.reference -= 1
+        if self._follower is not None:
+            self._follower.moved(node, node.reference + 1)
         return node.death_mark and node.reference == 0
 
     def _another(self, tried: Collection[Node]) -> Node | None:

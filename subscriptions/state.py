@@ -20,7 +20,7 @@ from uwgate.subscriptions.table import Table
 NODES_OF_ROW = 64
 # What a process has counted is added up elsewhere (gateways/registry/ledger.py).
 COUNTED = frozenset({"requests", "last_requests", "tx", "rx", "failcnt"})
-OF_THE_PROCESS = frozenset({"reference", "wrr", "death_mark", "health", "slot"}) | COUNTED
+OF_THE_PROCESS = frozenset({"reference", "wrr", "place", "death_mark", "health", "slot"}) | COUNTED
 Row = dict[str, Any]  # of JSON values
 Types = dict[str, tuple[type, ...]]
 

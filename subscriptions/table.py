@@ -137,7 +137,7 @@ class Table:
     def find(self, name: str, path: str = "") -> Slot | None:
         """The slot that serves a name; None if no key of it has a live node.
 
-        ``path`` is the raw path of the request, for mountpoints.
+        ``path`` is the decoded path of the request, for mountpoints.
         """
         if self._is_plain:
             slot = self.slots.get(name.lower() if self._fold_case else name)
@@ -158,8 +158,8 @@ class Table:
 
     def connected(self, node: Node) -> None:
         """A connection to a chosen node succeeded."""
-        node.requests += 1
-        node.last_requests += 1
+        if node.slot is not None:
+            node.slot.connected(node)
 
     def answered(self, node: Node, now: float, seconds: float) -> None:
         """A node has answered well, ``seconds`` after it got the request."""
@@ -349,7 +349,7 @@ class Table:
         if sender is not None:
             node.pid, node.uid, node.gid = sender.pid, sender.uid, sender.gid
         node.last_check = now
-        node.last_requests = 0
+        slot.announced(node)
         self._calendar.heard_of(node)
         return before != (node.weight, node.backup, node.address)
 

@@ -11,9 +11,10 @@ from uwgate.subscriptions.node import Node
 class Asked:
     """What a request says about where it wants to go.
 
-    ``key`` is the name that is looked up, at most 255 bytes of it. ``path`` is the raw path,
-    ``client`` the client's IP address as text in bytes (empty: none), ``affinity`` what belongs
-    together (hashing), ``sticky`` the value of the cookie that names a node.
+    ``key`` is the name that is looked up, at most 255 bytes of it. ``path`` is the path as the
+    backend is told it, ``client`` the client's IP address as text in bytes (empty: none),
+    ``affinity`` what belongs together (hashing), ``sticky`` the value of the cookie that names a
+    node.
     """
 
     __slots__ = ("affinity", "client", "key", "path", "sticky")

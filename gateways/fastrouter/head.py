@@ -61,7 +61,9 @@ class HeadReader:
         key = self._forced
         if key is None:
             key = self._key(found)
-        path = found.get(b"PATH_INFO", b"").decode(errors="replace") if self._has_paths else ""
+        path = ""
+        if self._has_paths:
+            path = found.get(b"PATH_INFO", b"").decode(errors="surrogateescape")
         client = found.get(b"REMOTE_ADDR", b"")
         return Head(Asked(key, path, client), _length(found))
 

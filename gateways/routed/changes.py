@@ -41,7 +41,7 @@ def for_backend(request: Request, transaction: Transaction) -> Request:
         target = _target(variables)  # only HTTP backends look at it
     return replace(
         _rebuilt(request, variables, changed, target),
-        asked=_asked(request, variables, changed, target),
+        asked=_asked(request, variables, changed),
         modifiers=modifiers,
     )
 
@@ -112,9 +112,7 @@ def _target(variables: dict[bytes, bytes]) -> bytes:
     return b"%b?%b" % (target, query) if query else target
 
 
-def _asked(
-    request: Request, variables: dict[bytes, bytes], changed: set[bytes], target: bytes
-) -> Asked | None:
+def _asked(request: Request, variables: dict[bytes, bytes], changed: set[bytes]) -> Asked | None:
     """Where the request wants to go now."""
     asked = request.asked
     if asked is None:
@@ -125,4 +123,5 @@ def _asked(
             key = variables[name][:MAX_KEY].decode(errors="surrogateescape")
             break
     client = variables[b"REMOTE_ADDR"] if b"REMOTE_ADDR" in changed else asked.client
-    return Asked(key, target.decode("latin-1"), client, asked.affinity, asked.sticky)
+    path = variables.get(b"PATH_INFO", b"").decode(errors="surrogateescape")
+    return Asked(key, path, client, asked.affinity, asked.sticky)

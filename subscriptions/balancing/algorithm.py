@@ -35,3 +35,18 @@ class Algorithm(Protocol):
     def choose(self, asked: Asked) -> Node:
         """The node for a request."""
         ...
+
+
+class Follower:
+    """An algorithm that also wants to know what becomes of its nodes between two choices.
+
+    Any node of the key may be told of, also one that was not among the last ``nodes``.
+    """
+
+    __slots__ = ()
+
+    def moved(self, node: Node, before: int) -> None:
+        """``reference`` of a node is not ``before`` any more, but one more or one less."""
+
+    def counted(self, node: Node) -> None:
+        """``last_requests`` of a node has changed."""

@@ -19,51 +19,67 @@ from uwgate.subscriptions.node import Node
 
 MEMORY = 10.0  # seconds until a measured latency counts for a third
 
+WHEEL = 16  # places for each node at most; beyond that places are looked for by sums
+
 DICE = Random()  # one for all: its state has 2500 bytes
 
 
 class PowerOfTwo:
     """``p2c``: the one with fewer running requests for its weight; the first, if equal."""
 
-    __slots__ = ("_nodes", "_random", "_sums", "_warm_at")
+    __slots__ = ("_nodes", "_random", "_sums", "_warm_at", "_wheel")
 
     def __init__(self, random: Random | None = None) -> None:
         self._random = (random or DICE).random
         self._nodes: Sequence[Node] = ()
-        self._sums: list[int] = []
+        self._wheel: Sequence[Node] = ()  # every node as often as its weight says
+        self._sums: list[int] = []  # of weights, where the wheel would be too large
         self._warm_at = 0.0  # from then on all weights are whole
 
     def change(self, nodes: Sequence[Node], live: Sequence[Node]) -> None:
         self._nodes = nodes
-        self._sums = list(accumulate(node.weight for node in nodes))
         self._warm_at = max(node.warm_at for node in nodes)
+        weights = [node.weight for node in nodes]
+        unit = math.gcd(*weights)
+        size = sum(weights) // unit
+        self._sums = []
+        if size == len(nodes):
+            self._wheel = nodes
+        elif size <= WHEEL * len(nodes):
+            self._wheel = tuple([node for node in nodes for _ in range(node.weight // unit)])
+        else:
+            self._wheel = ()
+            self._sums = list(accumulate(weights))
 
     def choose(self, asked: Asked) -> Node:
         nodes = self._nodes
         if len(nodes) == 1:
             return nodes[0]
-        now = asked.now
-        one = self._draw()
-        other = self._draw()
-        if other == one:
-            other = one - 1  # any other will do; -1 is the last one
-        first, second = nodes[one], nodes[other]
-        if now >= self._warm_at:
-            better = self.is_better(second, second.weight, first, first.weight, now)
-            return second if better else first
+        if wheel := self._wheel:
+            size = len(wheel)
+            random = self._random
+            first, second = wheel[int(random() * size)], wheel[int(random() * size)]
+        else:
+            first, second = self._draw(), self._draw()
+        if second is first:
+            second = nodes[nodes.index(first) - 1]  # any other will do; -1 is the last one
+        if asked.now < self._warm_at:
+            return self._choose_warming(first, second, asked.now)
+        return self.better(first, first.weight, second, second.weight, asked.now)
+
+    def _choose_warming(self, first: Node, second: Node, now: float) -> Node:
         if self._random() * first.weight > weight_of(first, now):
             first, second = second, first
-        better = self.is_better(second, weight_of(second, now), first, weight_of(first, now), now)
-        return second if better else first
+        return self.better(first, weight_of(first, now), second, weight_of(second, now), now)
 
-    def is_better(
-        self, node: Node, weight: float, other: Node, other_weight: float, now: float
-    ) -> bool:
-        """Whether ``node`` gets the request though ``other`` was drawn first."""
-        return node.reference * other_weight < other.reference * weight
+    def better(
+        self, first: Node, weight: float, second: Node, second_weight: float, now: float
+    ) -> Node:
+        """Who of two gets the request."""
+        return second if second.reference * weight < first.reference * second_weight else first
 
-    def _draw(self) -> int:
-        return bisect_right(self._sums, self._random() * self._sums[-1])
+    def _draw(self) -> Node:
+        return self._nodes[bisect_right(self._sums, self._random() * self._sums[-1])]
 
 
 class LeastTime(PowerOfTwo):
@@ -74,15 +90,16 @@ class LeastTime(PowerOfTwo):
 
     __slots__ = ()
 
-    def is_better(
-        self, node: Node, weight: float, other: Node, other_weight: float, now: float
-    ) -> bool:
-        mine, theirs = latency_of(node, now), latency_of(other, now)
-        if not mine or not theirs:
-            return super().is_better(node, weight, other, other_weight, now)
-        mine *= node.reference + 1
-        theirs *= other.reference + 1
-        return mine * other_weight < theirs * weight
+    def better(
+        self, first: Node, weight: float, second: Node, second_weight: float, now: float
+    ) -> Node:
+        if first.latency and second.latency:
+            one, other = latency_of(first, now), latency_of(second, now)
+            if one and other:
+                one *= first.reference + 1
+                other *= second.reference + 1
+                return second if other * weight < one * second_weight else first
+        return second if second.reference * weight < first.reference * second_weight else first
 
 
 def latency_of(node: Node, now: float) -> float:

@@ -17,6 +17,7 @@ from .client import ask, request
 from .peers import program, running, uwsgi
 from .processes import APPS, Process, free_port
 from .statistics import nodes_of, read_raw, wait_for_stats
+from .tls import make_site
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,7 +29,8 @@ KEY = "shop.example"
 NODE = "127.0.0.1:1"  # nobody listens there
 PACKET = Packet(key=KEY, address=NODE, modifier1=5, modifier2=2, cores=4, load=3, weight=7)
 # What a real uWSGI says differently, or not the same at all times.
-OF_THE_PROCESS = {"version", "pid", "cwd", "http", "fastrouter", "static_nodes", "subscriptions"}
+KINDS = ("http", "fastrouter", "rawrouter", "sslrouter")
+OF_THE_PROCESS = {"version", "pid", "cwd", *KINDS, "static_nodes", "subscriptions"}
 
 VARIABLES = (
     ("HTTP_HOST", KEY),
@@ -47,7 +49,7 @@ def announce(path: str, packet: Packet = PACKET) -> None:
 @contextlib.contextmanager
 def theirs(folder: Path, kind: str, *arguments: str) -> Iterator[Process]:
     """A real uWSGI with one gateway."""
-    argv = [program("uwsgi"), "--master", f"--{kind}", f"127.0.0.1:{free_port()}"]
+    argv = [program("uwsgi"), "--master", *listening(kind, folder, free_port())]
     process = Process([*argv, *arguments], folder=folder, name="theirs")
     with running(process, stop=signal.SIGKILL):
         yield process
@@ -63,6 +65,12 @@ def compare(ours: dict[str, Any], real: dict[str, Any], *, besides: set[str]) ->
         assert ours[name] == real[name], name
 
 
+def listening(kind: str, folder: Path, port: int) -> list[str]:
+    """The option of the gateway itself; that of the sslrouter needs a certificate."""
+    pair = f",{make_site(folder).pair}" if kind == "sslrouter" else ""
+    return [f"--{kind}", f"127.0.0.1:{port}{pair}"]
+
+
 def options_of(kind: str, place: str, *more: str) -> list[str]:
     """Stats at ``place``.stats, announcements at ``place``.nodes."""
     servers = [f"--{kind}-stats-server", f"{place}.stats"]
@@ -70,11 +78,11 @@ def options_of(kind: str, place: str, *more: str) -> list[str]:
     return [*servers, "--subscription-tolerance", "600", *more]
 
 
-@pytest.mark.parametrize("kind", ["http", "fastrouter"])
+@pytest.mark.parametrize("kind", KINDS)
 def test_subscriptions_are_shown_as_by_uwsgi(folder: Path, uwgate: Start, kind: str) -> None:
     ours, real = str(folder / "ours"), str(folder / "real")
     with theirs(folder, kind, *options_of(kind, real)) as process:
-        one = uwgate(f"--{kind}", "127.0.0.1:0", *options_of(kind, ours))
+        one = uwgate(*listening(kind, folder, 0), *options_of(kind, ours))
         wait_for_stats(process, f"{real}.stats", lambda _: True)
         wait_for_stats(one, f"{ours}.stats", lambda _: True)
         for place in (real, ours):
@@ -89,16 +97,17 @@ def test_subscriptions_are_shown_as_by_uwsgi(folder: Path, uwgate: Start, kind: 
     assert sorted(here[kind]) == sorted([f"127.0.0.1:{one.address[1]}", f"{ours}.nodes"])
 
 
-def test_static_backends_are_shown_as_by_uwsgi(folder: Path, uwgate: Start) -> None:
+@pytest.mark.parametrize("kind", KINDS)
+def test_static_backends_are_shown_as_by_uwsgi(folder: Path, uwgate: Start, kind: str) -> None:
     ours, real = str(folder / "ours"), str(folder / "real")
-    backends = ("--http-to", NODE, "--http-to", "127.0.0.1:2")
-    with theirs(folder, "http", "--http-stats-server", real, *backends) as process:
-        one = uwgate("--http", "127.0.0.1:0", "--http-stats-server", ours, *backends)
+    backends = (f"--{kind}-to", NODE, f"--{kind}-to", "127.0.0.1:2")
+    with theirs(folder, kind, f"--{kind}-stats-server", real, *backends) as process:
+        one = uwgate(*listening(kind, folder, 0), f"--{kind}-stats-server", ours, *backends)
         there = wait_for_stats(process, real, lambda _: True)
         here = wait_for_stats(one, ours, lambda _: True)
     compare(here, there, besides=OF_THE_PROCESS)
     assert here["static_nodes"] == there["static_nodes"]
-    assert here["http"] == [f"127.0.0.1:{one.address[1]}"]
+    assert here[kind] == [f"127.0.0.1:{one.address[1]}"]
 
 
 @pytest.mark.parametrize("minified", [False, True])

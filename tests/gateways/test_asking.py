@@ -30,7 +30,7 @@ def asked(
     **options: str,
 ) -> Asked:
     return Asking(HttpOptions(**options)).read(  # type: ignore[arg-type]  # the tests' names
-        fields, host, target, client or peer()
+        fields, host, target, target.partition(b"?")[0], client or peer()
     )
 
 

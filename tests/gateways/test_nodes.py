@@ -55,6 +55,10 @@ async def test_the_path_may_belong_to_the_key(one: Uwsgi, two: Uwsgi) -> None:
         client = await instance.connect()
         await served_by(one, client, target=b"/other")
         await served_by(two, client, target=b"/shop/cart?x=/other")
+        # What the node is told is what counts, however it was written.
+        await served_by(one, client, target=b"/shop/../other")
+        await served_by(two, client, target=b"/%73hop")
+        await served_by(two, client, target=b"http://a.example/shop/cart")
 
 
 async def test_modifiers_are_those_of_the_node_unless_an_option_has_others(one: Uwsgi) -> None:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from uwgate.subscriptions.balancing import ALGORITHMS, Algorithm, Asked, make, sticky
+from uwgate.subscriptions.balancing import ALGORITHMS, Algorithm, Asked, Follower, make, sticky
 from uwgate.subscriptions.balancing.consistent import BOUND, FREE, ConsistentHash, points_of
 from uwgate.subscriptions.balancing.iphash import IpHash
 from uwgate.subscriptions.balancing.lrc import LeastReferences, WeightedLeastReferences
@@ -25,8 +25,9 @@ from uwgate.subscriptions.balancing.two_choices import (
 from uwgate.subscriptions.balancing.wrr import WeightedRoundRobin
 from uwgate.subscriptions.djb33x import djb33x
 from uwgate.subscriptions.node import Node
+from uwgate.subscriptions.slot import Slot
 
-from .conftest import MakeSlot
+from .conftest import MakeSlot, make_slot
 
 NAMES = "ABCDEFGHIJ"
 weights_of_nodes = st.lists(st.integers(1, 9), min_size=1, max_size=8)
@@ -42,12 +43,22 @@ def ready(algorithm: Algorithm, members: list[Node]) -> Algorithm:
     return algorithm
 
 
+def begin(algorithm: Algorithm, node: Node, *, ends: bool) -> None:
+    """A request at a node, as a slot tells of it."""
+    node.last_requests += 1
+    node.reference += 0 if ends else 1
+    if isinstance(algorithm, Follower):
+        algorithm.counted(node)
+        if not ends:
+            algorithm.moved(node, node.reference - 1)
+
+
 def in_turn(algorithm: Algorithm, count: int, now: float = 0.0) -> Counter[str]:
     """How often each node is chosen when every request ends before the next one."""
     chosen: Counter[str] = Counter()
     for _ in range(count):
         node = algorithm.choose(Asked(now))
-        node.last_requests += 1
+        begin(algorithm, node, ends=True)
         chosen[node.address] += 1
     return chosen
 
@@ -57,8 +68,7 @@ def at_once(algorithm: Algorithm, count: int) -> Counter[str]:
     chosen: Counter[str] = Counter()
     for busy in range(count):
         node = algorithm.choose(Asked(0.0, affinity=b"%d" % busy, busy=busy))
-        node.reference += 1
-        node.last_requests += 1
+        begin(algorithm, node, ends=False)
         chosen[node.address] += 1
     return chosen
 
@@ -145,6 +155,76 @@ def test_lrc_prefers_an_idle_node_to_all_others() -> None:
     assert ready(LeastReferences(), members).choose(Asked(0.0)).address == "B"
 
 
+def walk(slot: Slot, *, weighted: bool) -> Node:
+    """The definition (spec/subscriptions.md section 8.2), one node after the other."""
+    chosen: Node | None = None
+    for node, following in zip(slot.nodes, (*slot.nodes[1:], None), strict=True):
+        if chosen is None or chosen.reference == 0 or load(node, weighted) < load(chosen, weighted):
+            chosen = node
+            if node.reference == 0 and (
+                following is None
+                or load(following, weighted) > load(node, weighted)
+                or following.last_requests > node.last_requests
+            ):
+                break
+    assert chosen is not None
+    return chosen
+
+
+def load(node: Node, weighted: bool) -> float:
+    return node.reference / node.weight if weighted else node.reference
+
+
+STEPS = ["ask", "ask", "ask", "cookie", "end", "end", "hear", "weigh", "back", "out", "level"]
+
+
+@pytest.mark.parametrize("name", ["lrc", "wlrc"])
+@given(seed=st.integers(), count=st.integers(1, 7))
+def test_the_node_is_the_one_that_a_walk_along_all_would_find(
+    name: str, seed: int, count: int
+) -> None:
+    dice = Random(seed)
+    slot = make_slot(name, None, **{NAMES[at]: dice.randint(1, 3) for at in range(count)})
+    members = list(slot.members.values())
+    running: list[Node] = []
+    for _ in range(80):
+        node = dice.choice(members)
+        match dice.choice(STEPS):
+            case "ask" if slot.nodes:
+                expected = walk(slot, weighted=name == "wlrc")
+                assert slot.choose(0.0) is expected
+                slot.connected(expected)
+                running.append(expected)
+            case "cookie" if node.is_live:
+                assert slot.choose(0.0, wanted=node) is node
+                running.append(node)
+            case "end" if running:
+                slot.release(running.pop(dice.randrange(len(running))))
+            case "hear":
+                slot.announced(node)
+            case "weigh":
+                node.weight = dice.randint(1, 3)
+                slot.refresh()
+            case "back":
+                node.health.out_until = None
+                slot.refresh()
+            case "out":
+                node.health.out_until = 9.0
+                slot.refresh()
+            case "level":
+                node.backup = dice.randint(0, 1)
+                slot.refresh()
+            case _:
+                pass
+
+
+def test_a_thousand_nodes_are_no_harder_than_one() -> None:
+    slot = make_slot("lrc", None, **{f"n{number}": 1 for number in range(1000)})
+    chosen = [slot.choose(0.0) for _ in range(1000)]
+    assert len(set(map(id, chosen))) == 1000  # every one has its turn before any has another
+    assert {node.reference for node in slot.nodes} == {1}
+
+
 def test_wlrc_warms_a_new_node_up() -> None:
     old, new = nodes(1, 1)
     old.reference, new.reference = 2, 1
@@ -215,6 +295,12 @@ def test_p2c_draws_idle_nodes_by_weight(weights: list[int], seed: int) -> None:
     assert is_near(found, expected, by=0.06)
 
 
+def test_p2c_draws_by_weights_of_any_size() -> None:
+    found = in_turn(ready(PowerOfTwo(Random(8)), nodes(1000, 1, 2999)), 8000)
+    assert is_near(found, {"A": 0.25, "B": 0.0, "C": 0.75}, by=0.02)
+    assert found["B"] > 0
+
+
 def test_p2c_keeps_running_requests_close_together() -> None:
     running = at_once(ready(PowerOfTwo(Random(3)), nodes(*[1] * 10)), 1000)
     assert max(running.values()) - min(running.values()) <= 6
@@ -244,6 +330,15 @@ def test_least_time_compares_a_node_that_was_never_measured_by_its_requests() ->
     known, unknown = nodes(1, 1)
     measure(known, 0.010, 0.0)
     assert at_once(ready(LeastTime(Random(6)), [known, unknown]), 40) == {"A": 20, "B": 20}
+
+
+def test_least_time_forgets_what_was_measured_long_ago() -> None:
+    slow, fast = nodes(1, 1)
+    measure(slow, 1.0, 0.0)
+    measure(fast, 0.001, 0.0)
+    later = 1e6  # both have faded to nothing
+    algorithm = ready(LeastTime(Random(6)), [slow, fast])
+    assert is_near(in_turn(algorithm, 2000, now=later), {"A": 0.5, "B": 0.5}, by=0.05)
 
 
 def test_what_is_slower_is_believed_at_once_and_what_is_faster_bit_by_bit() -> None:

@@ -48,7 +48,7 @@ def slot_of(algorithm: str, nodes: str) -> Slot:
 def pick(slot: Slot, client: bytes = b"", affinity: bytes = b"", *, ends: bool) -> str:
     node = slot.choose(0.0, client=client, affinity=affinity)
     assert node is not None
-    node.last_requests += 1
+    slot.connected(node)
     if ends:
         slot.release(node)
     return node.address

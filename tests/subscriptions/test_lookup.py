@@ -71,13 +71,13 @@ def test_the_port_may_be_left_out() -> None:
 @pytest.mark.parametrize(
     ("levels", "path", "keys"),
     [
-        (1, "/foo/bar?x", ["a/foo", "a"]),
-        (2, "/foo/bar?x", ["a/foo/bar", "a/foo", "a"]),
+        (1, "/foo/bar", ["a/foo", "a"]),
+        (2, "/foo/bar/x", ["a/foo/bar", "a/foo", "a"]),
         (3, "/foo", ["a/foo", "a"]),
         (1, "/", ["a"]),
         (2, "/foo/", ["a/foo", "a"]),
         (2, "//foo", ["a"]),
-        (1, "/?x=/y", ["a"]),
+        (1, "/?x/y", ["a/?x", "a"]),
         (1, "*", ["a"]),
         (1, "", ["a"]),
         (0, "/foo", ["a"]),

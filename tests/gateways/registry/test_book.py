@@ -341,6 +341,33 @@ def test_certificates_may_come_from_anywhere_if_they_are_signed(tmp_path: Path) 
     assert Replicas(book).table.sni.find(A.key) is not None
 
 
+def test_the_options_say_how_old_a_signature_may_be(tmp_path: Path) -> None:
+    (tmp_path / "shop.example.pem").write_bytes((CASES / "rsa.pub.pem").read_bytes())
+    key = load_private_key((CASES / "rsa.pem").read_bytes(), SCHEMES["SHA256"])
+    signed = Signer(SCHEMES["SHA256"], key).sign(A, UNIX)
+    options: dict[str, Any] = {"subscriptions_sign_check": f"SHA256:{tmp_path}"}
+    strict = make(**options, subscriptions_sign_check_tolerance=60.0)
+    with pytest.raises(Refused) as refused:
+        strict.hear(signed, 0.0, UNIX + 61, None)
+    assert refused.value.reason is Refusal.EXPIRED
+    assert make(**options).hear(signed, 0.0, UNIX + 61, None).changes
+
+
+def test_the_options_may_demand_a_vassal() -> None:
+    with pytest.raises(Refused, match="names no vassal"):
+        make(subscription_vassal_required=True).hear(datagram(A), 0.0, UNIX, None)
+
+
+def test_the_options_say_whose_files_allow_a_name(tmp_path: Path) -> None:
+    (tmp_path / A.key).touch()
+    owner = Credentials(pid=1, uid=(tmp_path / A.key).stat().st_uid, gid=tmp_path.stat().st_gid)
+    checked = make(subscriptions_credentials_check=("/nowhere/", f"{tmp_path}/"))
+    assert checked.hear(datagram(A), 0.0, UNIX, owner).changes
+    with pytest.raises(Refused) as refused:
+        checked.hear(datagram(B), 0.0, UNIX, replace(owner, uid=owner.uid + 1))
+    assert refused.value.reason is Refusal.CREDENTIALS
+
+
 def test_who_needs_no_signature_may_not_bring_any_certificate(tmp_path: Path) -> None:
     book = make(subscriptions_sign_check=f"SHA256:{tmp_path}", subscriptions_sign_skip_uid=("33",))
     book.hear(datagram(WITH_CERTIFICATE), 0.0, UNIX, Credentials(pid=1, uid=33, gid=33))
