@@ -28,7 +28,7 @@ STREAM: Final = int(socket.SOCK_STREAM)
 RESERVED_DESCRIPTORS: Final = 64  # for everything that is not a client
 EXHAUSTED = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM))
 
-# Takes an accepted connection, which does not block, and its address as ``accept`` has it.
+# Takes an accepted connection and its address as ``accept`` has it.
 Receive = Callable[[socket.socket, object], None]
 
 
@@ -55,15 +55,22 @@ class House(Protocol):
 
 
 class Door:
-    """One listening socket. ``receive`` gets every connection. Closed at first."""
+    """One listening socket. ``receive`` gets every connection. Closed at first.
 
-    def __init__(self, house: House, listener: Listener, receive: Receive) -> None:
+    ``blocking``: connections are handed on as the kernel makes them. Whoever closes them soon says
+    MSG_DONTWAIT instead, which is no system call.
+    """
+
+    def __init__(
+        self, house: House, listener: Listener, receive: Receive, *, blocking: bool = False
+    ) -> None:
         self._house = house
         self._name = listener.name
         self._receive = receive
+        self._blocking = blocking
         self._sock = socket.socket(fileno=os.dup(listener.fd))
         # What ``socket.accept`` is made of, without its enums: connections are made of it below.
-        self._accept = self._sock._accept  # type: ignore[attr-defined]
+        self._accept: Callable[[], tuple[int, object]] = self._sock._accept  # type: ignore[attr-defined]
         self._family = int(self._sock.family)
         self._is_open = False  # whether there is to be accepted
         self._full = False
@@ -100,7 +107,8 @@ class Door:
         try:
             fd, address = self._accept()
             client = BareSocket(self._family, STREAM, 0, fd)
-            client.setblocking(False)
+            if not self._blocking:
+                client.setblocking(False)
         except BlockingIOError:
             return
         except OSError as error:

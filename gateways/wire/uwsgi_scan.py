@@ -6,55 +6,77 @@ came. What is refused is exactly what ``uwsgi.decode_block`` refuses.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from uwgate.gateways.wire.uwsgi import PacketError
 
+if TYPE_CHECKING:
+    from mypy_extensions import i64  # compiled: no object; not compiled: it is an int
+
 
 class Scanner:
-    """Finds the variables with these names."""
+    """Finds the variables with these names.
 
-    def __init__(self, names: Iterable[bytes]) -> None:
-        self._names = frozenset(names)
+    Raises:
+        ValueError: there are too many names for it.
+    """
+
+    def __init__(self, names: Sequence[bytes]) -> None:
+        self._names = [b"", *names]
         # A name's length and last byte tell most others apart, and cost less than to cut it out.
-        shapes = bytearray(256)
-        for name in self._names:
-            shapes[len(name) + name[-1] & 0xFF] = 1
-        self._shapes = bytes(shapes)
+        # With the right factor they tell those that are wanted from each other, too.
+        for factor in range(1, 256, 2):
+            places = {_shape(name, factor): place for place, name in enumerate(names, 1)}
+            if len(places) == len(names):
+                break
+        else:
+            raise ValueError(f"{len(names)} names cannot be told apart")
+        self._factor = factor
+        self._places = bytes(places.get(shape, 0) for shape in range(256))
 
-    def scan(self, data: bytes, start: int, end: int) -> dict[bytes, bytes]:
-        """The wanted variables of the block ``data[start:end]``; of duplicates the last.
+    def scan(self, data: bytes, start: int, end: int) -> list[bytes | None]:
+        """The variables of the block ``data[start:end]`` in the order of the names.
 
-        ``end`` is at most the length of ``data``.
+        None: there is none. Of duplicates it is the last. ``end`` is at most the length of
+        ``data``.
 
         Raises:
             PacketError: a key is empty, or a length runs past the end of the block.
         """
-        found: dict[bytes, bytes] = {}
-        shapes = self._shapes
         names = self._names
-        position = start
+        places = self._places
+        found: list[bytes | None] = [None] * len(names)
+        factor: i64 = self._factor
+        stop: i64 = end
+        position: i64 = start
         try:
-            while position < end:
+            while position < stop:
                 # Most lengths have a high byte of 0, which is not worth adding.
-                size = data[position]
-                if data[position + 1]:
-                    size += data[position + 1] << 8
-                key = position + 2
-                key_end = key + size
-                following = key_end + 2 + data[key_end]
-                if data[key_end + 1]:
-                    following += data[key_end + 1] << 8
+                size: i64 = data[position]
+                high: i64 = data[position + 1]
+                if high:
+                    size += high << 8
+                key: i64 = position + 2
+                key_end: i64 = key + size
+                following: i64 = key_end + 2 + data[key_end]
+                high = data[key_end + 1]
+                if high:
+                    following += high << 8
                 if not size:
                     raise PacketError(f"empty key at byte {position - start}")
-                if shapes[size + data[key_end - 1] & 0xFF]:
-                    name = data[key:key_end]
-                    if name in names:
-                        found[name] = data[key_end + 2 : following]
+                place: i64 = places[size * factor + data[key_end - 1] & 0xFF]
+                if place and data[key:key_end] == names[place]:
+                    found[place] = data[key_end + 2 : following]
                 position = following
         except IndexError:
-            position = end + 1
+            position = stop + 1
         # Whatever runs past the end, the next variable would begin there.
-        if position > end:
+        if position > stop:
             raise PacketError("a variable runs past the block")
+        del found[0]
         return found
+
+
+def _shape(name: bytes, factor: int) -> int:
+    return len(name) * factor + name[-1] & 0xFF
