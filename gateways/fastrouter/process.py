@@ -36,7 +36,7 @@ class Fastrouter(LaneGateway[Session]):
     workers are the only backend; None: there are others.
     """
 
-    BLOCKING = True  # until sessions are watched, which most never are
+    BRIEF = True
 
     def __init__(self, start: Start, clock: Callable[[], float] = time.monotonic) -> None:
         settings = start.settings
