@@ -101,15 +101,14 @@ class Lane:
 
     def remove(self, fd: int) -> None:
         """Do not watch ``fd`` any longer. Must come before it is closed."""
-        if self._take_out(fd):
+        if self.forget(fd):
             self._epoll.unregister(fd)
 
-    def forget(self, fd: int) -> None:
-        """The same for a descriptor that is closed next, and that has no copy (epoll(7), Q6)."""
-        self._take_out(fd)
+    def forget(self, fd: int) -> bool:
+        """The same for a descriptor that is closed next, and that has no copy (epoll(7), Q6).
 
-    def _take_out(self, fd: int) -> bool:
-        """No event reaches its member any more; False: there was none."""
+        Returns whether it was watched.
+        """
         members = self._members
         if fd < 0 or fd >= len(members) or members[fd] is None:
             return False

@@ -11,7 +11,7 @@ import errno
 import logging
 import os
 import socket
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
@@ -100,7 +100,7 @@ class Search:
         self._session = session
         self._fd = -1  # of the socket
         self._has_it = False  # the session has the backend
-        self._places: Sequence[Where] = ()  # of the target, still to be tried
+        self._places: tuple[Where, ...] = ()  # of the target, still to be tried
         self._code = 0  # errno of the last connect
         self._scope: trio.CancelScope | None = None  # of a task
 

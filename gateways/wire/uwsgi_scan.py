@@ -7,12 +7,14 @@ came. What is refused is exactly what ``uwsgi.decode_block`` refuses.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from uwgate.gateways.wire.uwsgi import PacketError
 
 if TYPE_CHECKING:
     from mypy_extensions import i64  # compiled: no object; not compiled: it is an int
+
+NOWHERE: Final = 255
 
 
 class Scanner:
@@ -23,17 +25,18 @@ class Scanner:
     """
 
     def __init__(self, names: Sequence[bytes]) -> None:
-        self._names = [b"", *names]
+        self._names = list(names)
+        self._nothing: list[bytes | None] = [None] * len(names)
         # A name's length and last byte tell most others apart, and cost less than to cut it out.
         # With the right factor they tell those that are wanted from each other, too.
         for factor in range(1, 256, 2):
-            places = {_shape(name, factor): place for place, name in enumerate(names, 1)}
+            places = {_shape(name, factor): place for place, name in enumerate(names)}
             if len(places) == len(names):
                 break
         else:
             raise ValueError(f"{len(names)} names cannot be told apart")
         self._factor = factor
-        self._places = bytes(places.get(shape, 0) for shape in range(256))
+        self._places = bytes(places.get(shape, NOWHERE) for shape in range(256))
 
     def scan(self, data: bytes, start: int, end: int) -> list[bytes | None]:
         """The variables of the block ``data[start:end]`` in the order of the names.
@@ -46,7 +49,7 @@ class Scanner:
         """
         names = self._names
         places = self._places
-        found: list[bytes | None] = [None] * len(names)
+        found = self._nothing.copy()
         factor: i64 = self._factor
         stop: i64 = end
         position: i64 = start
@@ -66,7 +69,7 @@ class Scanner:
                 if not size:
                     raise PacketError(f"empty key at byte {position - start}")
                 place: i64 = places[size * factor + data[key_end - 1] & 0xFF]
-                if place and data[key:key_end] == names[place]:
+                if place != NOWHERE and data[key:key_end] == names[place]:
                     found[place] = data[key_end + 2 : following]
                 position = following
         except IndexError:
@@ -74,7 +77,6 @@ class Scanner:
         # Whatever runs past the end, the next variable would begin there.
         if position > stop:
             raise PacketError("a variable runs past the block")
-        del found[0]
         return found
 
 
