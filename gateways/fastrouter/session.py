@@ -375,11 +375,11 @@ class Session(Client):
         """Close both connections; the lane forgets them."""
         if self.state is CLOSED:
             return
+        if self._is_watched:
+            self.gateway.lane.forget(self.sock.fileno())
+        self.sock.close()  # first of all: the last piece of the answer may wait for it
         self._end_backend()
         # They know us: circles would have to be found by the collector.
         self.backend = self._relay = None
         self.state = CLOSED
-        if self._is_watched:
-            self.gateway.lane.forget(self.sock.fileno())
-        self.sock.close()
         self.gateway.forget(self)

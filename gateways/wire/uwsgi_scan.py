@@ -14,7 +14,7 @@ from uwgate.gateways.wire.uwsgi import PacketError
 if TYPE_CHECKING:
     from mypy_extensions import i64  # compiled: no object; not compiled: it is an int
 
-NOWHERE: Final = 255
+NOWHERE: Final = -1
 
 
 class Scanner:
@@ -36,7 +36,8 @@ class Scanner:
         else:
             raise ValueError(f"{len(names)} names cannot be told apart")
         self._factor = factor
-        self._places = bytes(places.get(shape, NOWHERE) for shape in range(256))
+        # A list, because Python looks into those faster than into bytes.
+        self._places = [places.get(shape, NOWHERE) for shape in range(256)]
 
     def scan(self, data: bytes, start: int, end: int) -> list[bytes | None]:
         """The variables of the block ``data[start:end]`` in the order of the names.
