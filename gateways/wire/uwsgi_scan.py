@@ -25,13 +25,14 @@ class Scanner:
     """
 
     def __init__(self, names: Sequence[bytes]) -> None:
-        self._names = list(names)
         self._nothing: list[bytes | None] = [None] * len(names)
+        # What is looked for: the empty name, too, for it is an error.
+        self._names = [*names, b""]
         # A name's length and last byte tell most others apart, and cost less than to cut it out.
-        # With the right factor they tell those that are wanted from each other, too.
+        # With the right factor they tell those that are looked for from each other, too.
         for factor in range(1, 256, 2):
-            places = {_shape(name, factor): place for place, name in enumerate(names)}
-            if len(places) == len(names):
+            places = {_shape(name, factor): place for place, name in enumerate(self._names)}
+            if len(places) == len(self._names):
                 break
         else:
             raise ValueError(f"{len(names)} names cannot be told apart")
@@ -56,22 +57,20 @@ class Scanner:
         position: i64 = start
         try:
             while position < stop:
-                # Most lengths have a high byte of 0, which is not worth adding.
-                size: i64 = data[position]
-                high: i64 = data[position + 1]
-                if high:
-                    size += high << 8
-                key: i64 = position + 2
-                key_end: i64 = key + size
+                # Most lengths have a high byte of 0.
+                key_end: i64 = position + 2 + data[position]
                 following: i64 = key_end + 2 + data[key_end]
-                high = data[key_end + 1]
-                if high:
-                    following += high << 8
-                if not size:
-                    raise PacketError(f"empty key at byte {position - start}")
-                place: i64 = places[size * factor + data[key_end - 1] & 0xFF]
-                if place != NOWHERE and data[key:key_end] == names[place]:
-                    found[place] = data[key_end + 2 : following]
+                if data[position + 1] or data[key_end + 1]:
+                    key_end += data[position + 1] << 8
+                    following = key_end + 2 + data[key_end] + (data[key_end + 1] << 8)
+                # What stands before an empty key is the 0 of its length.
+                place: i64 = places[(key_end - position) * factor + data[key_end - 1] & 0xFF]
+                if place >= 0:
+                    name = data[position + 2 : key_end]
+                    if name == names[place]:
+                        if not name:
+                            raise PacketError(f"empty key at byte {position - start}")
+                        found[place] = data[key_end + 2 : following]
                 position = following
         except IndexError:
             position = stop + 1
@@ -82,4 +81,4 @@ class Scanner:
 
 
 def _shape(name: bytes, factor: int) -> int:
-    return len(name) * factor + name[-1] & 0xFF
+    return (2 + len(name)) * factor + (name[-1] if name else 0) & 0xFF

@@ -90,7 +90,7 @@ def test_the_error_says_what_is_wrong(block: bytes) -> None:
         SCANNER.scan(block, 0, len(block))
 
 
-@given(st.lists(st.binary(min_size=1, max_size=30), min_size=1, max_size=4, unique=True))
+@given(st.lists(st.binary(min_size=1, max_size=30), min_size=1, max_size=3, unique=True))
 def test_names_that_look_alike_are_told_apart(names: list[bytes]) -> None:
     shapes = {(len(name), name[-1]) for name in names}
     assume(len(shapes) == len(names))
