@@ -19,6 +19,7 @@ COMPILER = "mypy>=1.18"  # mypyc is part of it
 # Where every request of a gateway passes. A class can only be compiled together with those that
 # inherit from it; modules that call each other gain from being compiled together.
 MODULES = """
+gateways/answers
 gateways/arrival
 gateways/corerouter/attempts
 gateways/corerouter/cached

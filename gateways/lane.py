@@ -22,7 +22,9 @@ log = logging.getLogger("uwgate.lane")
 EVENTS: Final = select.EPOLLIN | select.EPOLLRDHUP | select.EPOLLET
 ENDED: Final = select.EPOLLRDHUP  # end of file stands behind what there is to read
 GONE: Final = select.EPOLLERR | select.EPOLLHUP
-MAX_EVENTS: Final = 256  # taken from the kernel at a time
+# Taken from the kernel at a time. For more than 42 ``poll`` gets its memory from malloc, and that
+# alone takes a third of its time.
+MAX_EVENTS: Final = 42
 # Rounds of events until trio's own tasks get their turn: soon when sessions have tasks there,
 # seldom when only the clock and the master's orders have.
 ROUNDS_BESIDE_TASKS: Final = 4
@@ -69,7 +71,8 @@ class Lane:
         self._bell = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._epoll.register(self._bell, EVENTS)
         self._asleep = False
-        self._members: dict[int, Member] = {}
+        # By descriptor. The bell is nobody's.
+        self._members: list[Member | None] = [None] * (self._bell + 1)
         self._again: deque[Member] = deque()
         # Descriptors removed while a batch of events is handled: the number may already belong
         # to a new member, which the old one's event must not reach.
@@ -82,7 +85,10 @@ class Lane:
 
         ``writable``: tell also when the peer takes more after it had taken nothing.
         """
-        self._members[fd] = member
+        members = self._members
+        if fd >= len(members):
+            members.extend([None] * (fd + 1 - len(members)))
+        members[fd] = member
         events = EVENTS | select.EPOLLOUT if writable else EVENTS
         self._epoll.register(fd, select.EPOLLIN if level else events)
 
@@ -95,18 +101,24 @@ class Lane:
 
     def remove(self, fd: int) -> None:
         """Do not watch ``fd`` any longer. Must come before it is closed."""
-        if self._members.pop(fd, None) is not None:
+        if self.forget(fd):
             self._epoll.unregister(fd)
-            self._removed.add(fd)
 
-    def forget(self, fd: int) -> None:
-        """The same for a descriptor that is closed next, and that has no copy (epoll(7), Q6)."""
-        if self._members.pop(fd, None) is not None:
-            self._removed.add(fd)
+    def forget(self, fd: int) -> bool:
+        """The same for a descriptor that is closed next, and that has no copy (epoll(7), Q6).
+
+        Returns whether it was watched.
+        """
+        members = self._members
+        if fd < 0 or fd >= len(members) or members[fd] is None:
+            return False
+        members[fd] = None
+        self._removed.add(fd)
+        return True
 
     def watches(self, fd: int, member: Member) -> bool:
         """Whether ``fd`` is being watched for this member."""
-        return self._members.get(fd) is member
+        return 0 <= fd < len(self._members) and self._members[fd] is member
 
     def again(self, member: Member) -> None:
         """Call ``member.ready(0)`` in the next round."""
@@ -167,9 +179,10 @@ class Lane:
         removed.clear()
         self._in_round = True
         for fd, mask in events:
-            member = members.get(fd)  # the bell is nobody's
-            if member is not None and (not removed or fd not in removed):
-                member.ready(mask)
+            if not removed or fd not in removed:
+                member = members[fd]
+                if member is not None:
+                    member.ready(mask)
         for _ in range(len(again)):
             again.popleft().ready(0)
         self._in_round = False

@@ -41,6 +41,8 @@ class LaneGateway(Generic[Session]):
     clock, at most ``TICK`` old). ``most`` is how many of them there may be.
     """
 
+    BRIEF = False  # whether clients' connections are (``Door``)
+
     nursery: trio.Nursery
 
     def __init__(
@@ -91,7 +93,7 @@ class LaneGateway(Generic[Session]):
         nursery.start_soon(self.lane.run)
         nursery.start_soon(self._keep_time)
         self._doors = [
-            Door(self, listener, self._receiver(listener))
+            Door(self, listener, self._receiver(listener), brief=self.BRIEF)
             for listener in self._start.listeners
             if listener.role in self.roles()
         ]

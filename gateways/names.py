@@ -7,18 +7,23 @@ from __future__ import annotations
 
 import contextlib
 import socket
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import trio
 
 from uwgate.conf.address import Address, AddressKind
+
+if TYPE_CHECKING:
+    from uwgate.gateways.corerouter.target import Target
 
 BELIEVED = 5.0  # seconds
 MOST = 4096  # addresses that are remembered
 ABSTRACT = AddressKind.ABSTRACT
 
 
-class Where(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Where:
     """A family of sockets, and what ``connect`` wants."""
 
     family: int
@@ -35,20 +40,33 @@ class Names:
 
     def find(self, address: Address, now: float) -> tuple[Where, ...] | None:
         """Where to connect, in order; None: ``look_up`` has to be awaited first."""
-        if address.kind is ABSTRACT:
-            return (Where(socket.AF_UNIX, f"\0{address.path}"),)
         name = (address.path or address.host, address.port)
-        known = self._fixed.get(name)
-        if known is not None:
-            return known
         found = self._found.get(name)
         if found is not None:
             return found[1] if found[0] > now else None
-        known = _without_asking(address)
-        if known is not None:
-            if len(self._fixed) >= MOST:
-                self._fixed.clear()
-            self._fixed[name] = known
+        return self._without_asking(address)
+
+    def find_target(self, target: Target, now: float) -> tuple[Where, ...] | None:
+        """The same for a target, which keeps what is known without asking."""
+        places = target.places
+        if places is None:
+            places = self._without_asking(target.address)
+            if places is None:
+                return self.find(target.address, now)
+            target.places = places
+        return places
+
+    def _without_asking(self, address: Address) -> tuple[Where, ...] | None:
+        if address.kind is ABSTRACT:
+            return (Where(int(socket.AF_UNIX), f"\0{address.path}"),)
+        name = (address.path or address.host, address.port)
+        known = self._fixed.get(name)
+        if known is None:
+            known = _fixed_places(address)
+            if known is not None:
+                if len(self._fixed) >= MOST:
+                    self._fixed.clear()
+                self._fixed[name] = known
         return known
 
     async def look_up(self, address: Address) -> None:
@@ -66,7 +84,7 @@ class Names:
         try:
             with contextlib.suppress(OSError):
                 found = await trio.socket.getaddrinfo(*name, type=socket.SOCK_STREAM)
-                places = tuple(Where(family, where) for family, _, _, _, where in found)
+                places = tuple(Where(int(family), where) for family, _, _, _, where in found)
             if len(self._found) >= MOST:
                 self._found.clear()
             self._found[name] = (trio.current_time() + BELIEVED, places)
@@ -75,9 +93,9 @@ class Names:
             asked.set()
 
 
-def _without_asking(address: Address) -> tuple[Where, ...] | None:
+def _fixed_places(address: Address) -> tuple[Where, ...] | None:
     if address.kind is AddressKind.UNIX:
-        return (Where(socket.AF_UNIX, address.path),)
+        return (Where(int(socket.AF_UNIX), address.path),)
     host = address.host or "127.0.0.1"
     try:
         found = socket.getaddrinfo(
@@ -85,4 +103,4 @@ def _without_asking(address: Address) -> tuple[Where, ...] | None:
         )
     except OSError:  # a name
         return None
-    return tuple(Where(family, where) for family, _, _, _, where in found)
+    return tuple(Where(int(family), where) for family, _, _, _, where in found)

@@ -51,7 +51,7 @@ class ResponseWriter:
         even without http-auto-chunked: its end must be seen. CHUNKED asks for that
         even of one whose size is known.
         """
-        self.answers[head[0]] += 1
+        self.answers.counts[head[0]] += 1
         keep = keep and request.keep_alive and self.keeps_alive
         chunked = False
         framing = b""

@@ -13,45 +13,32 @@ import os
 import socket
 from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import trio
 
 from uwgate.gateways.baresocket import BareSocket
 from uwgate.gateways.corerouter.attempts import Attempts
-from uwgate.gateways.corerouter.router import Corerouter
 from uwgate.gateways.corerouter.target import Target
-from uwgate.gateways.lane import Lane
-from uwgate.gateways.names import Names, Where
+from uwgate.gateways.names import Where
+
+if TYPE_CHECKING:
+    from uwgate.gateways.lane_gateway import LaneGateway
 
 log = logging.getLogger("uwgate.gateway")
 
 AF_UNIX: Final = int(socket.AF_UNIX)
 BUSY_PAUSE: Final = 0.02  # seconds until a UNIX socket whose accept queue was full is tried again
+UNDER_WAY: Final = int(errno.EINPROGRESS)  # what connecting says besides 0 when it does not fail
 NON_BLOCKING: Final = int(socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
-UNDER_WAY: Final = (0, errno.EINPROGRESS)  # what connecting returns when it does not fail
 # Nobody's fault but ours: the backend is not to be blamed. EAGAIN: of TCP, no port is left.
 EXHAUSTED = frozenset(
     (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.EADDRNOTAVAIL, errno.EAGAIN)
 )
 
 
-class House(Protocol):
-    """The gateway process in which a search happens. ``now`` is trio's clock."""
-
-    lane: Lane
-    nursery: trio.Nursery
-    corerouter: Corerouter
-    names: Names
-    clock: Callable[[], float]
-    now: float
-
-
 class Seeker(Protocol):
     """The session that wants a backend."""
-
-    @property
-    def gateway(self) -> House: ...
 
     @property
     def name(self) -> str:
@@ -91,14 +78,27 @@ class Search:
     ``WRITABLE``: the session is told also when the backend takes more after it had taken nothing.
     """
 
-    __slots__ = ("_code", "_has_it", "_places", "_scope", "_session", "attempts", "sock")
+    __slots__ = (
+        "_code",
+        "_fd",
+        "_gateway",
+        "_has_it",
+        "_places",
+        "_scope",
+        "_session",
+        "attempts",
+        "sock",
+    )
 
     WRITABLE = False
 
-    def __init__(self, session: Seeker, attempts: Attempts) -> None:
+    # The gateway is no protocol: compiled, each look at one takes as long as a function call.
+    def __init__(self, session: Seeker, gateway: LaneGateway[Any], attempts: Attempts) -> None:
         self.attempts = attempts
         self.sock: socket.socket | None = None
+        self._gateway = gateway
         self._session = session
+        self._fd = -1  # of the socket
         self._has_it = False  # the session has the backend
         self._places: tuple[Where, ...] = ()  # of the target, still to be tried
         self._code = 0  # errno of the last connect
@@ -130,7 +130,7 @@ class Search:
 
     def begin(self) -> None:
         """Find a backend, and one more each time that one cannot be connected."""
-        if self._session.gateway.corerouter.needs_task:
+        if self._gateway.corerouter.needs_task:
             self._wait(self.attempts.prepare, self._next)
         else:
             self._next()
@@ -140,12 +140,12 @@ class Search:
         if self._has_it:
             self._session.backend_ready(mask)
         elif self.sock is not None:
-            self._go_on(self._try(is_watched=True))
+            self._go_on(self._try(self.sock, self._gateway.clock(), is_watched=True))
 
     def expire(self) -> None:
         """It has not accepted in time."""
         self._drop()
-        limit = self._session.gateway.corerouter.options.connect_timeout
+        limit = self._gateway.corerouter.options.connect_timeout
         self._go_on(f"no connection within {limit:g} s")
 
     def close(self, *, tx: int, rx: int) -> None:
@@ -153,13 +153,14 @@ class Search:
         if self._scope is not None:
             self._scope.cancel()
         self._drop()
-        self.attempts.end(self._session.gateway.clock(), tx=tx, rx=rx)
+        self.attempts.end(self._gateway.clock(), tx=tx, rx=rx)
 
     def _next(self) -> None:
         """Take the next backend, until one can be connected or nobody is left."""
-        gateway = self._session.gateway
+        gateway = self._gateway
         while True:
-            target = self.attempts.next(gateway.clock())
+            now = gateway.clock()
+            target = self.attempts.next(now)
             if target is None:
                 self._session.unserved()
                 return
@@ -167,23 +168,23 @@ class Search:
             if objection:
                 self._fail(objection)
             else:
-                places = gateway.names.find(target.address, gateway.now)
+                places = gateway.names.find_target(target, gateway.now)
                 if places is None:
                     self._wait(self._look_up, self._found)
                     return
                 self._places = places
-                if self._connect():
+                if self._connect(now):
                     return
             if gateway.corerouter.needs_task:
                 self._wait(self.attempts.prepare, self._next)
                 return
 
-    def _connect(self) -> bool:
+    def _connect(self, now: float) -> bool:
         """Connect to one of the target's places; False if that is impossible."""
         reason = "no such host"
         while self._places:
             where = self._places[0]
-            family, address = where
+            family = where.family
             self._places = self._places[1:]
             try:
                 self.sock = sock = BareSocket(family, NON_BLOCKING)
@@ -191,11 +192,12 @@ class Search:
                 self._code = error.errno or 0
                 reason = f"no socket: {error.strerror}"
                 break
+            self._fd = sock.fileno()
             if family != AF_UNIX:
                 self._prepare(sock)
-            self._code = code = sock.connect_ex(address)
-            if code in UNDER_WAY:
-                failure = self._try(is_watched=False)
+            self._code = code = sock.connect_ex(where.address)
+            if code in (0, UNDER_WAY):
+                failure = self._try(sock, now, is_watched=False)
                 if failure is None:
                     return True
                 reason = failure
@@ -208,28 +210,26 @@ class Search:
         self._fail(reason, busy=self._code in EXHAUSTED)
         return False
 
-    def _try(self, *, is_watched: bool) -> str | None:
+    def _try(self, sock: socket.socket, now: float, *, is_watched: bool) -> str | None:
         """Hand over, now or when there is a connection; why that cannot be, if so.
 
         ``is_watched``: the lane tells of the connection already.
         """
-        sock = self.sock
-        assert sock is not None
-        gateway = self._session.gateway
+        gateway = self._gateway
         try:
             self._hand_over(sock)
         except BlockingIOError:  # no connection yet
             if not is_watched:
-                gateway.lane.add(sock.fileno(), self, writable=True)
+                gateway.lane.add(self._fd, self, writable=True)
                 self._session.await_connection()
             return None
         except OSError as error:
             self._drop()
             return error.strerror or str(error)
         self._has_it = True
-        self.attempts.connected(gateway.clock())
+        self.attempts.connected(now)
         if not is_watched:
-            gateway.lane.add(sock.fileno(), self, writable=self.WRITABLE)
+            gateway.lane.add(self._fd, self, writable=self.WRITABLE)
         self._found_it(sock)
         return None
 
@@ -238,21 +238,21 @@ class Search:
         if failure is None:
             return
         if self._places:
-            if self._connect():
+            if self._connect(self._gateway.clock()):
                 return
         else:
             self._fail(failure)
         self.begin()
 
     def _fail(self, reason: str, *, busy: bool = False) -> None:
-        self.attempts.failed(self._session.gateway.clock(), reason, busy=busy)
+        self.attempts.failed(self._gateway.clock(), reason, busy=busy)
 
     def _drop(self) -> None:
         """Close the connection, or what was to become one."""
         sock = self.sock
         if sock is not None:
             self.sock = None
-            self._session.gateway.lane.forget(sock.fileno())
+            self._gateway.lane.forget(self._fd)
             sock.close()
 
     # What takes a task
@@ -260,9 +260,9 @@ class Search:
     def _wait(self, work: Callable[[], Awaitable[None]], then: Callable[[], None]) -> None:
         session = self._session
         session.await_choice()
-        session.gateway.lane.tasks += 1
+        self._gateway.lane.tasks += 1
         self._scope = scope = trio.CancelScope()
-        session.gateway.nursery.start_soon(self._run, scope, work, then)
+        self._gateway.nursery.start_soon(self._run, scope, work, then)
 
     async def _run(
         self, scope: trio.CancelScope, work: Callable[[], Awaitable[None]], then: Callable[[], None]
@@ -278,11 +278,11 @@ class Search:
             log.exception("%s crashed", self._session.name)  # a bug: the traceback is the report
             self._session.close()
         finally:
-            self._session.gateway.lane.tasks -= 1
+            self._gateway.lane.tasks -= 1
 
     async def _look_up(self) -> None:
         """Ask for the target's host name."""
-        gateway = self._session.gateway
+        gateway = self._gateway
         target = self.attempts.target
         assert target is not None
         with trio.move_on_after(gateway.corerouter.options.connect_timeout):
@@ -292,22 +292,24 @@ class Search:
     def _found(self) -> None:
         target = self.attempts.target
         assert target is not None
-        self._places = self._session.gateway.names.find(target.address, trio.current_time()) or ()
-        if not self._connect():
+        gateway = self._gateway
+        self._places = gateway.names.find(target.address, trio.current_time()) or ()
+        if not self._connect(gateway.clock()):
             self.begin()
 
     async def _wait_for_room(self, where: Where) -> None:
         """The accept queue is full: somebody is there, but busy."""
         sock = self.sock
         assert sock is not None
-        with trio.move_on_after(self.attempts.patience(self._session.gateway.clock())):
+        with trio.move_on_after(self.attempts.patience(self._gateway.clock())):
             while self._code == errno.EAGAIN:
                 await trio.sleep(BUSY_PAUSE)
                 self._code = sock.connect_ex(where.address)
 
     def _connected_late(self) -> None:
         if not self._code:
-            self._go_on(self._try(is_watched=False))
+            assert self.sock is not None
+            self._go_on(self._try(self.sock, self._gateway.clock(), is_watched=False))
             return
         self._drop()
         if self._code == errno.EAGAIN:

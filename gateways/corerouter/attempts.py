@@ -126,7 +126,9 @@ class Attempts:
         return target
 
     def _may_retry(self) -> bool:
-        return not self._only_fallbacks and len(self.tried) <= self._router.options.max_retries
+        if self._only_fallbacks:
+            return False
+        return not self.tried or len(self.tried) <= self._router.options.max_retries
 
     def _from_mapper(self, now: float) -> Target | None:
         router = self._router

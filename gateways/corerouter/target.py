@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from uwgate.conf.address import Address
 from uwgate.subscriptions.node import Node
+
+if TYPE_CHECKING:
+    from uwgate.gateways.names import Where
 
 
 class Asked:
@@ -40,13 +44,14 @@ class Asked:
         return ascii(self.key)[1:-1]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False)
 class Target:
     """A backend to connect to.
 
     ``modifier1`` and ``modifier2`` go into the packet; None: those that it has already.
     ``speaks_http``: the backend wants HTTP. ``node`` is what announced itself; None for a
-    backend that the configuration names.
+    backend that the configuration names. ``places`` are known to ``Names`` once and for all; None:
+    not yet, or ever.
     """
 
     address: Address
@@ -54,6 +59,7 @@ class Target:
     modifier2: int | None = None
     speaks_http: bool = False
     node: Node | None = None
+    places: tuple[Where, ...] | None = field(default=None, init=False)
 
     @property
     def name(self) -> str:

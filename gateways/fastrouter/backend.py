@@ -30,11 +30,19 @@ class Backend(Search):
     __slots__ = ("_client", "_data", "_packet", "_sent")
 
     def __init__(self, session: Session, attempts: Attempts, data: bytes) -> None:
-        Search.__init__(self, session, attempts)  # for every request: super() takes its time
+        # For every request: super() takes its time.
+        Search.__init__(self, session, session.gateway, attempts)
         self._client = session
         self._data = data
         self._packet = b""  # with the modifiers that the target wants
         self._sent = 0  # bytes of it
+
+    def ready(self, mask: int) -> None:
+        """See ``lane.Member``."""
+        if self._has_it:
+            self._client.backend_ready(mask)
+        else:
+            Search.ready(self, mask)
 
     def _objection(self, target: Target) -> str:
         if target.speaks_http:

@@ -20,14 +20,15 @@ if TYPE_CHECKING:
 
 HEADER_SIZE: Final = 4  # bytes
 RECEIVE_SIZE: Final = 16384  # bytes asked for while a packet is awaited
+AT_ONCE: Final = int(socket.MSG_DONTWAIT)  # for sockets of clients that are not watched
 
 
 class Client:
     """See the module.
 
     ``deadline`` (trio's clock) is watched by the gateway. ``missing`` is how many bytes of the
-    body have not come yet, None: that is not known. What becomes of the request say ``_choose``,
-    ``refuse`` and ``close``.
+    body have not come yet, None: that is not known. ``sock`` blocks until the lane watches it. What
+    becomes of the request say ``_choose``, ``refuse`` and ``close``.
     """
 
     __slots__ = (
@@ -60,9 +61,9 @@ class Client:
         """Whose request it is, for the log."""
         if self._head is None:
             return "a client"
-        asked = self._head.asked
-        client = asked.client.decode("ascii", "replace")  # which may be anything
-        return f"{client if client.isprintable() else '?'} for {asked.key or '-'}"
+        head = self._head
+        client = head.client.decode("ascii", "replace")  # which may be anything
+        return f"{client if client.isprintable() else '?'} for {head.key or '-'}"
 
     @property
     def is_idle(self) -> bool:
@@ -91,15 +92,19 @@ class Client:
         raise NotImplementedError
 
     def watch(self) -> None:
-        """Have the lane tell what the client does; what it has done already counts."""
+        """Have the lane tell what the client does; what it has done already counts.
+
+        From now on its socket does not block.
+        """
         if not self._is_watched and self.state is not CLOSED:
             self._is_watched = True
+            self.sock.setblocking(False)
             self.gateway.lane.add(self.sock.fileno(), self)
 
     def receive_head(self, mask: int) -> None:
         """Take in what there is of the packet; ``mask`` as in ``ready``."""
         try:
-            data = self.sock.recv(RECEIVE_SIZE)
+            data = self.sock.recv(RECEIVE_SIZE, AT_ONCE)
         except BlockingIOError:
             self.watch()
             return
@@ -138,7 +143,7 @@ class Client:
             self.refuse(400, f"malformed packet: {error}", name="malformed-packet")
             return
         self.missing = missing = head.length and head.missing(len(data) - end)
-        if not head.asked.key and gateway.leases is None:
+        if not head.key and gateway.leases is None:
             if not gateway.options.fastrouter_fallback_on_no_key:
                 self.refuse(400, "no key", name="no-key")
                 return
@@ -159,7 +164,7 @@ class Client:
         moved = False
         while going_on and self.missing:
             try:
-                data = self.sock.recv(RECEIVE_SIZE)
+                data = self.sock.recv(RECEIVE_SIZE, AT_ONCE)
             except BlockingIOError:
                 break
             except OSError:

@@ -16,6 +16,7 @@ from uwgate.conf.start import Start
 from uwgate.gateways.corerouter.outcome import Outcome
 from uwgate.gateways.corerouter.router import WORKER_ROLES
 from uwgate.gateways.corerouter.target import Target
+from uwgate.gateways.fastrouter.client import AT_ONCE
 from uwgate.gateways.fastrouter.lease_stream import ENDLESS, LeaseStream
 from uwgate.gateways.fastrouter.states import CLOSED, CONNECT
 from uwgate.gateways.lane import ENDED
@@ -116,7 +117,7 @@ class Leased:
         modifier1 = data[0]
         if modifier1 == PING:
             with contextlib.suppress(OSError):
-                session.sock.send(PONG)
+                session.sock.send(PONG, AT_ONCE)
             session.close()
         elif modifier1 not in SERVED:
             reason = f"our workers serve no modifier {modifier1}"

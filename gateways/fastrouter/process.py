@@ -36,6 +36,8 @@ class Fastrouter(LaneGateway[Session]):
     workers are the only backend; None: there are others.
     """
 
+    BRIEF = True
+
     def __init__(self, start: Start, clock: Callable[[], float] = time.monotonic) -> None:
         settings = start.settings
         self.options = options = settings.fastrouter

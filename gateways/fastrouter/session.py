@@ -21,7 +21,8 @@ import struct
 from typing import TYPE_CHECKING, Final
 
 from uwgate.gateways.fastrouter.backend import Backend
-from uwgate.gateways.fastrouter.client import Client
+from uwgate.gateways.fastrouter.body import Body
+from uwgate.gateways.fastrouter.client import AT_ONCE, Client
 from uwgate.gateways.fastrouter.head import Head
 from uwgate.gateways.fastrouter.lease_stream import LeaseStream
 from uwgate.gateways.fastrouter.leased import Leased
@@ -49,10 +50,11 @@ PIECES: Final = 4  # of an answer that are passed on at a time without a relay
 LINGER_TIME: Final = 10.0  # seconds; for a client to see that nobody wants the rest of its body
 RESET = struct.pack("ii", 1, 0)  # SO_LINGER: closing tells the peer that something is missing
 Source = socket.socket | LeaseStream  # of an answer
+FIVE: Final = ord("5")
 # Of a worker that cannot serve.
 BAD_STATUS: Final = frozenset((b"502", b"503", b"504"))
 # With the last piece of an answer: over TCP the end of file goes with it, not after it.
-LAST: Final = int(socket.MSG_MORE)
+LAST: Final = int(socket.MSG_MORE | socket.MSG_DONTWAIT)
 
 
 class Session(Client):
@@ -96,7 +98,7 @@ class Session(Client):
         if relay is None:
             backend = self.backend
             assert backend is not None
-            self._relay = relay = Relay(self, backend.sock)
+            relay = self._begin_relay(backend.sock)
             if self.state is RELAY:  # the first pieces of the answer needed none
                 assert backend.sock is not None
                 relay.answer(backend.sock, b"")
@@ -129,8 +131,8 @@ class Session(Client):
             self.backend = leased
             leased.begin(whole=self.missing == 0 and self._body is None)
             return
-        attempts = gateway.corerouter.attempts(head.asked)
-        if not head.asked.key:
+        attempts = gateway.corerouter.attempts(head)
+        if not head.key:
             attempts.skip_to_fallbacks()
         self.backend = backend = Backend(self, attempts, self._data)
         backend.begin()
@@ -171,9 +173,7 @@ class Session(Client):
         self._rx = sent
         self._data = b""
         if self.missing != 0 or sent < len(packet) or self._body is not None or self._has_more:
-            self._relay = Relay(self, sock, packet[sent:], self._body)
-            self.watch()
-            self._relay.carry_up()
+            self._begin_relay(sock, packet[sent:], self._body).carry_up()
 
     def backend_ready(self, mask: int) -> None:
         """The backend has done something."""
@@ -207,13 +207,15 @@ class Session(Client):
         self.state = RELAY
         self.deadline = gateway.now + gateway.timeout
         self._tx = count = len(data)
-        status = data[9:12]  # HTTP/1.1 200
-        gateway.answers[status[0] if status else 0] += 1
-        backend.attempts.answered(gateway.clock(), good=status not in BAD_STATUS)
+        status = data[9] if count > 9 else 0  # HTTP/1.1 200
+        counts = gateway.answers.counts
+        counts[status] += 1
+        is_good = status != FIVE or data[9:12] not in BAD_STATUS
+        backend.attempts.answered(gateway.clock(), good=is_good)
         is_alone = self.missing == 0 and self._relay is None
         is_last = is_alone and mask & ENDED != 0 and count < gateway.piece
         try:
-            sent = self.sock.send(data, LAST if is_last else 0)
+            sent = self.sock.send(data, LAST if is_last else AT_ONCE)
         except BlockingIOError:
             sent = 0
         except OSError:  # the client is gone
@@ -245,7 +247,7 @@ class Session(Client):
             self._tx += len(data)
             self.deadline = gateway.now + gateway.timeout
             try:
-                sent = self.sock.send(data)
+                sent = self.sock.send(data, AT_ONCE)
             except BlockingIOError:
                 sent = 0
             except OSError:  # the client is gone
@@ -258,10 +260,18 @@ class Session(Client):
 
     def _carry_on(self, sock: Source, begun: bytes) -> None:
         """Let the answer go on in a relay; ``begun`` is what the client has not taken of it."""
-        if self._relay is None:
-            self._relay = Relay(self, sock)
+        relay = self._relay
+        if relay is None:
+            relay = self._begin_relay(sock)
+        relay.answer(sock, begun)
+
+    def _begin_relay(
+        self, sock: Source | None, unsent: bytes = b"", body: Body | None = None
+    ) -> Relay:
+        """It takes more than a packet and an answer; see ``Relay``."""
         self.watch()
-        self._relay.answer(sock, begun)
+        self._relay = relay = Relay(self, sock, unsent, body)
+        return relay
 
     # The end
 
@@ -310,7 +320,7 @@ class Session(Client):
         )
         gateway.answers.add(status)
         with contextlib.suppress(OSError):  # nothing was sent before: it fits, or nobody reads it
-            self.sock.send(error_page(status, retry_after=retry_after))
+            self.sock.send(error_page(status, retry_after=retry_after), AT_ONCE)
         knows_all = self._head is not None and not self._expects_more
         if knows_all:
             self.close()
@@ -327,10 +337,10 @@ class Session(Client):
         self.deadline = self.gateway.now + LINGER_TIME
         with contextlib.suppress(OSError):
             self.sock.shutdown(socket.SHUT_WR)
-        if self._relay is None:
-            self._relay = Relay(self, None)
-        self._relay.up.throw_away()
-        self.watch()
+        relay = self._relay
+        if relay is None:
+            relay = self._begin_relay(None)
+        relay.up.throw_away()
         self.gateway.lane.again(self)
 
     def break_off(self) -> None:
@@ -365,11 +375,11 @@ class Session(Client):
         """Close both connections; the lane forgets them."""
         if self.state is CLOSED:
             return
+        if self._is_watched:
+            self.gateway.lane.forget(self.sock.fileno())
+        self.sock.close()  # first of all: the last piece of the answer may wait for it
         self._end_backend()
         # They know us: circles would have to be found by the collector.
         self.backend = self._relay = None
         self.state = CLOSED
-        if self._is_watched:
-            self.gateway.lane.forget(self.sock.fileno())
-        self.sock.close()
         self.gateway.forget(self)

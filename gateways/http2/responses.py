@@ -36,7 +36,7 @@ class ResponseHeads:
     def block(self, flags: int, head: bytes, size: int | None, *, secure: bool = False) -> bytes:
         """A header block. ``flags`` and ``head`` are those of ``wire.lease``; ``size`` is the
         body's in bytes where all of it is at hand, else None; ``secure``: over TLS."""
-        self.answers[head[0]] += 1
+        self.answers.counts[head[0]] += 1
         block = self._known.get(head)
         if block is None:
             block = _encode(head)

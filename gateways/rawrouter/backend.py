@@ -23,7 +23,7 @@ class Backend(Search):
     WRITABLE = True
 
     def __init__(self, session: Session, attempts: Attempts) -> None:
-        super().__init__(session, attempts)
+        super().__init__(session, session.gateway, attempts)
         self._client = session
 
     def _hand_over(self, sock: socket.socket) -> None:

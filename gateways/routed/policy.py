@@ -57,7 +57,6 @@ _WORKERS_ONLY = {
         ("rpc", "call", "rpcret", "rpcblob", "rpcnext", "rpcraw", "rpcvar"),
         "there are no RPC functions",
     ),
-    **dict.fromkeys(
     **dict.fromkeys(("httpconnect", "proxyhttpconnect"), "only workers' own HTTP sockets speak it"),
 }
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import resource
+import select
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 import trio
@@ -13,7 +14,7 @@ import trio.testing
 from tests.gateways.instance import listen
 from tests.gateways.peers import PATIENCE
 from uwgate.conf.start import Listener
-from uwgate.gateways.door import RESERVED_DESCRIPTORS, Door, connection_limit
+from uwgate.gateways.door import CROWD, IN_A_ROW, RESERVED_DESCRIPTORS, Door, connection_limit
 from uwgate.gateways.lane import Lane
 
 
@@ -25,6 +26,7 @@ class House:
         self.nursery = nursery
         self.guests: list[socket.socket] = []
         self.most = 100
+        self.on_guest: Callable[[], None] = lambda: None
         self._came = trio.Event()
 
     @property
@@ -32,9 +34,9 @@ class House:
         return len(self.guests) >= self.most
 
     def receive(self, client: socket.socket, address: object) -> None:
-        assert client.gettimeout() == 0.0
         self.guests.append(client)
         self._came.set()
+        self.on_guest()
 
     async def wait_for(self, count: int) -> None:
         """Wait until so many have come in."""
@@ -45,14 +47,15 @@ class House:
 
 
 @asynccontextmanager
-async def house_with_door() -> AsyncIterator[tuple[House, Door, socket.socket]]:
+async def house_with_door(
+    *, brief: bool = False
+) -> AsyncIterator[tuple[House, Door, socket.socket]]:
     with listen() as listening:
         async with trio.open_nursery() as nursery:
             house = House(nursery)
             nursery.start_soon(house.lane.run)
-            door = Door(
-                house, Listener(fd=listening.fileno(), role="x", name="door"), house.receive
-            )
+            listener = Listener(fd=listening.fileno(), role="x", name="door")
+            door = Door(house, listener, house.receive, brief=brief)
             yield house, door, listening
             door.close()
             door.close()
@@ -73,6 +76,58 @@ async def test_everybody_who_waits_comes_in_when_the_door_opens() -> None:
         door.open()
         door.open()
         await house.wait_for(20)
+        for client in clients:
+            client.close()
+
+
+async def test_guests_do_not_block() -> None:
+    async with house_with_door() as (house, door, listening):
+        door.open()
+        clients = knock(listening, 1)
+        await house.wait_for(1)
+        assert house.guests[0].gettimeout() == 0.0
+        clients[0].close()
+
+
+def rows(house: House, door: Door, events: int) -> list[int]:
+    """How many come in at each of so many events."""
+    counts = []
+    for _ in range(events):
+        before = len(house.guests)
+        door.ready(select.EPOLLIN)
+        counts.append(len(house.guests) - before)
+    return counts
+
+
+async def test_brief_guests_come_in_rows_when_there_is_a_crowd() -> None:
+    async with house_with_door(brief=True) as (house, door, listening):
+        door.open()
+        clients = knock(listening, CROWD + 2 * IN_A_ROW + 2)
+        assert rows(house, door, CROWD + 3) == [1] * CROWD + [IN_A_ROW, IN_A_ROW, 2]
+        clients += knock(listening, 3)
+        assert rows(house, door, 2) == [3, 0]
+        clients += knock(listening, 2)
+        assert rows(house, door, 3) == [1, 1, 0]
+        for client in clients:
+            client.close()
+
+
+async def test_guests_that_stay_come_in_one_by_one() -> None:
+    async with house_with_door() as (house, door, listening):
+        door.open()
+        clients = knock(listening, CROWD + 2)
+        assert rows(house, door, CROWD + 2) == [1] * (CROWD + 2)
+        for client in clients:
+            client.close()
+
+
+async def test_nobody_of_a_row_comes_in_behind_a_door_that_was_shut() -> None:
+    async with house_with_door(brief=True) as (house, door, listening):
+        door.open()
+        clients = knock(listening, CROWD + 2)
+        rows(house, door, CROWD)
+        house.on_guest = door.shut
+        assert rows(house, door, 2) == [1, 0]
         for client in clients:
             client.close()
 

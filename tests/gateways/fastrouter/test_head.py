@@ -33,28 +33,28 @@ def head(settings: Settings = PLAIN, /, **variables: str) -> Head:
     ],
 )
 def test_the_key_is_the_first_that_there_is(variables: dict[str, str], key: str) -> None:
-    assert head(**variables).asked.key == key
+    assert head(**variables).key == key
 
 
 def test_a_forced_key_is_the_key_of_everything() -> None:
     forced = Settings(fastrouter=FastrouterOptions(fastrouter_force_key="forced"))
-    assert head(forced, UWSGI_FASTROUTER_KEY="k").asked.key == "forced"
+    assert head(forced, UWSGI_FASTROUTER_KEY="k").key == "forced"
 
 
 @pytest.mark.parametrize("value", [b"a.ex\xff\xfeple", b"a.ex\nmple", b"a.example"[:8] + b"\0"])
 def test_a_key_that_is_no_text_is_no_key(value: bytes) -> None:
     data = packet().replace(b"a.example", value)
-    assert HeadReader(PLAIN).read(data, len(data)).asked.key == ""
+    assert HeadReader(PLAIN).read(data, len(data)).key == ""
 
 
 def test_the_client_is_told() -> None:
-    assert head(REMOTE_ADDR="2001:db8::1").asked.client == b"2001:db8::1"
+    assert head(REMOTE_ADDR="2001:db8::1").client == b"2001:db8::1"
 
 
 def test_the_path_is_told_where_it_matters() -> None:
     mounted = Settings(subscriptions=SubscriptionOptions(subscription_mountpoints=1))
-    assert head(PATH_INFO="/shop/x").asked.path == ""
-    assert head(mounted, PATH_INFO="/shop/x").asked.path == "/shop/x"
+    assert head(PATH_INFO="/shop/x").path == ""
+    assert head(mounted, PATH_INFO="/shop/x").path == "/shop/x"
 
 
 @pytest.mark.parametrize(

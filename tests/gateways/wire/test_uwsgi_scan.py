@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import example, given
+from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from uwgate.gateways.wire.uwsgi import PacketError, decode_block, encode_var
@@ -33,16 +33,23 @@ def expected(block: bytes) -> dict[bytes, bytes] | None:
         return None
 
 
+def found(data: bytes, start: int, end: int) -> dict[bytes, bytes]:
+    """What was found, by name."""
+    values = SCANNER.scan(data, start, end)
+    return {name: value for name, value in zip(NAMES, values, strict=True) if value is not None}
+
+
 def scanned(data: bytes, start: int, end: int) -> dict[bytes, bytes] | None:
+    """The same; None: it is refused."""
     try:
-        return SCANNER.scan(data, start, end)
+        return found(data, start, end)
     except PacketError:
         return None
 
 
 @given(blocks)
 def test_what_is_found_is_what_the_decoder_finds(block: bytes) -> None:
-    assert SCANNER.scan(block, 0, len(block)) == expected(block)
+    assert found(block, 0, len(block)) == expected(block)
 
 
 @given(broken)
@@ -62,22 +69,35 @@ def test_bytes_around_the_block_do_not_count(block: bytes, before: bytes, after:
 
 def test_of_duplicates_the_last_counts() -> None:
     block = encode_var(b"K", b"first") + encode_var(b"K", b"second")
-    assert SCANNER.scan(block, 0, len(block)) == {b"K": b"second"}
+    assert found(block, 0, len(block)) == {b"K": b"second"}
 
 
 @pytest.mark.parametrize("size", [0, 1, 255, 256, 257, 512, 65_000])
 def test_a_length_of_any_size_is_read(size: int) -> None:
     value = b"s" * size
     block = encode_var(b"X" * size + b"X", b"") + encode_var(b"SERVER_NAME", value)
-    assert SCANNER.scan(block, 0, len(block)) == {b"SERVER_NAME": value}
+    assert found(block, 0, len(block)) == {b"SERVER_NAME": value}
 
 
 def test_a_name_within_a_value_is_no_variable() -> None:
     block = encode_var(b"X", encode_var(b"K", b"forged"))
-    assert SCANNER.scan(block, 0, len(block)) == {}
+    assert found(block, 0, len(block)) == {}
 
 
 @pytest.mark.parametrize("block", [b"\0\0\0\0", b"\1\0K\5\0abc", b"\5\0K", b"\1"])
 def test_the_error_says_what_is_wrong(block: bytes) -> None:
     with pytest.raises(PacketError, match=r"empty key at byte 0|runs past the block"):
         SCANNER.scan(block, 0, len(block))
+
+
+@given(st.lists(st.binary(min_size=1, max_size=30), min_size=1, max_size=3, unique=True))
+def test_names_that_look_alike_are_told_apart(names: list[bytes]) -> None:
+    shapes = {(len(name), name[-1]) for name in names}
+    assume(len(shapes) == len(names))
+    block = b"".join(encode_var(name, name[::-1]) for name in names)
+    assert Scanner(names).scan(block, 0, len(block)) == [name[::-1] for name in names]
+
+
+def test_names_that_look_the_same_are_refused() -> None:
+    with pytest.raises(ValueError, match="2 names cannot be told apart"):
+        Scanner((b"ONE", b"TWE"))
