@@ -122,8 +122,11 @@ class CacheProcess:
         self._preload(start)
         self._receivers = [self._receiver(one) for one in start.listeners if one.role == ROLE]
 
-    async def serve(self, nursery: trio.Nursery) -> None:
+    async def serve(
+        self, nursery: trio.Nursery, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
+    ) -> None:
         """Look after the caches until cancelled."""
+        task_status.started()
         async with trio.open_nursery() as tasks:
             for receiver in self._receivers:
                 tasks.start_soon(receiver.run)

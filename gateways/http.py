@@ -157,7 +157,9 @@ class HttpGateway:
         self._most = connection_limit(options.http_max_connections, 2 if two else 1)
         self.crowd = Crowd(settings.edge.http_client_connections or max(self._most // 4, 1))
 
-    async def serve(self, nursery: trio.Nursery) -> None:
+    async def serve(
+        self, nursery: trio.Nursery, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
+    ) -> None:
         """Accept on every http listener until cancelled."""
         self.nursery = nursery
         edge = self.edge
@@ -194,6 +196,7 @@ class HttpGateway:
             for listener in self._start.listeners
             if listener.role in ROLES
         ]
+        task_status.started()
         try:
             await nursery.start(self.router.run)
             self._open_or_close()

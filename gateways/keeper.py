@@ -47,7 +47,8 @@ class Place:
     """One gateway process that there must be, and the one that is there.
 
     ``number`` counts from 1. ``pid`` is 0 while there is none; then ``due`` (monotonic) is the
-    time to start one. ``renewals`` are names whose new certificates it has not been sent yet.
+    time to start one. ``ready_at`` (monotonic) counts if it ``is_ready``. ``renewals`` are names
+    whose new certificates it has not been sent yet.
     """
 
     number: int
@@ -55,7 +56,7 @@ class Place:
     pid: int = 0
     pidfd: int = -1
     due: float = 0.0
-    started: float = 0.0
+    ready_at: float = 0.0
     is_ready: bool = False
     orders: socket.socket | None = None
     questions: socket.socket | None = None
@@ -193,7 +194,7 @@ class Keeper:
                     log.error(
                         "%s %d cannot be started: %s", self._kind, place.number, error.strerror
                     )
-                    place.due = now + place.backoff.pause_after(0.0, was_ready=False)
+                    place.due = now + place.backoff.pause_after(0.0)
 
     def _fork(self, place: Place) -> None:
         """Start a process for a place.
@@ -221,7 +222,6 @@ class Keeper:
             sock.setblocking(False)
         place.pid, place.pidfd = pid, pidfd
         place.orders, place.questions = orders, questions
-        place.started = time.monotonic()
         place.is_ready = False
         place.renewals = {}  # the contexts that it was born with have them
         register = self._selector.register
@@ -304,6 +304,7 @@ class Keeper:
                     self._master.send(packet)
                 return
         place.is_ready = True
+        place.ready_at = time.monotonic()
         if not self._announced and all(one.is_ready for one in self._places):
             self._announced = True
             self._tell("ready")
@@ -316,7 +317,7 @@ class Keeper:
                 self._selector.unregister(one)  # type: ignore[arg-type]  # None is a ValueError
         self._close(place)
         place.pid = 0
-        lived = time.monotonic() - place.started
+        served = time.monotonic() - place.ready_at if place.is_ready else 0.0
         code = os.waitstatus_to_exitcode(status)
         self._tell("gone", worker=place.number, pid=pid, status=status)
         if self._last_order is not None:
@@ -327,7 +328,7 @@ class Keeper:
                 self.tell_failure(f"{self._kind} {place.number} {how} before it was ready")
             self._pass_on(control.encode("stop"))
             return
-        place.due = time.monotonic() + place.backoff.pause_after(lived, was_ready=place.is_ready)
+        place.due = time.monotonic() + place.backoff.pause_after(served)
         name = f"{self._kind} {place.number}"
         log.error("DAMN ! %s (pid: %d) died, %s :( trying respawn ...", name, pid, how)
 

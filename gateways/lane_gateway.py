@@ -86,7 +86,9 @@ class LaneGateway(Generic[Session]):
 
     # For service.run
 
-    async def serve(self, nursery: trio.Nursery) -> None:
+    async def serve(
+        self, nursery: trio.Nursery, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
+    ) -> None:
         """Accept on every listener until cancelled."""
         self.nursery = nursery
         self._tick()
@@ -97,6 +99,7 @@ class LaneGateway(Generic[Session]):
             for listener in self._start.listeners
             if listener.role in self.roles()
         ]
+        task_status.started()
         try:
             await nursery.start(self.corerouter.run)
             self._open_or_shut()

@@ -38,8 +38,11 @@ CARRIERS = frozenset(("fastrouter", "rawrouter", "sslrouter"))
 class Gateway(Protocol):
     """What ``run`` needs from a gateway."""
 
-    async def serve(self, nursery: trio.Nursery) -> None:
-        """Accept connections until cancelled; sessions run in ``nursery``."""
+    async def serve(self, nursery: trio.Nursery, task_status: trio.TaskStatus[None]) -> None:
+        """Accept connections until cancelled; sessions run in ``nursery``.
+
+        It has started when all that can fail because of the configuration (ConfigError) is done.
+        """
         ...
 
     def drain(self, idle: float) -> None:
@@ -65,7 +68,7 @@ def run(
 ) -> None:
     """Be a gateway process until the master says otherwise.
 
-    One that cannot be made (ConfigError) says so to the master, and exits.
+    One that cannot be made, or cannot start (ConfigError), says so to the master, and exits.
     ``uid`` and ``gid`` are those of this kind of gateway; None means the instance's. ``mercy`` is
     the most seconds that a drain takes; None: reload-mercy.
     """
@@ -83,41 +86,52 @@ def run(
     )
     if kind not in CARRIERS:
         prefer_throughput()
-    try:
-        gateway = make(start)
-    except ConfigError as error:
-        log.error("%s", error)
-        with socket.socket(fileno=start.control_fd) as link, contextlib.suppress(OSError):
-            reason = str(error)[-control.MAX_MESSAGE // 8 :]
-            link.send(control.encode("failed", reason=reason, code=EXIT_ERROR))
-        sys.exit(EXIT_ERROR)
     if mercy is None:
         mercy = settings.master.reload_mercy
     limit = settings.corerouter(kind).harakiri if kind in COREROUTERS else 0.0
-    trio.run(_serve, start, gateway, mercy, limit)
+    with socket.socket(fileno=start.control_fd) as control_socket:
+        try:
+            gateway = make(start)
+            trio.run(_serve, start, gateway, control_socket, mercy, limit)
+        except ConfigError as error:
+            log.error("%s", error)
+            reason = str(error)[-control.MAX_MESSAGE // 8 :]
+            with contextlib.suppress(OSError):
+                control_socket.send(control.encode("failed", reason=reason, code=EXIT_ERROR))
+            sys.exit(EXIT_ERROR)
 
 
-async def _serve(start: Start, gateway: Gateway, mercy: float, harakiri: float) -> None:
-    link = trio.socket.from_stdlib_socket(socket.socket(fileno=start.control_fd))
+async def _serve(
+    start: Start, gateway: Gateway, control_socket: socket.socket, mercy: float, harakiri: float
+) -> None:
+    """Raises ConfigError: the gateway cannot start."""
+    link = trio.socket.from_stdlib_socket(control_socket)
+    failure: ConfigError | None = None
     async with trio.open_nursery() as sessions:
         accepting = trio.CancelScope()
 
-        async def accept() -> None:
+        async def accept(task_status: trio.TaskStatus[None]) -> None:
             with accepting:
-                await gateway.serve(sessions)
+                await gateway.serve(sessions, task_status)
 
         if harakiri:
             sessions.start_soon(watchdog.watch, harakiri)
-        sessions.start_soon(accept)
         sessions.start_soon(_watch_signals)
-        await link.send(control.encode("ready"))
-        idle = await _wait_for_order(gateway, link, start.life_fd)
-        if idle is not None:
-            accepting.cancel()
-            gateway.drain(idle)
-            with trio.move_on_after(mercy):
-                await gateway.drained()
+        try:
+            await sessions.start(accept)
+        except ConfigError as error:
+            failure = error
+        else:
+            await link.send(control.encode("ready"))
+            idle = await _wait_for_order(gateway, link, start.life_fd)
+            if idle is not None:
+                accepting.cancel()
+                gateway.drain(idle)
+                with trio.move_on_after(mercy):
+                    await gateway.drained()
         sessions.cancel_scope.cancel()
+    if failure is not None:
+        raise failure
 
 
 async def _wait_for_order(

@@ -76,7 +76,7 @@ class HeadReader:
         path = ""
         if self._has_paths:
             path = (found[PATH] or b"").decode(errors="surrogateescape")
-        return Head(Asked(key, path, found[CLIENT] or b""), _length(found))
+        return Head(key, path, found[CLIENT] or b"", _length(found))
 
     def _text(self, value: bytes) -> str:
         """A key as text; empty if it is none."""

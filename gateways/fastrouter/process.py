@@ -56,14 +56,16 @@ class Fastrouter(LaneGateway[Session]):
         self.piece = min(options.fastrouter_buffer_size, MAX_PIECE)
         self.leases: LeasePool | None = None
 
-    async def serve(self, nursery: trio.Nursery) -> None:
+    async def serve(
+        self, nursery: trio.Nursery, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
+    ) -> None:
         start = self._start
         if leads_to_workers(start) and start.lease_address is not None:
             slots = start.settings.workers.processes * start.settings.workers.threads
             self.leases = LeasePool(
                 start.lease_address, slots, len(self.buffer), self.lane, nursery
             )
-        await super().serve(nursery)
+        await super().serve(nursery, task_status)
 
     async def drained(self) -> None:
         await super().drained()

@@ -127,8 +127,11 @@ class Registry:
 
     # What service.run calls.
 
-    async def serve(self, nursery: trio.Nursery) -> None:
+    async def serve(
+        self, nursery: trio.Nursery, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
+    ) -> None:
         """Wait until nobody else leads, then lead until cancelled."""
+        task_status.started()
         was_told = False
         while not lead.try_lead(self._listener):
             assert self._start.registry_address is not None

@@ -57,10 +57,12 @@ class Sslrouter(RawGateway):
     def roles(self) -> tuple[str, ...]:
         return (KIND, PASSTHROUGH)
 
-    async def serve(self, nursery: trio.Nursery) -> None:
+    async def serve(
+        self, nursery: trio.Nursery, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
+    ) -> None:
         if self._brought is not None:
             nursery.start_soon(self._brought.run)
-        await super().serve(nursery)
+        await super().serve(nursery, task_status)
 
     def welcome(self, listener: Listener, client: socket.socket, caller: Caller) -> Session:
         if listener.role == PASSTHROUGH:

@@ -89,8 +89,11 @@ class Zergpool:
             if place.role in ROLES
         ]
 
-    async def serve(self, nursery: trio.Nursery) -> None:
+    async def serve(
+        self, nursery: trio.Nursery, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
+    ) -> None:
         """Serve all places until cancelled."""
+        task_status.started()
         async with trio.open_nursery() as places:
             for one in self._places:
                 places.start_soon(one.serve)

@@ -46,10 +46,11 @@ class Child:
         self.name = name
         self.pid = process.pid
         self.started_at = trio.current_time()
-        self.lived = 0.0  # seconds, known at its death
+        self.served = 0.0  # seconds since it was ready, known at its death
         self.settled = trio.Event()
         self.exited = trio.Event()
         self.is_ready = False
+        self._ready_at = self.started_at
         self.failure: Failure | None = None
         self.status: int | None = None
         self.workers: dict[int, int] = {}
@@ -86,7 +87,8 @@ class Child:
         """The reaper's word that the child is dead."""
         self._take_messages()  # what it said last may explain its death
         self.status = status
-        self.lived = trio.current_time() - self.started_at
+        if self.is_ready:
+            self.served = trio.current_time() - self._ready_at
         self._process.returncode = status  # for Popen, which must not wait for it again
         trio.lowlevel.notify_closing(self._control)
         self._control.close()
@@ -120,6 +122,7 @@ class Child:
         match message:
             case {"type": "ready"}:
                 self.is_ready = True
+                self._ready_at = trio.current_time()
                 self.settled.set()
             case {"type": "failed", "reason": str(reason), "code": int(code)}:
                 self.failure = Failure(reason, code)

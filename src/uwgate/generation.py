@@ -338,9 +338,9 @@ class Generation:
                 return
             if child is not buried:
                 self._log_death(child)
-                pause = backoff.pause_after(child.lived, was_ready=child.is_ready)
+                pause = backoff.pause_after(child.served)
             else:  # not even a process could be had
-                pause = backoff.pause_after(0.0, was_ready=False)
+                pause = backoff.pause_after(0.0)
             buried = child
             with trio.move_on_after(pause):
                 await self._ending.wait()

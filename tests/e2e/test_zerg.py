@@ -3,93 +3,30 @@
 from __future__ import annotations
 
 import contextlib
-import os
-import random
 import re
 import signal
 import socket
-import threading
 from typing import TYPE_CHECKING
 
 import pytest
 
-from . import peers
-from .client import Connection, ask, request
-from .processes import APPS, Process, birth, free_port, stopped, tree
+from .client import Connection, request
+from .processes import birth, free_port, stopped, tree
+from .zergs import (
+    WITNESS,
+    load,
+    our_zerg,
+    pool_address,
+    real_giver,
+    real_zerg,
+    who,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
     from .conftest import Start
-    from .processes import Address, Uwgate
-
-WITNESS = str(APPS / "witness.py")
-ROUNDS = int(os.environ.get("UWGATE_ZERG_ROUNDS", "5"))  # of attaching and detaching
-CLIENTS = 4
-PAUSE = 0.005  # seconds; the CPU is for those who come and go
-SEED = int(os.environ.get("UWGATE_ZERG_SEED", "1"))
-GET = request("GET", "/born", [("Connection", "close")])
-
-
-def who(address: Address) -> bytes:
-    """What tells the instance that answers from all others."""
-    return ask(address, GET).body
-
-
-def pool_address(pool: Uwgate) -> tuple[str, int]:
-    return "127.0.0.1", int(pool.wait_for_log(r"127\.0\.0\.1:(\d+) \(for zergs")[1])
-
-
-@contextlib.contextmanager
-def real_zerg(folder: Path, path: Path, name: str = "zerg") -> Iterator[Process]:
-    """A real uWSGI that serves HTTP on the sockets of a pool."""
-    argv = [peers.program("uwsgi"), "--master", "--processes=2", "--die-on-term"]
-    argv += ["--zerg", str(path), "--protocol=http", "--wsgi-file", WITNESS, "--disable-logging"]
-    # Asked to stop, it sometimes waits for ever for workers that wait for a connection.
-    with peers.running(Process(argv, folder=folder, name=name), stop=signal.SIGKILL) as process:
-        process.wait_for_log(r"spawned uWSGI worker 2")
-        yield process
-
-
-def our_zerg(uwgate: Start, path: Path, *arguments: str, name: str = "ours") -> Uwgate:
-    program = uwgate(
-        f"--zerg={path}", "--protocol=http", "--wsgi-file", WITNESS, *arguments, name=name
-    )
-    program.wait_for_log("generation 1 serves")
-    return program
-
-
-@contextlib.contextmanager
-def load(address: tuple[str, int]) -> Iterator[None]:
-    """Requests one after the other, on a connection each: every one must be answered well."""
-    over = threading.Event()
-    failures: list[object] = []
-    counts = [0] * CLIENTS
-
-    def client(number: int) -> None:
-        while not over.is_set():
-            try:
-                answer = ask(address, GET)
-            except OSError as error:
-                failures.append(error)
-            else:
-                counts[number] += 1
-                if answer.status != 200:
-                    failures.append(answer)
-            over.wait(PAUSE)
-
-    threads = [threading.Thread(target=client, args=(one,)) for one in range(CLIENTS)]
-    for thread in threads:
-        thread.start()
-    try:
-        yield
-    finally:
-        over.set()
-        for thread in threads:
-            thread.join()
-    assert not failures, failures[:3]
-    assert all(counts), counts
+    from .processes import Uwgate
 
 
 def test_real_and_our_zergs_serve_on_a_pool_of_ours(uwgate: Start, folder: Path) -> None:
@@ -117,28 +54,12 @@ def test_real_zergs_serve_beside_our_own_workers(uwgate: Start, folder: Path) ->
             assert who(address) != own
 
 
-@contextlib.contextmanager
-def real_pool(folder: Path, path: Path, option: str) -> Iterator[tuple[Process, tuple[str, int]]]:
-    """A real uWSGI that gives a socket away, and where that is."""
-    port = free_port()
-    argv = [peers.program("uwsgi"), "--master", "--die-on-term"]
-    if option == "--zergpool":
-        argv += ["--zergpool", f"{path}:127.0.0.1:{port}"]
-    else:
-        argv += ["--zerg-server", str(path), "--http-socket", f"127.0.0.1:{port}"]
-        argv += ["--wsgi-file", WITNESS, "--processes=1"]
-    real = Process(argv, folder=folder, name="real")
-    with peers.running(real, stop=signal.SIGKILL):
-        real.wait_for_socket(str(path))
-        yield real, ("127.0.0.1", port)
-
-
 @pytest.mark.parametrize("option", ["--zergpool", "--zerg-server"])
 def test_our_zergs_serve_on_sockets_of_a_real_uwsgi(
     uwgate: Start, folder: Path, option: str
 ) -> None:
     path = folder / "real.sock"
-    with real_pool(folder, path, option) as (real, address):
+    with real_giver(folder, path, option) as (real, address):
         zerg = our_zerg(uwgate, path)
         with contextlib.ExitStack() as alone:
             if option == "--zerg-server":  # which has a worker of its own
@@ -174,31 +95,6 @@ def test_a_rawrouter_accepts_on_sockets_of_a_pool(uwgate: Start, folder: Path) -
     router.wait_for_log("generation 1 serves")
     assert who(address) == who(f"{folder}/door.sock") == who(f"{folder}/app.sock")
     assert router.stop() == 0
-
-
-@pytest.mark.parametrize("whose", ["ours", "of-uwsgi"])
-def test_zergs_come_and_go_under_load_and_no_request_fails(
-    uwgate: Start, folder: Path, whose: str
-) -> None:
-    chance = random.Random(SEED)
-    path = folder / "pool.sock"
-    with contextlib.ExitStack() as staying:
-        if whose == "ours":
-            pool = uwgate(f"--zergpool={path}:127.0.0.1:0")
-            address = pool_address(pool)
-            pool.wait_for_log("generation 1 serves")
-        else:
-            _, address = staying.enter_context(real_pool(folder, path, "--zergpool"))
-        present = [our_zerg(uwgate, path, name="zerg0")]
-        with load(address):
-            for number in range(1, ROUNDS):
-                # uWSGI would cut off requests when it ends: those stay until the load is over.
-                if chance.random() < 0.3:
-                    staying.enter_context(real_zerg(folder, path, f"zerg{number}"))
-                else:
-                    present.append(our_zerg(uwgate, path, name=f"zerg{number}"))
-                    leaver = present.pop(chance.randrange(len(present)))
-                    assert leaver.stop() == 0
 
 
 def test_reloads_of_pool_and_zerg_lose_no_request(uwgate: Start, folder: Path) -> None:

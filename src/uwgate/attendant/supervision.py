@@ -133,11 +133,11 @@ class Supervision:
                 if not started:
                     task_status.started()
                     started = True
-                lived, was_ready = 0.0, False
+                served = 0.0
                 if child is not None:
                     await child.exited.wait()
                     end_groups(child.workers)
-                    lived, was_ready = child.lived, child.is_ready
+                    served = child.served
                     if ending.is_set():
                         rested.set()
                         return
@@ -148,7 +148,7 @@ class Supervision:
                         child.describe_exit(),
                     )
                 rested.set()
-                with trio.move_on_after(backoff.pause_after(lived, was_ready=was_ready)):
+                with trio.move_on_after(backoff.pause_after(served)):
                     await ending.wait()
         finally:
             gone.set()

@@ -259,11 +259,11 @@ class Legions:
                 if not started:
                     task_status.started()
                     started = True
-                lived, was_ready = 0.0, False
+                served = 0.0
                 if child is not None:
                     await child.exited.wait()
                     sweep(self.seat.specs)
-                    lived, was_ready = child.lived, child.is_ready
+                    served = child.served
                     if self._ending.is_set():
                         return
                     log.error(
@@ -272,7 +272,7 @@ class Legions:
                         child.pid,
                         child.describe_exit(),
                     )
-                with trio.move_on_after(backoff.pause_after(lived, was_ready=was_ready)):
+                with trio.move_on_after(backoff.pause_after(served)):
                     await self._ending.wait()
         finally:
             self._gone.set()
