@@ -36,7 +36,7 @@ class Names:
     def find(self, address: Address, now: float) -> tuple[Where, ...] | None:
         """Where to connect, in order; None: ``look_up`` has to be awaited first."""
         if address.kind is ABSTRACT:
-            return (Where(socket.AF_UNIX, f"\0{address.path}"),)
+            return (Where(socket.AF_UNIX, address.sun_path),)
         name = (address.path or address.host, address.port)
         known = self._fixed.get(name)
         if known is not None:
