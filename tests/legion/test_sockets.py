@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from dataclasses import replace
 
 import pytest
 
@@ -13,7 +14,11 @@ from uwgate.subscriptions.legion.spec import LegionSpec, read_all
 
 
 def spec(address: str) -> LegionSpec:
-    return read_all([("legion", f"ring {address} 1 aes-256-cbc:secret")])["ring"]
+    """One with that address; port 0, which no option may name, lets the kernel choose."""
+    host, _, port = address.rpartition(":")
+    known = f"{host}:1" if host else address
+    made = read_all([("legion", f"ring {known} 1 aes-256-cbc:secret")])["ring"]
+    return replace(made, listen=replace(made.listen, port=int(port))) if host else made
 
 
 def number(sock: socket.socket, option: int) -> int:
