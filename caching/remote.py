@@ -35,11 +35,10 @@ class Connection:
             self._sock = socket.create_connection((host, address.port), timeout=limit)
             self._sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         else:
-            mark = "\0" if address.kind is AddressKind.ABSTRACT else ""
             self._sock = socket.socket(socket.AF_UNIX)
             try:
                 self._sock.settimeout(limit)
-                self._sock.connect(mark + address.path)
+                self._sock.connect(address.sun_path)
             except BaseException:
                 self._sock.close()
                 raise

@@ -54,6 +54,16 @@ class Address:
     path: str = ""
     number: int = 0
 
+    @property
+    def sun_path(self) -> str:
+        """What bind(2) and connect(2) get for a stream socket of this path or name.
+
+        uWSGI counts a NUL behind an abstract name as part of it, and to the kernel that is
+        another name than the one without. So who is to be found by uWSGI, or to find it, has
+        to do the same.
+        """
+        return f"\0{self.path}\0" if self.kind is AddressKind.ABSTRACT else self.path
+
     def __str__(self) -> str:
         match self.kind:
             case AddressKind.TCP:
@@ -120,8 +130,9 @@ def _unix(text: str, path: str, kind: AddressKind) -> Address:
     if "\0" in path:
         raise ConfigError(f"{text!r}: a NUL byte in the name of a UNIX socket")
     length = len(path.encode(errors="surrogateescape"))
-    if length > MAX_PATH:
-        raise ConfigError(f"{text!r}: path of {length} bytes, limit {MAX_PATH} for a UNIX socket")
+    limit = MAX_PATH - (kind is AddressKind.ABSTRACT)  # a NUL before it, and one behind
+    if length > limit:
+        raise ConfigError(f"{text!r}: path of {length} bytes, limit {limit} for a UNIX socket")
     return Address(kind=kind, path=path)
 
 

@@ -29,7 +29,7 @@ MAX_NAME = 255  # bytes
 SLOT = struct.Struct("<II")  # CRC-32, size
 STANDING = struct.Struct("<dQQ")  # until, term, since
 LENGTH = struct.Struct("<H")
-MAX_STATS = 1 << 17  # bytes; 256 members with names of 255 bytes
+MAX_STATS = 1 << 19  # bytes; 256 members with names of 255 bytes, each of which takes six in JSON
 READ_ATTEMPTS = 1000  # a writer would have to write twice within each
 
 

@@ -72,7 +72,7 @@ async def _connect_tcp(address: Address) -> socket.socket:
 
 
 async def _connect_unix(address: Address, patience: float) -> socket.socket:
-    name = address.path if address.kind is AddressKind.UNIX else "\0" + address.path
+    name = address.sun_path
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
     until = trio.current_time() + patience
     try:

@@ -58,7 +58,7 @@ class Names:
 
     def _without_asking(self, address: Address) -> tuple[Where, ...] | None:
         if address.kind is ABSTRACT:
-            return (Where(int(socket.AF_UNIX), f"\0{address.path}"),)
+            return (Where(int(socket.AF_UNIX), address.sun_path),)
         name = (address.path or address.host, address.port)
         known = self._fixed.get(name)
         if known is None:

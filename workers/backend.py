@@ -29,8 +29,7 @@ def dial(text: str, timeout: float) -> Connection:
             sock = socket.create_connection((address.host or "127.0.0.1", address.port), timeout)
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         else:
-            mark = "\0" if address.kind is AddressKind.ABSTRACT else ""
-            sock = _dial_unix(mark + address.path, timeout)
+            sock = _dial_unix(address.sun_path, timeout)
     except TimeoutError as error:
         raise BackendTimeout(text, f"no connection within {timeout:g} s", sent=False) from error
     except OSError as error:

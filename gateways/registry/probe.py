@@ -156,8 +156,7 @@ def _packet(path: str, host: str, node: Node) -> bytes:
 
 async def _connect(address: Address) -> socket.socket:
     if address.kind is not AddressKind.TCP:
-        name = address.path if address.kind is AddressKind.UNIX else "\0" + address.path
-        return await _connect_unix(name)
+        return await _connect_unix(address.sun_path)
     found = await trio.socket.getaddrinfo(
         address.host or "127.0.0.1", address.port, type=socket.SOCK_STREAM
     )

@@ -17,7 +17,6 @@ import sys
 import time
 from collections.abc import Sequence
 
-from uwgate.conf.address import AddressKind
 from uwgate.conf.errors import ConfigError
 from uwgate.conf.zergs import parse_server
 from uwgate.gateways.wire import zerg
@@ -36,14 +35,13 @@ def ask(path: str, deadline: float) -> list[int]:
             of this call stays open then.
     """
     address = parse_server(path)
-    name = f"\0{address.path}" if address.kind is AddressKind.ABSTRACT else address.path
     received: list[int] = []
     with contextlib.ExitStack() as undo:
         undo.callback(_close, received)
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:
             try:
                 sock.settimeout(_left(deadline))
-                sock.connect(name)
+                sock.connect(address.sun_path)
                 _receive(sock, deadline, received)
             except TimeoutError:
                 raise ConfigError("it does not answer in time") from None

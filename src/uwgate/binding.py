@@ -131,7 +131,7 @@ def socket_name(sock: socket.socket) -> str:
     """The local address of a socket as text."""
     name = sock.getsockname()
     if isinstance(name, bytes):
-        return "@" + os.fsdecode(name[1:])
+        return "@" + os.fsdecode(name[1:].removesuffix(b"\0"))
     if isinstance(name, str):
         return name or "(unnamed)"
     return f"[{name[0]}]:{name[1]}" if sock.family == socket.AF_INET6 else f"{name[0]}:{name[1]}"
@@ -209,7 +209,9 @@ def _explain_tcp(address: Address, error: OSError) -> str:
 def _bind_abstract(address: Address, options: SocketOptions) -> Bound:
     with _closed_on_error(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)) as sock:
         try:
-            sock.bind("\0" + address.path)
+            # What abstract-socket makes abstract has no NUL behind it in uWSGI either.
+            is_named = address.kind is AddressKind.ABSTRACT
+            sock.bind(address.sun_path if is_named else f"\0{address.path}")
             sock.listen(options.listen)
         except OSError as error:
             reason = "in use" if error.errno == errno.EADDRINUSE else str(error.strerror)

@@ -37,7 +37,7 @@ def _connect(text: str) -> socket.socket:
     sock = socket.socket(socket.AF_UNIX)
     try:
         sock.settimeout(LIMIT)
-        sock.connect(f"\0{address.path}" if address.kind is AddressKind.ABSTRACT else address.path)
+        sock.connect(address.sun_path)
     except BaseException:
         sock.close()
         raise

@@ -79,7 +79,7 @@ def test_a_backend_on_a_port_or_a_path_is_taken() -> None:
         ("=", "= and the number"),
         ("a\0b", "NUL byte"),
         ("/" + "x" * 107, "108 bytes, limit 107"),
-        ("@" + "ä" * 60, "120 bytes, limit 107"),
+        ("@" + "ä" * 60, "120 bytes, limit 106"),
     ],
 )
 def test_what_is_no_address_says_why(text: str, reason: str) -> None:

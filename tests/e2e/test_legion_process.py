@@ -46,7 +46,7 @@ def ask(program: Uwgate) -> dict[str, Any]:
     host, port = program.address
     with urllib.request.urlopen(f"http://{host}:{port}/", timeout=PATIENCE) as answer:
         found: dict[str, Any] = json.loads(answer.read())
-    return found
+        return found | {"rule": answer.headers["X-Rule"]}
 
 
 def legions(path: Path) -> list[dict[str, Any]]:
@@ -71,10 +71,12 @@ def test_workers_know_the_lord_through_reloads_and_the_death_of_the_process(
     high = uwgate(
         *(*member(ports, 2), "--legion-scroll", "ring of the high"),
         *("--http", "127.0.0.1:0", "--wsgi-file", str(APPS / "legionary.py")),
+        *("--route-if", "lord:ring addheader:X-Rule: lord"),
         *("--http-stats-server", str(stats)),
         name="high",
     )
     high.wait_for(lambda: ask(high)["is_lord"], "lord")
+    high.wait_for(lambda: ask(high)["rule"] == "lord", "rule of the lord")
     high.wait_for(lambda: legions(stats)[0]["i_am_the_lord"] > 0, "lord in the statistics")
     (shown,) = legions(stats)
     assert list(shown)[: len(UWSGI_FIELDS)] == UWSGI_FIELDS
@@ -99,6 +101,7 @@ def test_workers_know_the_lord_through_reloads_and_the_death_of_the_process(
     # Two of three are needed: without the process the lordship ends, by itself.
     os.kill(process, signal.SIGSTOP)
     high.wait_for(lambda: not ask(high)["is_lord"], "end of the lordship")
+    assert ask(high)["rule"] is None
     os.kill(process, signal.SIGKILL)
     high.wait_for(lambda: ask(high)["is_lord"], "new lordship")
     assert ask(high)["term"] > term

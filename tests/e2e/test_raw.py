@@ -158,10 +158,15 @@ def test_openssl_gets_everything_and_a_clean_end(
     assert (len(done.stdout), done.returncode) == (MEBIBYTE, 0), done.stderr
 
 
-def test_curl_reaches_workers_through_tls_that_ends_here(uwgate: Start, site: Site) -> None:
+@pytest.mark.parametrize(
+    "option", ["sslrouter=127.0.0.1:0,{0},{1}", "sslrouter2=addr=127.0.0.1:0,cert={0},key={1}"]
+)
+def test_curl_reaches_workers_through_tls_that_ends_here(
+    uwgate: Start, site: Site, option: str
+) -> None:
     witness = str(APPS / "witness.py")
     program = uwgate(
-        f"--sslrouter=127.0.0.1:0,{site.pair}", "--sslrouter-use-socket=0",
+        "--" + option.format(*site.pair.split(",")), "--sslrouter-use-socket=0",
         "--http-socket=app.sock", "--wsgi-file", witness,
     )  # fmt: skip
     port = program.address[1]

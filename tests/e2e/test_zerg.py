@@ -6,6 +6,7 @@ import contextlib
 import re
 import signal
 import socket
+import stat
 from typing import TYPE_CHECKING
 
 import pytest
@@ -113,6 +114,26 @@ def test_reloads_of_pool_and_zerg_lose_no_request(uwgate: Start, folder: Path) -
         zerg.popen.send_signal(signal.SIGHUP)
         zerg.wait_for_log("what it gave before is kept")
         zerg.wait_for_log("generation 2 is gone")
+
+
+def test_the_place_of_a_pool_may_be_abstract(uwgate: Start, folder: Path) -> None:
+    place = f"@{folder}/pool"
+    pool = uwgate(f"--zergpool={place}:127.0.0.1:0")
+    address = pool_address(pool)
+    pool.wait_for_log("generation 1 serves")
+    with real_zerg(folder, place):
+        foreign = who(address)
+    zerg = our_zerg(uwgate, place)
+    assert who(address) != foreign
+    assert zerg.stop() == 0
+
+
+@pytest.mark.parametrize(("umask", "mode"), [("077", 0o700), ("007", 0o770)])
+def test_umask_says_who_may_attach(uwgate: Start, folder: Path, umask: str, mode: int) -> None:
+    path = folder / "pool.sock"
+    pool = uwgate(f"--zergpool={path}:127.0.0.1:0", f"--umask={umask}")
+    pool.wait_for_log("generation 1 serves")
+    assert stat.S_IMODE(path.stat().st_mode) == mode
 
 
 def test_a_zerg_that_is_killed_leaves_nothing_behind(uwgate: Start, folder: Path) -> None:

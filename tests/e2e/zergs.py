@@ -34,7 +34,7 @@ def pool_address(pool: Uwgate) -> tuple[str, int]:
     return "127.0.0.1", int(pool.wait_for_log(r"127\.0\.0\.1:(\d+) \(for zergs")[1])
 
 
-def our_zerg(uwgate: Start, path: Path, *arguments: str, name: str = "ours") -> Uwgate:
+def our_zerg(uwgate: Start, path: Path | str, *arguments: str, name: str = "ours") -> Uwgate:
     """One of ours that serves HTTP on the sockets that it gets at ``path``."""
     argv = [f"--zerg={path}", "--protocol=http", "--wsgi-file", WITNESS, "--disable-logging"]
     program = uwgate(*argv, *arguments, name=name)
@@ -43,7 +43,7 @@ def our_zerg(uwgate: Start, path: Path, *arguments: str, name: str = "ours") -> 
 
 
 @contextlib.contextmanager
-def real_zerg(folder: Path, path: Path, name: str = "zerg") -> Iterator[Process]:
+def real_zerg(folder: Path, path: Path | str, name: str = "zerg") -> Iterator[Process]:
     """A real uWSGI that serves HTTP on the sockets of a pool."""
     argv = [peers.program("uwsgi"), "--master", "--processes=2", "--die-on-term"]
     argv += ["--zerg", str(path), "--protocol=http", "--wsgi-file", WITNESS, "--disable-logging"]

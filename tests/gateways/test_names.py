@@ -55,7 +55,7 @@ async def resolver() -> Resolver:
     ("text", "place"),
     [
         ("/run/a.sock", Where(socket.AF_UNIX, "/run/a.sock")),
-        ("@a", Where(socket.AF_UNIX, "\0a")),
+        ("@a", Where(socket.AF_UNIX, "\0a\0")),
         ("192.0.2.1:80", Where(socket.AF_INET, ("192.0.2.1", 80))),
         (":80", Where(socket.AF_INET, ("127.0.0.1", 80))),
         ("[2001:db8::1]:80", Where(socket.AF_INET6, ("2001:db8::1", 80, 0, 0))),
@@ -70,7 +70,7 @@ def test_what_is_no_name_is_known(text: str, place: Where) -> None:
 def test_a_path_and_an_abstract_name_are_not_the_same() -> None:
     names = Names()
     assert names.find(parse_backend("a"), 0.0) == (Where(socket.AF_UNIX, "a"),)
-    assert names.find(parse_backend("@a"), 0.0) == (Where(socket.AF_UNIX, "\0a"),)
+    assert names.find(parse_backend("@a"), 0.0) == (Where(socket.AF_UNIX, "\0a\0"),)
 
 
 async def test_a_name_is_asked_for_and_believed_for_a_while(

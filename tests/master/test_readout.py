@@ -46,7 +46,7 @@ def test_what_a_unix_socket_says_is_printed(
 ) -> None:
     listener = socket.socket(socket.AF_UNIX)
     name = f"uwgate-{os.getpid()}" if abstract else str(tmp_path / "s")
-    listener.bind(f"\0{name}" if abstract else name)
+    listener.bind(f"\0{name}\0" if abstract else name)
     with speaker(listener):
         assert main(["--connect-and-read", f"@{name}" if abstract else name]) == exits.OK
     assert capfdbinary.readouterr().out == TEXT

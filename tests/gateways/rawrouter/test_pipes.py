@@ -5,12 +5,14 @@ from __future__ import annotations
 import contextlib
 import os
 import resource
+import select
 import socket
+import tempfile
 from collections.abc import Iterator
 
 import pytest
 
-from uwgate.gateways.flow import ROUNDS, Broken
+from uwgate.gateways.flow import ROUNDS, Broken, Stream
 from uwgate.gateways.rawrouter import pipes
 from uwgate.gateways.rawrouter.pipes import KEPT, Pipes
 from uwgate.gateways.rawrouter.spliced import SplicedFlow
@@ -168,3 +170,54 @@ def test_an_end_of_file_behind_spliced_bytes_goes_on_at_once(
         assert not ends.flow.is_blocked
     assert ends.flow.is_done
     assert ends.pipes.used == 0
+
+
+@contextlib.contextmanager
+def without_splice(end: str) -> Iterator[int]:
+    """A descriptor of the kind that splice(2) refuses with EINVAL, at that end."""
+    if end == "source":
+        with select.epoll() as epoll:
+            yield epoll.fileno()
+    else:
+        with tempfile.TemporaryDirectory() as folder:
+            fd = os.open(f"{folder}/log", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+            try:
+                yield fd
+            finally:
+                os.close(fd)
+
+
+class Unspliced:
+    """A socket that can be copied from and to, and cannot be spliced."""
+
+    def __init__(self, sock: socket.socket, fd: int) -> None:
+        self.fileno = lambda: fd
+        self.recv_into = sock.recv_into
+        self.send = sock.send
+        self.shutdown = sock.shutdown
+
+
+@pytest.mark.parametrize("end", ["source", "sink"])
+def test_what_cannot_be_spliced_is_copied(ends: Ends, end: str) -> None:
+    with without_splice(end) as fd:
+        sock = ends.source if end == "source" else ends.sink
+        other: dict[str, Stream] = {"source": ends.source, "sink": ends.sink}
+        other[end] = Unspliced(sock, fd)
+        flow = SplicedFlow(
+            other["source"], other["sink"], memoryview(bytearray(BUFFER)), ends.pipes
+        )
+        sent = bytes(range(256)) * (4 * BUFFER // 256)
+        ends.near.setblocking(True)
+        ends.near.sendall(sent)
+        ends.near.shutdown(socket.SHUT_WR)
+        received = b""
+        while not flow.is_done:
+            flow.pump()
+            assert flow.broken is None
+            with contextlib.suppress(BlockingIOError):
+                received += ends.far.recv(1 << 20)
+        while data := ends.far.recv(1 << 20):
+            received += data
+        assert received == sent
+        assert ends.pipes.used == 0
+        flow.close()

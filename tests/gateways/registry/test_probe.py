@@ -198,7 +198,7 @@ async def test_a_port_is_looked_at(listener: socket.socket) -> None:
 async def test_an_abstract_socket_is_looked_at() -> None:
     name = f"uwgate-probe-{os.getpid()}"
     with socket.socket(socket.AF_UNIX) as server:
-        server.bind(f"\0{name}")
+        server.bind(f"\0{name}\0")
         server.listen()
         await Probe.of("tcp", Node(key="k", address=f"@{name}")).look(PATIENCE)
 
