@@ -20,6 +20,7 @@ import trio.lowlevel
 
 from uwgate.binding import Bound, bind_unnamed
 from uwgate.conf.groups.corerouter import HttpCorerouterOptions
+from uwgate.conf.groups.subscriptions import SubscriptionOptions
 from uwgate.conf.settings import Settings
 from uwgate.conf.start import Listener, Start
 from uwgate.gateways.registry import feed, lead
@@ -39,6 +40,8 @@ A = Packet(key="shop.example", address="10.0.0.1:99", weight=2)
 B = replace(A, address="10.0.0.2:99")
 TOLD = TableOptions(tolerance=0.0, tolerance_inactive=0.0)
 PATIENCE = 60.0  # seconds; only a failing test waits this long
+# Who was announced once stays, however long the test takes.
+PATIENT = SubscriptionOptions(subscription_tolerance=600, subscription_tolerance_inactive=600)
 
 
 class World:
@@ -52,7 +55,7 @@ class World:
         self._nursery = nursery
         servers = HttpCorerouterOptions(subscription_server=(str(path),))
         self.start = Start(
-            settings=Settings(http_corerouter=servers),
+            settings=Settings(http_corerouter=servers, subscriptions=PATIENT),
             listeners=(
                 Listener(fd=os.dup(bound.socket.fileno()), role="registry", name=bound.name),
                 Listener(fd=self._inbox.fileno(), role="http-subscription", name=str(path)),
