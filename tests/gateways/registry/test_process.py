@@ -23,7 +23,7 @@ from uwgate.conf.groups.corerouter import HttpCorerouterOptions
 from uwgate.conf.groups.subscriptions import SubscriptionOptions
 from uwgate.conf.settings import Settings
 from uwgate.conf.start import Listener, Start
-from uwgate.gateways.registry import feed, lead
+from uwgate.gateways.registry import feed, lead, process
 from uwgate.gateways.registry.acknowledgements import MOST, Acknowledgements
 from uwgate.gateways.registry.datagrams import Inbox
 from uwgate.gateways.registry.frames import Decoder, encode
@@ -183,7 +183,10 @@ async def test_a_registry_that_was_just_born_is_told_by_gateways(world: World) -
         nursery.cancel_scope.cancel()
 
 
-async def test_a_gateway_that_knows_nothing_waits_for_one_that_does(world: World) -> None:
+async def test_a_gateway_that_knows_nothing_waits_for_one_that_does(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(process, "GRACE", PATIENCE)
     await world.run_registry(is_first=False)
     fresh = Replica("http", world.start, Table(TOLD), lambda changes: None)
     async with trio.open_nursery() as nursery:
