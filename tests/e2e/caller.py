@@ -13,7 +13,7 @@ import sys
 import time
 
 PATIENCE = 0.3  # seconds for one request
-PAUSE = 0.02  # seconds between two
+PAUSE = 0.05  # seconds between two
 
 
 def ask(host: str, port: int) -> str:

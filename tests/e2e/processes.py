@@ -161,6 +161,11 @@ class Uwgate(Process):
             self._address = ("127.0.0.1", int(line[1]))
         return self._address
 
+    def wait_for_socket(self, address: Address) -> None:
+        """Wait until it serves, and somebody accepts at ``address``."""
+        self.wait_until_it_serves()
+        super().wait_for_socket(address)
+
     def processes(self, kind: str) -> list[int]:
         """The pids of its children of a kind: ``http``, ``spawner``, ``worker``."""
         return [

@@ -80,7 +80,7 @@ def test_an_instance_needs_nothing_but_commands(uwgate: Start) -> None:
 
 def test_a_control_daemon_takes_the_instance_with_it(uwgate: Start, folder: Path) -> None:
     waits = f"while [ ! -e {folder}/end ]; do sleep 0.1; done"
-    program = uwgate("--http", "127.0.0.1:0", "--need-app=false", "--attach-control-daemon", waits)
+    program = uwgate("--attach-control-daemon", waits)
     program.wait_for_log("spawned uWSGI attendant")
     (folder / "end").touch()
     assert program.wait() == 0
@@ -95,7 +95,7 @@ def test_a_smart_daemon_goes_on_over_reload_and_stop_and_is_replaced_when_it_is_
     stay = STAY if option.endswith("2") else f"{{ sleep 1000 & echo $! > {path}; }}"
     note = f"echo $$ >> {pids}; " if option.endswith("2") else ""
     value = f"{path},1 {note}{stay}"
-    options = ("--http", "127.0.0.1:0", "--need-app=false", f"--{option}", value)
+    options = (f"--{option}", value)
     program = uwgate(*options, name="one")
     program.wait_until_it_serves()
     program.wait_for(lambda: lines(path) != [], "pid file")
@@ -121,7 +121,7 @@ def test_a_command_runs_at_once_if_the_minute_is_right_and_never_twice_in_it(
 ) -> None:
     out = folder / "out"
     program = uwgate(
-        *("--http", "127.0.0.1:0", "--need-app=false", "--env", "WHO=cron", "--chdir", str(folder)),
+        *("--env", "WHO=cron", "--chdir", str(folder)),
         *("--cron", "-1 -1 -1 -1 -1 echo $WHO $(date +%s) >> out; pwd"),
     )
     program.wait_for(out.exists, "first run")
@@ -186,7 +186,7 @@ def test_what_belongs_to_the_lord_runs_on_the_lord_alone(
 def test_what_cannot_work_is_told_at_the_start(
     uwgate: Start, options: tuple[str, ...], text: str
 ) -> None:
-    program = uwgate("--http", "127.0.0.1:0", *options)
+    program = uwgate(*options)
     assert program.wait() == 1
     assert text in program.log
 
@@ -198,7 +198,7 @@ def test_commands_run_as_the_user_of_the_instance_or_as_their_own(
         pytest.skip("only root can become another user")
     who = "$(id -u):$(id -g):$(id -G)"
     program = uwgate(
-        *("--http", "127.0.0.1:0", "--need-app=false", "--uid", "65534", "--gid", "65534"),
+        *("--uid", "65534", "--gid", "65534"),
         *("--attach-daemon", f"echo plain {who}; {STAY}", "--cron", f"* * * * * echo cron {who}"),
         *("--attach-daemon2", f"cmd=echo own {who}; {STAY},uid=65533,gid=65532"),
     )
@@ -216,7 +216,7 @@ def test_a_daemon_that_does_not_want_to_end_is_killed_with_all_it_started(
 ) -> None:
     stubborn = f"trap '' TERM; sleep 1000 & echo $! >> {pids}; echo $$ >> {pids}; wait; sleep 1000"
     program = uwgate(
-        *("--http", "127.0.0.1:0", "--need-app=false", "--reload-mercy", "1"),
+        *("--reload-mercy", "1"),
         *("--attach-daemon", stubborn),
     )
     program.wait_until_it_serves()
@@ -230,7 +230,6 @@ def test_a_daemon_that_does_not_want_to_end_is_killed_with_all_it_started(
 
 def test_a_daemon_ends_with_a_master_that_is_killed(uwgate: Start, pids: Path) -> None:
     program = uwgate(
-        *("--http", "127.0.0.1:0", "--need-app=false"),
         *("--attach-daemon", f"echo $$ >> {pids}; {STAY}"),
     )
     program.wait_until_it_serves()
@@ -272,7 +271,7 @@ def test_another_configuration_lets_commands_run_on_that_the_old_one_began(
 
 def test_an_attendant_that_dies_again_and_again_delays_no_stop(uwgate: Start, pids: Path) -> None:
     program = uwgate(
-        *("--http", "127.0.0.1:0", "--need-app=false", "--reload-mercy", f"{2 * PATIENCE}"),
+        *("--reload-mercy", f"{2 * PATIENCE}"),
         *("--attach-daemon", f"echo $$ >> {pids}; {STAY}"),
     )
     for _ in range(6):  # the pause before the next one is some seconds then

@@ -146,6 +146,7 @@ def pair(folder: Path, request: pytest.FixtureRequest) -> Iterator[Pair]:
     with running(Process(argv, folder=folder, name="router"), stop=signal.SIGKILL) as process:
         process.wait_for_socket(("127.0.0.1", port))
         process.wait_for_socket(f"{folder}/stats")
+        process.wait_for((folder / "announce").exists, "place for announcements")
         with Pair(("127.0.0.1", port), f"{folder}/announce", f"{folder}/stats", table) as both:
             yield both
 

@@ -68,7 +68,7 @@ def theirs(folder: Path, *arguments: str) -> Iterator[Instance]:
     argv = [program("uwsgi"), "--master", "--processes=1", "--disable-logging", "--need-app"]
     argv += [f"--http-socket=127.0.0.1:{port}", f"--socket={path}", "--wsgi-file", APP, *arguments]
     with running(Process(argv, folder=folder, name="theirs"), stop=signal.SIGKILL) as process:
-        process.wait_for_socket(("127.0.0.1", port))
+        process.wait_for_log("spawned uWSGI worker 1")  # it binds one socket after the other
         yield Instance(process, ("127.0.0.1", port), path)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
 import signal
 import socket
 from typing import TYPE_CHECKING
@@ -15,7 +14,8 @@ from uwgate.gateways.wire.uwsgi import PING, PONG, encode
 
 from . import peers
 from .client import Connection, ask, chunks, request
-from .processes import APPS, Process, birth, forget_peak, peak, running_uwgate
+from .load import load
+from .processes import APPS, birth, forget_peak, peak, running_uwgate
 from .test_fastrouter import packet, status
 from .websockets import WebSocket
 
@@ -63,18 +63,6 @@ def without_growing(program: Uwgate, door: Address) -> Iterator[None]:
     before = peak(pid)
     yield
     assert peak(pid) - before < SPARE
-
-
-@contextlib.contextmanager
-def load(folder: Path, url: str) -> Iterator[Process]:
-    """wrk for the length of a block; no request may fail."""
-    argv = [peers.program("wrk"), "-t1", "-c8", "-d1000s", "--timeout=60s", url]
-    with peers.running(Process(argv, folder=folder, name="wrk"), stop=signal.SIGINT) as process:
-        yield process
-    answered = re.search(r"(\d+) requests in", process.log)
-    assert answered, process.log
-    assert int(answered[1]) > 20, process.log
-    assert not re.search("Socket errors|Non-2xx", process.log), process.log
 
 
 def test_a_long_stream_down_takes_no_memory(

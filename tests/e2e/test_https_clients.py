@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 __all__ = ["program", "shared_site", "site"]  # fixtures
 
+# Seconds after which an idle connection may be gone: the visitor himself has stood still.
+MISSED = 4.0
 PAUSE = 0.01  # seconds between two requests of a visitor: there are others on this machine
 SEEN_WITHIN = 2.0  # seconds until new handshakes get a certificate that was put there
 
@@ -230,9 +232,15 @@ def visits(program: Uwgate, site: Site) -> Iterator[list[BaseException]]:
         try:
             while not done.is_set():
                 with Secure(program.address, context) as connection:
+                    answered = time.monotonic()
                     while not done.is_set():
-                        connection.send(request())
-                        answer = connection.answer()
+                        try:
+                            connection.send(request())
+                            answer = connection.answer()
+                        except OSError:
+                            if time.monotonic() - answered > MISSED:
+                                break
+                            raise
                         answered = time.monotonic()
                         assert answer.status == 200
                         if "Connection" in answer:  # the gateway is about to end
