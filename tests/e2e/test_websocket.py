@@ -213,10 +213,14 @@ def test_a_hundred_talk_at_the_same_time(way: Way) -> None:
 # Our gateway, our workers
 
 
-@pytest.fixture
-def program(uwgate: Start) -> Uwgate:
+@pytest.fixture(scope="module")
+def program(shared_folder: Path) -> Iterator[Uwgate]:
     """One worker with one slot."""
-    return uwgate("--http", "127.0.0.1:0", "--wsgi-file", APP, "--reload-mercy=30")
+    folder = shared_folder / "one-slot"
+    folder.mkdir()
+    arguments = ("--http", "127.0.0.1:0", "--wsgi-file", APP, "--reload-mercy=30")
+    with ours(folder, *arguments) as program:
+        yield program
 
 
 @pytest.mark.parametrize("how", ["end of file", "reset"])

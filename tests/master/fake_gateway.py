@@ -24,8 +24,8 @@ def serve(client: socket.socket, identity: dict[str, object]) -> None:
                 return
             request += data
         path = request.split(b" ")[1].decode()
-        if path.startswith("/slow/"):
-            time.sleep(float(path.removeprefix("/slow/")))
+        while path.startswith("/until/") and not os.path.exists(path.removeprefix("/until")):
+            time.sleep(0.01)
         if path == "/noise":
             os.write(2, b"noise\n")
         body = json.dumps(identity).encode()

@@ -68,10 +68,13 @@ def test_a_stop_finishes_running_requests(
     gateway_master: RunningMaster, number: signal.Signals
 ) -> None:
     answers: list[object] = []
-    slow = threading.Thread(target=lambda: answers.append(gateway_master.ask("/slow/0.5")))
+    go = gateway_master.directory / "go"
+    slow = threading.Thread(target=lambda: answers.append(gateway_master.ask(f"/until{go}")))
     slow.start()
     wait_until(lambda: is_connected(gateway_master), lambda: "a connection")
     gateway_master.send(number)
+    gateway_master.wait_log("stopping when")
+    go.touch()
     assert gateway_master.wait() == 0
     slow.join()
     assert len(answers) == 1

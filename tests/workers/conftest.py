@@ -134,9 +134,9 @@ class Instance:
         """The workers that have been started, gone or not."""
         return [one["pid"] for one in self.messages if one["type"] == "worker"]
 
-    def wait_log(self, text: str) -> None:
-        """Wait until the log has ``text``."""
-        self.wait_until(lambda: text in self.read_log())
+    def wait_log(self, text: str, start: int = 0) -> None:
+        """Wait until the log has ``text``, behind its first ``start`` characters."""
+        self.wait_until(lambda: text in self.read_log()[start:])
 
     def wait_until(self, condition: Callable[[], bool]) -> None:
         """Wait until something is so."""
@@ -205,13 +205,44 @@ def serve(tmp_path: Path) -> Iterator[Serve]:
             sockets: dict[str, socket.socket] | None = None,
             **options: Any,
         ) -> Instance:
-            (tmp_path / "app.py").write_text(textwrap.dedent(source))
-            options.setdefault("wsgi_file", "app.py")
-            options.setdefault("min_worker_lifetime", 0.0)
-            instance = Instance(tmp_path, settings_of(**options), sockets)
+            instance = _begin(tmp_path, source, options, sockets)
             stack.callback(instance.close)
             if ready:
                 instance.wait_message("ready")
             return instance
 
         yield start
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serve]:
+    """As ``serve``, for tests that leave workers as they found them.
+
+    The last instance is kept for the next test, if that wants the same.
+    """
+    with contextlib.ExitStack() as stack:
+        kept: dict[str, Instance] = {}
+
+        def start(source: str, **options: Any) -> Instance:
+            wanted = repr((source, options))
+            if wanted not in kept:
+                stack.close()
+                kept.clear()
+                instance = _begin(tmp_path_factory.mktemp("shared"), source, options, None)
+                stack.callback(instance.close)
+                instance.wait_message("ready")
+                kept[wanted] = instance
+            return kept[wanted]
+
+        yield start
+
+
+def _begin(
+    folder: Path,
+    source: str,
+    options: dict[str, Any],
+    sockets: dict[str, socket.socket] | None,
+) -> Instance:
+    (folder / "app.py").write_text(textwrap.dedent(source))
+    chosen = {"wsgi_file": "app.py", "min_worker_lifetime": 0.0, **options}
+    return Instance(folder, settings_of(**chosen), sockets)

@@ -20,9 +20,10 @@ import trio.lowlevel
 
 from uwgate.binding import Bound, bind_unnamed
 from uwgate.conf.groups.corerouter import HttpCorerouterOptions
+from uwgate.conf.groups.subscriptions import SubscriptionOptions
 from uwgate.conf.settings import Settings
 from uwgate.conf.start import Listener, Start
-from uwgate.gateways.registry import feed, lead
+from uwgate.gateways.registry import feed, lead, process
 from uwgate.gateways.registry.acknowledgements import MOST, Acknowledgements
 from uwgate.gateways.registry.datagrams import Inbox
 from uwgate.gateways.registry.frames import Decoder, encode
@@ -39,6 +40,8 @@ A = Packet(key="shop.example", address="10.0.0.1:99", weight=2)
 B = replace(A, address="10.0.0.2:99")
 TOLD = TableOptions(tolerance=0.0, tolerance_inactive=0.0)
 PATIENCE = 60.0  # seconds; only a failing test waits this long
+# Who was announced once stays, however long the test takes.
+PATIENT = SubscriptionOptions(subscription_tolerance=600, subscription_tolerance_inactive=600)
 
 
 class World:
@@ -52,7 +55,7 @@ class World:
         self._nursery = nursery
         servers = HttpCorerouterOptions(subscription_server=(str(path),))
         self.start = Start(
-            settings=Settings(http_corerouter=servers),
+            settings=Settings(http_corerouter=servers, subscriptions=PATIENT),
             listeners=(
                 Listener(fd=os.dup(bound.socket.fileno()), role="registry", name=bound.name),
                 Listener(fd=self._inbox.fileno(), role="http-subscription", name=str(path)),
@@ -180,7 +183,10 @@ async def test_a_registry_that_was_just_born_is_told_by_gateways(world: World) -
         nursery.cancel_scope.cancel()
 
 
-async def test_a_gateway_that_knows_nothing_waits_for_one_that_does(world: World) -> None:
+async def test_a_gateway_that_knows_nothing_waits_for_one_that_does(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(process, "GRACE", PATIENCE)
     await world.run_registry(is_first=False)
     fresh = Replica("http", world.start, Table(TOLD), lambda changes: None)
     async with trio.open_nursery() as nursery:
