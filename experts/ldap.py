@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import importlib
-import ssl
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -131,7 +130,7 @@ class Ldap:
 def _wrap_socket(tls: Any, connection: Any, do_handshake: bool = False) -> None:
     """In place of ldap3's own, which compares names by itself and leaves sockets open."""
     del tls, do_handshake
-    context = ssl.create_default_context()
+    context = importlib.import_module("ssl").create_default_context()
     host = connection.server.host.strip("[]")
     connection.socket = context.wrap_socket(connection.socket, server_hostname=host)
 

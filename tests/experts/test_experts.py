@@ -195,6 +195,22 @@ def test_a_radius_server_lets_somebody_in(signed: bool) -> None:
 
 
 @pytest.mark.usefixtures("impatient")
+def test_a_radius_servers_answer_may_have_to_be_signed_as_a_whole() -> None:
+    def come(*, signed: bool) -> Reply:
+        with udp_server(lambda packet: reply_to(packet, 2, signed=signed)) as port:
+            return ask(
+                Authority.RADIUS,
+                basic("eve:pw"),
+                server=f"127.0.0.1:{port}",
+                secret=SECRET.decode(),
+                message_authenticator="required",
+            )
+
+    assert come(signed=True) == b"eve"
+    assert is_503(come(signed=False))
+
+
+@pytest.mark.usefixtures("impatient")
 @pytest.mark.parametrize("code", [3, 11])
 def test_a_radius_server_that_does_not_say_yes_says_no(code: int) -> None:
     with udp_server(lambda packet: reply_to(packet, code)) as port:

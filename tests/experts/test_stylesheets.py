@@ -93,6 +93,13 @@ def test_a_stylesheet_has_the_files_of_its_folder(folder: Folder) -> None:
     assert folder.apply("in/s.xsl") == "inside"
 
 
+def test_a_folder_may_have_any_name(folder: Folder) -> None:
+    for name in ("a b", "ü", "a%41", "#x"):
+        folder.put(f"{name}/more.xml", f"<s>{name}</s>")
+        folder.write(f"{name}/s.xsl", "<xsl:value-of select=\"document('more.xml')\"/>")
+        assert folder.apply(f"{name}/s.xsl") == name
+
+
 OUTSIDE = ["../secret.xml", "{folder}/secret.xml", "file://{folder}/secret.xml", "link.xml"]
 
 

@@ -170,6 +170,7 @@ MISTAKES = [
     ("radius:realm=A,server=host:99999,secret=s", "expected host:port"),
     ("radius:realm=A,server=host:1,secret=", "secret is empty"),
     ("radius:realm=A,server=host:1,secret=s,nas_port=4294967296", "a number of 32 bits"),
+    ("radius:realm=A,server=host:1,secret=s,message_authenticator=no", "expected 'required'"),
     ("spnego:${nosuch[x]}", "nosuch"),
 ]
 

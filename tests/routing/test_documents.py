@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gzip
+
 import pytest
 
 from uwgate.conf.errors import ConfigError
@@ -175,6 +177,16 @@ def test_what_cannot_be_transformed_reaches_nobody() -> None:
     assert transaction.status == 500
     assert transaction.headers == [(b"Content-Type", b"text/plain")]
     assert "it is broken" in repr(transaction.effects)
+
+
+def test_an_error_is_compressed_like_any_other_body() -> None:
+    transaction = act("toxslt:stylesheet=/s", "gzip:").scope.transaction
+    transaction.begin_response(200, b"OK", [(b"ETag", b"x"), (b"Content-Type", b"text/xml")])
+    pipeline = Pipeline(transaction, World("it is broken"))
+    pipeline.feed(b"<secret>")
+    assert gzip.decompress(pipeline.finish()) == b"Internal Server Error"
+    assert (b"Content-Encoding", b"gzip") in transaction.headers
+    assert b"ETag" not in dict(transaction.headers)
 
 
 def test_a_body_that_is_too_long_reaches_nobody() -> None:
