@@ -9,8 +9,17 @@ import pytest
 from uwgate.conf.errors import ConfigError
 from uwgate.routing import libraries
 from uwgate.routing.libraries import load
+from uwgate.routing.machine import Machine
 from uwgate.routing.outside import Outside
-from uwgate.routing.results import Answer, ApplyStylesheet, Break, Failed, FillPage
+from uwgate.routing.results import (
+    Answer,
+    ApplyStylesheet,
+    Break,
+    Expertise,
+    Failed,
+    FillPage,
+    Reply,
+)
 from uwgate.routing.rules import compile_rules
 from uwgate.routing.transaction import Header, Scope, Transaction
 from uwgate.routing.transformations.stream import MAX_BUFFER, Pipeline
@@ -210,6 +219,24 @@ def test_behind_flush_a_failure_changes_nothing_for_the_client() -> None:
     assert (last, early) == (b"", [b"<r/>"])
     assert transaction.status == 200
     assert (b"Content-Type", b"text/xml") in transaction.headers
+
+
+@pytest.mark.parametrize(
+    ("reply", "found"),
+    [(b"<b/>", b"<b/>"), (Failed("broken"), "broken"), (None, "there is no answer")],
+)
+def test_a_machine_asks_an_expert(reply: Reply, found: bytes | str) -> None:
+    asked: list[Expertise] = []
+
+    def ask(question: Expertise) -> Reply:
+        asked.append(question)
+        return reply
+
+    wanted = ApplyStylesheet(b"/s", None)
+    answer = Machine(ask=ask).transform(wanted)
+    assert answer == found if isinstance(found, bytes) else found in str(answer)
+    assert asked == [wanted]
+    assert isinstance(Machine().transform(wanted), str)
 
 
 def test_where_nobody_transforms_there_is_an_error() -> None:
