@@ -233,8 +233,7 @@ def test_a_machine_asks_an_expert(reply: Reply, found: bytes | str) -> None:
         return reply
 
     wanted = ApplyStylesheet(b"/s", None)
-    answer = Machine(ask=ask).transform(wanted)
-    assert answer == found if isinstance(found, bytes) else found in str(answer)
+    assert Machine(ask=ask).transform(wanted) == found
     assert asked == [wanted]
     assert isinstance(Machine().transform(wanted), str)
 
