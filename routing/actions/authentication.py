@@ -25,7 +25,7 @@ from uwgate.routing.results import (
     Result,
 )
 from uwgate.routing.template import Template
-from uwgate.routing.transaction import RuleError, Scope
+from uwgate.routing.transaction import Header, RuleError, Scope
 from uwgate.routing.workshop import Act, ActionKind, Mistake, Workshop, show
 
 _LDAP_KEYS = ("url", "basedn", "binddn", "bindpw", "filter", "attr", "loglevel")
@@ -52,8 +52,8 @@ def credentials(header: bytes) -> bytes | None:
         return None
 
 
-def _unauthorized(challenge: bytes) -> Answer:
-    headers = ((b"WWW-Authenticate", challenge),)
+def _unauthorized(challenge: bytes, *before: Header) -> Answer:
+    headers = (*before, (b"WWW-Authenticate", challenge))
     return Answer(401, b"Authorization Required", headers, _BODY)
 
 
@@ -222,7 +222,7 @@ def _spnego(*, go_on: bool) -> Callable[[Workshop, bytes], Act]:
         require("spnego")
         return _asks(
             Authority.NEGOTIATE,
-            _unauthorized(b"Negotiate"),
+            _unauthorized(b"Negotiate", (b"Content-Type", b"text/plain")),
             {},
             go_on=go_on,
             service=workshop.template(text),
