@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import importlib
-import ssl
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -26,7 +25,7 @@ class Ldap:
     def __init__(self, say: Callable[[str], None]) -> None:
         self._say = say
         self._ldap3: Any = importlib.import_module("ldap3")
-        self._tls: Any = type("Tls", (self._ldap3.Tls,), {"wrap_socket": _wrap_socket})
+        self._tls: Any = None
         self._errors: Any = importlib.import_module("ldap3.core.exceptions")
         self._escape: Any = importlib.import_module("ldap3.utils.conv").escape_filter_chars
 
@@ -62,7 +61,7 @@ class Ldap:
             url,
             connect_timeout=CONNECT,
             get_info=ldap3.NONE,
-            tls=self._tls() if url.startswith("ldaps:") else None,
+            tls=self._make_tls() if url.startswith("ldaps:") else None,
         )
         account: dict[str, str] = {}
         if parameters.get("binddn"):
@@ -89,6 +88,20 @@ class Ldap:
             self._log_in(connection, url, entry, password)
         finally:
             self._leave(connection)
+
+    def _make_tls(self) -> Any:
+        """How ldap3 is to speak TLS; the system's certificates are read once."""
+        if self._tls is None:
+            context = importlib.import_module("ssl").create_default_context()
+
+            def wrap_socket(tls: Any, connection: Any, do_handshake: bool = False) -> None:
+                """In place of ldap3's own, which compares names itself and leaves sockets open."""
+                del tls, do_handshake
+                host = connection.server.host.strip("[]")
+                connection.socket = context.wrap_socket(connection.socket, server_hostname=host)
+
+            self._tls = type("Tls", (self._ldap3.Tls,), {"wrap_socket": wrap_socket})
+        return self._tls()
 
     def _find(self, connection: Any, url: str, name: str, parameters: Mapping[str, bytes]) -> str:
         """The name of the entry whose attribute is that of the user, letter by letter."""
@@ -126,14 +139,6 @@ class Ldap:
             connection.unbind()
         if connection.socket is not None:  # of a connection that did not come about
             connection.socket.close()
-
-
-def _wrap_socket(tls: Any, connection: Any, do_handshake: bool = False) -> None:
-    """In place of ldap3's own, which compares names by itself and leaves sockets open."""
-    del tls, do_handshake
-    context = ssl.create_default_context()
-    host = connection.server.host.strip("[]")
-    connection.socket = context.wrap_socket(connection.socket, server_hostname=host)
 
 
 def _said(connection: Any) -> str:

@@ -57,6 +57,7 @@ class Radius:
             dict=self._dictionary,
             retries=TRIES,
             timeout=TIMEOUT,
+            enforce_ma="message_authenticator" in parameters,
         )
         packet = client.CreateAuthPacket()
         packet[1] = [user]

@@ -45,7 +45,10 @@ def read_file(path: bytes, root: bytes | None, limit: int) -> File:
         os.close(descriptor)
         raise UnreadableError(f"{shown}: no file", 404)
     with open(descriptor, "rb") as file:
-        real = os.readlink(b"/proc/self/fd/%d" % descriptor)
+        try:
+            real = os.readlink(b"/proc/self/fd/%d" % descriptor)
+        except OSError as error:
+            raise UnreadableError(f"{shown}: /proc: {error.strerror}", 500) from error
         if root is not None and not is_inside(real, os.path.realpath(root)):
             where = root.decode("utf-8", "backslashreplace")
             raise UnreadableError(f"{shown}: not in {where}", 403)

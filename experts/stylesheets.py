@@ -12,7 +12,7 @@ import threading
 from collections import OrderedDict
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import unquote_to_bytes, urlsplit
+from urllib.parse import quote_from_bytes, unquote_to_bytes, urlsplit
 
 from uwgate.experts.reading import UnreadableError, read_file, state_of
 from uwgate.routing.results import ApplyStylesheet
@@ -121,12 +121,12 @@ class Stylesheets:
             del public_id
             found = read_file(_path_of(url, folder), folder, MAX_SIZE)
             states[found.path] = found.state
-            return resolver.resolve_string(found.data, context, base_url=os.fsdecode(found.path))
+            return resolver.resolve_string(found.data, context, base_url=_url_of(found.path))
 
         parser = self._parser(entities="internal")  # such as nbsp
         parser.resolvers.add(type("Folder", (etree.Resolver,), {"resolve": resolve})())
         try:
-            tree = etree.fromstring(file.data, parser, base_url=os.fsdecode(file.path))
+            tree = etree.fromstring(file.data, parser, base_url=_url_of(file.path))
             transform = etree.XSLT(tree, access_control=self._access)
         except UnreadableError as error:
             raise StylesheetError(str(error)) from error
@@ -145,6 +145,10 @@ def _path_of(url: str, folder: bytes) -> bytes:
     if parts.scheme not in ("", "file") or parts.netloc not in ("", "localhost"):
         raise UnreadableError(f"{url}: no file", 403)
     return os.path.join(folder, unquote_to_bytes(parts.path))
+
+
+def _url_of(path: bytes) -> str:
+    return f"file://{quote_from_bytes(path)}"
 
 
 def _are_unchanged(states: _States) -> bool:

@@ -64,9 +64,11 @@ DIFFERENCES = """\
 - A key of memcached or Redis with white space or control characters is asked of nobody.
 - `clearheaders` does not start the error chain; `send` does not keep a later status from the
   client.
-- `ldapauth` and `radius` ask nobody about an empty name or password. While their server, or the
-  key of `spnego`, is missing, the answer is 503; with `-next` the chain goes on. `spnego` refuses
-  a ticket that came before, and takes none that needs several requests.
+- `ldapauth` and `radius` ask nobody about an empty name or password; uWSGI lets everybody in
+  whose directory takes an empty password for a log-in of nobody. Schemes in small letters
+  count. While their server, or the key of `spnego`, is missing, the answer is 503; with `-next`
+  the chain goes on. `spnego` refuses a ticket that came before, and takes none that needs
+  several requests.
 - `xslt`, `toxslt` and `ssi` answer 404, 403 or 500 where uWSGI says nothing. Stylesheets have the
   files of their own folder only, no network, and write nothing; a document that declares entities
   is refused. In `params`, what a variable brings stays in its own parameter; `content_type` has

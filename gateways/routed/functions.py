@@ -18,6 +18,7 @@ from uwgate.conf.groups.application import ApplicationOptions
 from uwgate.conf.settings import Settings
 from uwgate.gateways.counters import Counters
 from uwgate.routing.functions import Functions
+from uwgate.routing.libraries import load
 from uwgate.routing.results import CallFunction, Decision, Failed
 from uwgate.routing.ruleset import read_rule_set
 
@@ -63,13 +64,15 @@ class FunctionCalls:
 
 
 def load_functions(settings: Settings) -> Functions:
-    """The functions that rules of a configuration call.
+    """The functions that rules of a configuration call. What experts need is imported, too.
 
     Raises:
-        ConfigError: a rule cannot be used, or a function of it cannot be imported.
+        ConfigError: a rule cannot be used, or a function or package of it cannot be imported.
     """
     functions = Functions()
     rule_set = read_rule_set(settings)
+    if rule_set is not None:
+        load(rule_set.actions)
     if rule_set is not None and rule_set.rules.functions:
         find_modules(settings.application)
         functions.load(sorted(rule_set.rules.functions))

@@ -32,7 +32,6 @@ from uwgate.gateways.routed.outside import GatewayOutside
 from uwgate.gateways.routed.questions import Questions
 from uwgate.gateways.routed.variables import Variables
 from uwgate.routing.functions import Functions
-from uwgate.routing.libraries import load
 from uwgate.routing.places import Places
 from uwgate.routing.rule import Rule
 from uwgate.routing.ruleset import RuleSet, read_rule_set
@@ -130,7 +129,6 @@ def make_policy(
     files = RuleFiles(library)
     board = None if start.board_fd is None else Board(start.board_fd)
     caches = CacheAnswers(_caches(start))
-    load(rule_set.actions)
     experts = Experts(caches.answer, _speaker(counters))
     outside = GatewayOutside(files.mime_type, caches, board, places, metrics, experts.answer)
     return Policy(

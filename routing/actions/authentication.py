@@ -25,11 +25,14 @@ from uwgate.routing.results import (
     Result,
 )
 from uwgate.routing.template import Template
-from uwgate.routing.transaction import RuleError, Scope
+from uwgate.routing.transaction import Header, RuleError, Scope
 from uwgate.routing.workshop import Act, ActionKind, Mistake, Workshop, show
 
 _LDAP_KEYS = ("url", "basedn", "binddn", "bindpw", "filter", "attr", "loglevel")
-_RADIUS_KEYS = ("realm", "server", "secret", "nas_port", "nas_address")
+_RADIUS_KEYS = (
+    *("realm", "server", "secret", "nas_port", "nas_address"),
+    "message_authenticator",  # ours
+)
 _BODY = b"Unauthorized"
 _LDAP_URL = re.compile(rb"(?:ldaps?|ldapi)://[^\s]*")
 _ATTRIBUTE = re.compile(rb"[A-Za-z][A-Za-z0-9-]*|[0-9]+(?:\.[0-9]+)+")  # RFC 4512 section 1.4
@@ -49,8 +52,8 @@ def credentials(header: bytes) -> bytes | None:
         return None
 
 
-def _unauthorized(challenge: bytes) -> Answer:
-    headers = ((b"WWW-Authenticate", challenge),)
+def _unauthorized(challenge: bytes, *before: Header) -> Answer:
+    headers = (*before, (b"WWW-Authenticate", challenge))
     return Answer(401, b"Authorization Required", headers, _BODY)
 
 
@@ -182,6 +185,8 @@ def _check_radius(pairs: dict[str, bytes]) -> None:
         raise Mistake(f"server={show(pairs['server'])}: expected host:port")
     if not pairs["secret"]:
         raise Mistake("secret is empty")
+    if pairs.get("message_authenticator", b"required") != b"required":
+        raise Mistake("message_authenticator: expected 'required', or nothing")
     number = pairs.get("nas_port", b"0")
     if not _NAS_PORT.fullmatch(number) or int(number) > 0xFFFFFFFF:
         raise Mistake(f"nas_port={show(number)}: expected a number of 32 bits")
@@ -191,8 +196,8 @@ def _ldap(*, go_on: bool) -> Callable[[Workshop, bytes], Act]:
     def make(workshop: Workshop, text: bytes) -> Act:
         del workshop
         realm, comma, rest = text.partition(b",")
-        if not comma:
-            raise Mistake(f"{show(text)}: expected realm,url=...;basedn=...")
+        if not comma:  # without the text, which has a password
+            raise Mistake("expected realm,url=...;basedn=...")
         pairs = read_pairs(rest, _LDAP_KEYS, required=("url", "basedn"), separator=b";")
         _check_ldap(pairs)
         require("ldapauth")
@@ -217,7 +222,7 @@ def _spnego(*, go_on: bool) -> Callable[[Workshop, bytes], Act]:
         require("spnego")
         return _asks(
             Authority.NEGOTIATE,
-            _unauthorized(b"Negotiate"),
+            _unauthorized(b"Negotiate", (b"Content-Type", b"text/plain")),
             {},
             go_on=go_on,
             service=workshop.template(text),
@@ -228,7 +233,9 @@ def _spnego(*, go_on: bool) -> Callable[[Workshop, bytes], Act]:
 
 _BASIC = "realm,user:password or realm,htpasswd file"
 _LDAP = "realm,url=...;basedn=...[;binddn=;bindpw=;filter=;attr=;loglevel=]"
-_RADIUS = "realm=...,server=...,secret=...[,nas_port=][,nas_address=]"
+_RADIUS = (
+    "realm=...,server=...,secret=...[,nas_port=][,nas_address=][,message_authenticator=required]"
+)
 _NEXT = "the same, but go on if the credentials are wrong"
 
 ACTIONS: tuple[ActionKind, ...] = (

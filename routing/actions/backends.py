@@ -136,7 +136,7 @@ ACTIONS: tuple[ActionKind, ...] = (
     ActionKind(
         ("httpconnect",),
         "address",
-        "answer CONNECT: carry bytes to and from a backend",
+        "answer CONNECT by a backend",
         _simple(Protocol.CONNECT),
     ),
     ActionKind(

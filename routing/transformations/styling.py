@@ -36,6 +36,10 @@ class _Applying(Unchanged):
         self._outside = outside
         self._parts: list[bytes] = []
         self._size = 0
+        self._received: list[Header] = []
+
+    def begin(self, headers: list[Header]) -> None:
+        self._received = list(headers)
 
     def feed(self, data: bytes) -> bytes:
         self._size += len(data)
@@ -66,5 +70,7 @@ class _Applying(Unchanged):
         if headers is not transaction.headers:  # nobody sees what comes out
             return b""
         transaction.set_status(500, reason_of(500))
-        headers[:] = [(b"Content-Type", b"text/plain")]
+        # What later transformations have said of their work stays true.
+        added = [pair for pair in headers if pair not in self._received]
+        headers[:] = [(b"Content-Type", b"text/plain"), *added]
         return reason_of(500)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -45,35 +47,39 @@ def test_work_that_takes_too_long_is_not_waited_for() -> None:
     stuck.free.set()
 
 
+@contextlib.contextmanager
+def occupied(bench: Bench) -> Iterator[Stuck]:
+    """A bench one of whose threads has work that hangs, until the end of the block."""
+    stuck = Stuck()
+    caller = threading.Thread(target=bench.run, args=(stuck, PATIENCE))
+    caller.start()
+    assert stuck.begun.wait(PATIENCE)
+    try:
+        yield stuck
+    finally:
+        stuck.free.set()
+        caller.join(PATIENCE)
+
+
+def run_when_free(bench: Bench, work: Callable[[], object]) -> object:
+    while True:  # a thread says that it is free a moment after its work is done
+        with contextlib.suppress(FullError):
+            return bench.run(work, PATIENCE)
+
+
 def test_too_much_work_is_refused_until_some_is_done() -> None:
-    bench, stuck = Bench("b", 1, 0), Stuck()
-    with pytest.raises(OverdueError):
-        bench.run(stuck, 0.01)
-    with pytest.raises(FullError):
+    bench = Bench("b", 1, 0)
+    with occupied(bench), pytest.raises(FullError):
         bench.run(lambda: 1, PATIENCE)
-    stuck.free.set()
-    while True:  # the thread has to see it first
-        try:
-            assert bench.run(lambda: 1, PATIENCE) == 1
-        except FullError:
-            continue
-        break
+    assert run_when_free(bench, lambda: 1) == 1
 
 
 def test_work_that_nobody_waits_for_any_more_is_not_begun() -> None:
-    bench, stuck = Bench("b", 1, 1), Stuck()
+    bench = Bench("b", 1, 1)
     begun: list[int] = []
-    with pytest.raises(OverdueError):
-        bench.run(stuck, 0.01)
-    with pytest.raises(OverdueError):
+    with occupied(bench), pytest.raises(OverdueError):
         bench.run(lambda: begun.append(1), 0.01)
-    stuck.free.set()
-    while True:
-        try:
-            bench.run(lambda: begun.append(2), PATIENCE)
-        except FullError:
-            continue
-        break
+    run_when_free(bench, lambda: begun.append(2))
     assert begun == [2]
 
 

@@ -129,6 +129,13 @@ def test_nobody_is_asked_about_what_cannot_be_right(token: bytes) -> None:
 
 
 @pytest.fixture
+def packages() -> None:
+    """They may be missing."""
+    pytest.importorskip("ldap3")
+    pytest.importorskip("pyrad")
+
+
+@pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Servers are waited for as short as possible."""
     pytest.importorskip("ldap3")
@@ -187,14 +194,33 @@ def reply_to(packet: bytes, code: int, secret: bytes = SECRET, *, signed: bool =
     return head + hashlib.md5(head + packet[4:20] + attribute + secret).digest() + attribute
 
 
-@pytest.mark.usefixtures("impatient")
+@pytest.mark.usefixtures("packages")
 @pytest.mark.parametrize("signed", [True, False])
 def test_a_radius_server_lets_somebody_in(signed: bool) -> None:
     with udp_server(lambda packet: reply_to(packet, 2, signed=signed)) as port:
         assert ask_radius(port) == b"eve"
 
 
-@pytest.mark.usefixtures("impatient")
+@pytest.mark.usefixtures("packages")
+def test_a_radius_servers_answer_may_have_to_be_signed_as_a_whole(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def come(*, signed: bool) -> Reply:
+        with udp_server(lambda packet: reply_to(packet, 2, signed=signed)) as port:
+            return ask(
+                Authority.RADIUS,
+                basic("eve:pw"),
+                server=f"127.0.0.1:{port}",
+                secret=SECRET.decode(),
+                message_authenticator="required",
+            )
+
+    assert come(signed=True) == b"eve"
+    monkeypatch.setattr(radius, "TIMEOUT", 0.05)
+    assert is_503(come(signed=False))
+
+
+@pytest.mark.usefixtures("packages")
 @pytest.mark.parametrize("code", [3, 11])
 def test_a_radius_server_that_does_not_say_yes_says_no(code: int) -> None:
     with udp_server(lambda packet: reply_to(packet, code)) as port:
@@ -217,7 +243,7 @@ def test_whoever_does_not_know_the_secret_lets_nobody_in(answer: Callable[[bytes
         assert is_503(ask_radius(port))
 
 
-@pytest.mark.usefixtures("impatient")
+@pytest.mark.usefixtures("packages")
 def test_a_password_goes_to_radius_signed_and_hidden() -> None:
     asked: list[bytes] = []
 

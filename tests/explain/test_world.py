@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import os
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,8 @@ from uwgate.routing.results import (
     CheckCredentials,
     CheckPassword,
     Decision,
+    Failed,
+    FillPage,
     Question,
     Reply,
     Store,
@@ -73,6 +76,15 @@ def test_what_nobody_knows_is_assumed_and_said(question: Question, reply: Reply,
 )
 def test_what_was_said_is_the_reply(answer: str, question: Question, reply: Reply) -> None:
     assert world(answer).reply(question) == reply
+
+
+def test_documents_are_made_of_real_files(tmp_path: Path) -> None:
+    (tmp_path / "page").write_text('<!--#echo var="A"--><!--#cache key="k"--><!--#none-->')
+    ours = world("cache:k=v")
+    page = FillPage(os.fsencode(tmp_path / "page"), None, {b"A": b"a"})
+    assert ours.reply(page) == b"av"
+    assert "unknown command" in ours.guesses[0]
+    assert isinstance(ours.reply(FillPage(b"/nowhere/page", None, {})), Failed)
 
 
 def test_conditions_are_answered_as_well() -> None:

@@ -18,7 +18,7 @@ from trio.abc import Clock
 from tests.gateways.instance import Instance, listen, running, start_of
 from tests.gateways.peers import Client, Packet, Response, Uwsgi, request, settled
 from uwgate.conf.groups.static import StaticOptions
-from uwgate.gateways.routed import policy, questions
+from uwgate.gateways.routed import functions, policy, questions
 from uwgate.gateways.routed.policy import sends_to_own_sockets
 from uwgate.gateways.routed.stores import TIMEOUT
 from uwgate.gateways.wire import lease as wire
@@ -718,7 +718,7 @@ class Expert:
 def expert(monkeypatch: pytest.MonkeyPatch) -> Expert:
     found = Expert()
     monkeypatch.setattr(libraries, "is_installed", lambda module: True)
-    monkeypatch.setattr(policy, "load", lambda actions: None)
+    monkeypatch.setattr(functions, "load", lambda actions: None)
     monkeypatch.setattr(policy, "Experts", lambda look_up, say: found)
     return found
 

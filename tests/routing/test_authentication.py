@@ -150,6 +150,13 @@ def test_the_chain_can_go_on_while_nobody_can_be_asked(action: str, header: str)
     assert "it is down" in repr(run.scope.transaction.effects)
 
 
+@pytest.mark.parametrize("header", ["", "Negotiate", "Basic ZXZlOnB3"])
+def test_who_brings_no_ticket_is_asked_for_one(header: str) -> None:
+    headers = ((b"Content-Type", b"text/plain"), (b"WWW-Authenticate", b"Negotiate"))
+    refusal = Answer(401, b"Authorization Required", headers, b"Unauthorized")
+    assert act("spnego:HTTP@host", HTTP_AUTHORIZATION=header).verdict == refusal
+
+
 def test_who_comes_in_by_a_ticket_is_told_who_we_are() -> None:
     run = act("spnego:HTTP@$1", path="x", HTTP_AUTHORIZATION="Negotiate YII=")
     assert run.question == CheckCredentials(Authority.NEGOTIATE, b"YII=", (("service", b"HTTP@x"),))
@@ -170,6 +177,7 @@ MISTAKES = [
     ("radius:realm=A,server=host:99999,secret=s", "expected host:port"),
     ("radius:realm=A,server=host:1,secret=", "secret is empty"),
     ("radius:realm=A,server=host:1,secret=s,nas_port=4294967296", "a number of 32 bits"),
+    ("radius:realm=A,server=host:1,secret=s,message_authenticator=no", "expected 'required'"),
     ("spnego:${nosuch[x]}", "nosuch"),
 ]
 

@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
+import gzip
+
 import pytest
 
 from uwgate.conf.errors import ConfigError
 from uwgate.routing import libraries
 from uwgate.routing.libraries import load
+from uwgate.routing.machine import Machine
 from uwgate.routing.outside import Outside
-from uwgate.routing.results import Answer, ApplyStylesheet, Break, Failed, FillPage
+from uwgate.routing.results import (
+    Answer,
+    ApplyStylesheet,
+    Break,
+    Expertise,
+    Failed,
+    FillPage,
+    Reply,
+)
 from uwgate.routing.rules import compile_rules
 from uwgate.routing.transaction import Header, Scope, Transaction
 from uwgate.routing.transformations.stream import MAX_BUFFER, Pipeline
@@ -177,6 +188,16 @@ def test_what_cannot_be_transformed_reaches_nobody() -> None:
     assert "it is broken" in repr(transaction.effects)
 
 
+def test_an_error_is_compressed_like_any_other_body() -> None:
+    transaction = act("toxslt:stylesheet=/s", "gzip:").scope.transaction
+    transaction.begin_response(200, b"OK", [(b"ETag", b"x"), (b"Content-Type", b"text/xml")])
+    pipeline = Pipeline(transaction, World("it is broken"))
+    pipeline.feed(b"<secret>")
+    assert gzip.decompress(pipeline.finish()) == b"Internal Server Error"
+    assert (b"Content-Encoding", b"gzip") in transaction.headers
+    assert b"ETag" not in dict(transaction.headers)
+
+
 def test_a_body_that_is_too_long_reaches_nobody() -> None:
     world = World(b"<b/>")
     last, early, transaction = transform(world, bytes(MAX_BUFFER), b"x")
@@ -198,6 +219,23 @@ def test_behind_flush_a_failure_changes_nothing_for_the_client() -> None:
     assert (last, early) == (b"", [b"<r/>"])
     assert transaction.status == 200
     assert (b"Content-Type", b"text/xml") in transaction.headers
+
+
+@pytest.mark.parametrize(
+    ("reply", "found"),
+    [(b"<b/>", b"<b/>"), (Failed("broken"), "broken"), (None, "there is no answer")],
+)
+def test_a_machine_asks_an_expert(reply: Reply, found: bytes | str) -> None:
+    asked: list[Expertise] = []
+
+    def ask(question: Expertise) -> Reply:
+        asked.append(question)
+        return reply
+
+    wanted = ApplyStylesheet(b"/s", None)
+    assert Machine(ask=ask).transform(wanted) == found
+    assert asked == [wanted]
+    assert isinstance(Machine().transform(wanted), str)
 
 
 def test_where_nobody_transforms_there_is_an_error() -> None:
