@@ -20,6 +20,7 @@ from uwgate.workers.log import say
 from uwgate.workers.proxies import Client
 from uwgate.workers.raw import UNREAD_LIMIT, RawConnection, date_line
 from uwgate.workers.requests import RequestHead
+from uwgate.workers.turns import PATIENCE
 
 if TYPE_CHECKING:
     from uwgate.workers.slot import Slot
@@ -41,6 +42,7 @@ class HttpConnection(RawConnection):
         "_name",
         "_pause_ends",
         "_peer",
+        "_turn_ends",
         "wants_connection",
     )
 
@@ -65,6 +67,7 @@ class HttpConnection(RawConnection):
         self._may_tunnel = False
         self.wants_connection = False  # the request is CONNECT, and a rule may give one
         self._pause_ends = 0.0
+        self._turn_ends = slot.turns.begin(time.monotonic())
 
     def serve(self) -> bool:
         """Serve one request; returns whether the connection goes on.
@@ -108,7 +111,7 @@ class HttpConnection(RawConnection):
         now = time.monotonic()
         if self.timeout is not None:
             self.deadline = now + self.timeout
-        self._pause_ends = now + NEXT_PAUSE
+        self._pause_ends = now + (PATIENCE if now < self._turn_ends else NEXT_PAUSE)
         return True
 
     def may_tunnel(self) -> bool:
@@ -135,15 +138,27 @@ class HttpConnection(RawConnection):
     def brings_more(self) -> bool:
         """Whether something comes, a request perhaps, of a client that goes on at once.
 
-        Waits until ``NEXT_PAUSE`` after the last answer for it.
+        Waits for it until some time after the last answer: ``NEXT_PAUSE``, in a turn more.
         """
         poll = select.poll()
         poll.register(self.fd, select.POLLIN)
-        return bool(poll.poll(max(0.0, self._pause_ends - time.monotonic()) * 1000))
+        pause = max(0.0, self._pause_ends - time.monotonic())
+        brings = bool(poll.poll(pause * 1000))
+        if pause and not brings:
+            self._slot.turns.wasted()
+        return brings
 
-    def close_behind_next(self) -> None:
-        """The next request is the last one here."""
-        self._keep = False
+    @property
+    def _has_turn(self) -> bool:
+        """Whether others have to wait, if it goes on at once."""
+        return time.monotonic() < self._turn_ends
+
+    def close_behind_turn(self) -> None:
+        """Others wait: if its turn is over, the next request is the last one here."""
+        if self._has_turn:
+            self._slot.turns.used()
+        else:
+            self._keep = False
 
     def send_body(self, body: bytes, last: bool) -> None:
         """See ``wsgi.Output``."""
@@ -155,7 +170,7 @@ class HttpConnection(RawConnection):
     def begin(self, head: bytes, flags: int, body: bytes, last: bool) -> None:
         """See ``wsgi.Output``."""
         self._body.forget_continue()
-        if not self._close and self._slot.is_awaited():
+        if not self._close and not self._has_turn and self._slot.is_awaited():
             self._close = True  # said now, no client sends a request that nobody would read
         lines = b"" if flags & DATE else date_line()
         if not flags & (LENGTH | NO_BODY):

@@ -20,6 +20,7 @@ from uwgate.workers.leases import Lease, is_trusted
 from uwgate.workers.log import say
 from uwgate.workers.raw import UwsgiConnection
 from uwgate.workers.scoreboard import AWAY, IDLE
+from uwgate.workers.turns import Turns
 from uwgate.workers.waiting import Waiting
 from uwgate.workers.websocket import WebSocket
 from uwgate.workers.wsgi import Response
@@ -54,6 +55,7 @@ class Slot:
         self.websocket: WebSocket | None = None  # that the running request has opened
         self.body: Body | None = None  # of the running request
         self.waiting = Waiting()
+        self.turns = Turns()
         self.logvars: dict[str, bytes] = {}
         self.requests = 0
         self.began = 0.0
@@ -99,19 +101,19 @@ class Slot:
             accepted: Session | None = None
             ready = [fd for fd, _ in events]
             readable = kept is not None and kept.fd in ready
-            last = False
+            goes_on = False
             if isinstance(kept, HttpConnection) and not self._listeners.keys().isdisjoint(ready):
                 # Nobody sends a request again that has come here: it is served before somebody
-                # else is let in, as the last one of its connection.
-                last = readable or kept.brings_more()
-                if last:
+                # else is let in.
+                goes_on = readable or kept.brings_more()
+                if goes_on:
                     readable = True
-                    kept.close_behind_next()
+                    kept.close_behind_turn()
             pause = 0.0
             for fd in ready:
                 listener = self._listeners.get(fd)
                 if listener is not None:
-                    if last:
+                    if goes_on:
                         continue
                     if kept is not None and listener.role == "lease":
                         wait = self._may_wait(kept, readable=readable, declined=declined)

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import contextlib
+import http.client
 import socket
+import threading
+import time
 from pathlib import Path
 
 import pytest
 
-from tests.workers.conftest import Serve
+from tests.workers.conftest import PATIENCE, Serve
 from tests.workers.gateway import HELLO_WORLD, Answer, parse_http, read_http
+from uwgate.workers.turns import TURN
 
 ECHO = """
 def application(environ, start_response):
@@ -126,6 +130,7 @@ def test_http11_gives_way_while_its_client_says_nothing(serve: Serve) -> None:
 SLOW_TO_ANSWER = """
 import os, time
 def application(environ, start_response):
+    open(environ["PATH_INFO"] + ".begun", "w").close()
     while not os.path.exists(environ["PATH_INFO"]):
         time.sleep(0.01)
     start_response("200 OK", [("Content-Type", "text/plain")])
@@ -142,10 +147,42 @@ def test_http11_says_that_it_closes_when_another_connection_waits(
     with instance.connect("http11-socket") as first, instance.connect("http11-socket") as second:
         first.sendall(request)
         second.sendall(request)
+        instance.wait_until((tmp_path / "go.begun").exists)
+        time.sleep(2 * TURN)  # so that nobody's turn is it any longer
         go.touch()
         answers = [read_http(first), read_http(second)]
     # Whoever was served first had to make room, and was told so.
     assert sorted(answer.headers.get(b"connection", b"") for answer in answers) == [b"", b"close"]
+
+
+def test_http11_lets_others_in_though_a_client_goes_on_and_on(serve: Serve) -> None:
+    instance = serve(HELLO_WORLD)
+    host, port = instance.sockets["http11-socket"].getsockname()
+    left: list[int] = []
+    done = threading.Event()
+
+    def ask_again_and_again(number: int) -> None:
+        connection = http.client.HTTPConnection(host, port, timeout=PATIENCE)
+        with contextlib.closing(connection):
+            while not done.is_set():
+                try:
+                    connection.request("GET", "/")
+                    answer = connection.getresponse()
+                    answer.read()
+                except (http.client.RemoteDisconnected, ConnectionError):
+                    break  # too slow for its turn
+                if answer.will_close:
+                    break
+        left.append(number)
+        if len(left) == 2:  # the third one has nobody to make room for
+            done.set()
+
+    threads = [threading.Thread(target=ask_again_and_again, args=(one,)) for one in range(3)]
+    for thread in threads:
+        thread.start()
+    assert done.wait(PATIENCE)
+    for thread in threads:
+        thread.join()
 
 
 def test_a_chunked_body_is_decoded(serve: Serve) -> None:

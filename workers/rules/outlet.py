@@ -24,6 +24,10 @@ _TOO_LARGE = Text(
 )
 
 
+def _nothing() -> None:
+    """What is called behind the end."""
+
+
 class Way(Protocol):
     """A connection on which responses with rules leave: more than a ``wsgi.Output``.
 
@@ -94,6 +98,14 @@ class Outlet:
         self.sent = 0
         self.sendfile = False
         self.head_size = (0, 0)  # fields, bytes
+
+    def forget(self) -> None:
+        """The response is over, and nobody is called any more.
+
+        Whoever is called holds this: without it both are gone at once, and not when the collector
+        of garbage comes by.
+        """
+        self._transformed, self._ending = _nothing, None
 
     def start(self, *, plain: bool = False) -> None:
         """The head is settled. ``plain``: the body passes by all transformations."""

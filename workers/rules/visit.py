@@ -147,6 +147,7 @@ class Visit:
             say(f"final rules: {traceback.format_exc().rstrip()}")
         finally:
             self.policy.harakiri.end(self._slot.core)
+            self.outlet.forget()
 
     def _enter(self) -> bool:
         transaction = self.transaction
