@@ -156,7 +156,8 @@ def test_who_announced_itself_and_then_a_fallback(
             document = wait_for_stats(
                 gates.program, gates.stats(kind), lambda found: found["announcements"]["refused"]
             )
-            assert document["announcements"] == {"accepted": 1, "refused": {"malformed": 1}}
+            announcements = document["announcements"]
+            assert announcements == {"accepted": 1, "lost": 0, "refused": {"malformed": 1}}
             (node,) = nodes_of(document)
             assert (node["requests"], node["modifier1"]) == (1, 9)
         assert [head[0] for head in backend.heads[:2]] == [9, 9]
