@@ -66,7 +66,7 @@ HANDOVER_LIMIT = 5.0  # seconds for the next registry to take everything
 
 
 class Registry:
-    """See the module. ``books`` and ``inboxes`` are by kind of gateway, for those that have nodes."""
+    """See the module. ``books`` and ``inboxes`` are by kind of gateway, where it has nodes."""
 
     def __init__(self, start: Start) -> None:
         self._start = start
