@@ -40,7 +40,7 @@ class Slot:
         self.hits = 0
         self.reference = 0
         self._algorithm = algorithm
-        self._follower = algorithm if isinstance(algorithm, Follower) else None
+        self._follower: Follower | None = algorithm if isinstance(algorithm, Follower) else None
 
     @property
     def sleeping(self) -> list[Node]:

@@ -66,7 +66,7 @@ HANDOVER_LIMIT = 5.0  # seconds for the next registry to take everything
 
 
 class Registry:
-    """See the module. ``books`` are by kind of gateway, for those that have nodes."""
+    """See the module. ``books`` and ``inboxes`` are by kind of gateway, where it has nodes."""
 
     def __init__(self, start: Start) -> None:
         self._start = start
@@ -76,7 +76,7 @@ class Registry:
         self._resubscribers: dict[str, Resubscriber] = {}
         for kind in sorted(kinds):
             self._open_book(kind)
-        self._inboxes: defaultdict[str, list[Inbox]] = defaultdict(list)
+        self.inboxes: defaultdict[str, list[Inbox]] = defaultdict(list)
         self.counters = Counters(log, lines=1, period=SECOND)
         self.leads = False
         self._stops = False  # and nobody comes after us
@@ -92,7 +92,8 @@ class Registry:
         shown = [kind for kind in COREROUTERS if settings.corerouter(kind).stats_server]
         self.census = Census(self.feed, shown)
         self.reports = {
-            kind: Report(kind, start, self.census, self.books.get(kind)) for kind in shown
+            kind: Report(kind, start, self.census, self.books.get(kind), self.inboxes[kind])
+            for kind in shown
         }
 
     def _open_book(self, kind: str) -> None:
@@ -273,7 +274,7 @@ class Registry:
 
         with socket.socket(fileno=os.dup(listener.fd)) as sock:
             inbox = Inbox(sock)
-            self._inboxes[book.kind].append(inbox)
+            self.inboxes[book.kind].append(inbox)
             await inbox.run(hear)
 
     async def _check(self, kind: str) -> None:
@@ -354,7 +355,7 @@ class Registry:
         tolerance = book.table.options.tolerance
         if self._listens_since is not None and now - self._listens_since <= tolerance:
             return False
-        return all(now - inbox.lost_at > tolerance for inbox in self._inboxes[book.kind])
+        return all(now - inbox.lost_at > tolerance for inbox in self.inboxes[book.kind])
 
 
 def _identity(start: Start) -> str:

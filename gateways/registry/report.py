@@ -6,7 +6,7 @@ import json
 import os
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import trio
@@ -18,6 +18,7 @@ from uwgate.conf.start import Listener, Start
 from uwgate.gateways.registry.book import Book
 from uwgate.gateways.registry.census import Census
 from uwgate.gateways.registry.checks import Checks
+from uwgate.gateways.registry.datagrams import Inbox
 from uwgate.gateways.registry.document import Moment, Subject, fields_of, text_of
 from uwgate.gateways.registry.figures import ProcessFigures
 from uwgate.gateways.registry.stats import StatsServer
@@ -27,9 +28,19 @@ ROLES = {"http": ("http", "https", "http-to-https")}  # of listeners, where they
 
 
 class Report:
-    """``book`` is None without subscription servers, ``checks`` while nobody looks after nodes."""
+    """``book`` is None without subscription servers, ``checks`` while nobody looks after nodes.
 
-    def __init__(self, kind: str, start: Start, census: Census, book: Book | None) -> None:
+    ``inboxes`` are where announcements come in; there may come more of them.
+    """
+
+    def __init__(
+        self,
+        kind: str,
+        start: Start,
+        census: Census,
+        book: Book | None,
+        inboxes: Sequence[Inbox] = (),
+    ) -> None:
         self.checks: Checks | None = None
         self._server: StatsServer | None = None
         self._lords = Lords(start.board_fd)
@@ -38,6 +49,7 @@ class Report:
         self._start = start
         self._census = census
         self._book = book
+        self._inboxes = inboxes
         self._core = start.settings.corerouter(kind)
         self._options = start.settings.stats
         roles = (*ROLES.get(kind, (kind,)), f"{kind}-subscription")
@@ -96,7 +108,11 @@ class Report:
             return {}
         admission = self._book.admission
         refused = {reason.value: count for reason, count in admission.refused.items()}
-        return {"accepted": admission.accepted, "refused": dict(sorted(refused.items()))}
+        return {
+            "accepted": admission.accepted,
+            "lost": sum(inbox.lost for inbox in self._inboxes),
+            "refused": dict(sorted(refused.items())),
+        }
 
     def _checks(self) -> dict[str, Any]:
         if self.checks is None or self._book is None:

@@ -53,12 +53,8 @@ def who(address: Address, name: str) -> str:
 
 @pytest.mark.parametrize(
     "options",
-    [
-        (),
-        ("--subscription-dotsplit",),
-        ("--http-subscription-fallback-key", "last"),
-    ],
-    ids=["plain", "dotsplit", "fallback"],
+    [("--subscription-dotsplit",), ("--http-subscription-fallback-key", "last")],
+    ids=["dotsplit", "fallback"],
 )
 def test_the_same_names_lead_to_the_same_pools(
     folder: Path, uwgate: Start, pools: dict[str, Backend], options: tuple[str, ...]

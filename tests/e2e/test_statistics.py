@@ -97,17 +97,16 @@ def test_subscriptions_are_shown_as_by_uwsgi(folder: Path, uwgate: Start, kind: 
     assert sorted(here[kind]) == sorted([f"127.0.0.1:{one.address[1]}", f"{ours}.nodes"])
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_static_backends_are_shown_as_by_uwsgi(folder: Path, uwgate: Start, kind: str) -> None:
+def test_static_backends_are_shown_as_by_uwsgi(folder: Path, uwgate: Start) -> None:
     ours, real = str(folder / "ours"), str(folder / "real")
-    backends = (f"--{kind}-to", NODE, f"--{kind}-to", "127.0.0.1:2")
-    with theirs(folder, kind, f"--{kind}-stats-server", real, *backends) as process:
-        one = uwgate(*listening(kind, folder, 0), f"--{kind}-stats-server", ours, *backends)
+    backends = ("--http-to", NODE, "--http-to", "127.0.0.1:2")
+    with theirs(folder, "http", "--http-stats-server", real, *backends) as process:
+        one = uwgate("--http", "127.0.0.1:0", "--http-stats-server", ours, *backends)
         there = wait_for_stats(process, real, lambda _: True)
         here = wait_for_stats(one, ours, lambda _: True)
     compare(here, there, besides=OF_THE_PROCESS)
     assert here["static_nodes"] == there["static_nodes"]
-    assert here[kind] == [f"127.0.0.1:{one.address[1]}"]
+    assert here["http"] == [f"127.0.0.1:{one.address[1]}"]
 
 
 @pytest.mark.parametrize("minified", [False, True])

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import signal
 import socket
 import threading
@@ -122,6 +123,25 @@ def test_workers_serve_through_a_router_of_uwsgi(
         one.popen.send_signal(signal.SIGTERM)
         assert one.wait() == 0
         router.wait_for_nodes(0)
+
+
+def test_a_router_of_uwsgi_is_told_for_whom_we_speak(uwgate: Start, folder: Path) -> None:
+    allowed = folder / "allowed"
+    allowed.mkdir()
+    (allowed / HOST).touch()
+    as_nobody: list[str] = []
+    if os.geteuid() == 0:
+        os.chown(allowed / HOST, 65534, 65534)
+        as_nobody = ["--uid=65534", "--gid=65534"]
+    owner = (allowed / HOST).stat()
+    more = ("--subscriptions-use-credentials", "--subscriptions-credentials-check", f"{allowed}/")
+    with router_at(folder, "http", "unix", *more) as (router, server):
+        told = [f"--subscribe-to={server}:{name}" for name in ("other.com", HOST)]
+        node(uwgate, *told, *as_nobody)
+        (known,) = router.wait_for_nodes(1)
+        assert known["key"] == HOST
+        assert (known["uid"], known["gid"]) == (owner.st_uid, owner.st_gid)
+        assert router.get("/") == b"ok\n"
 
 
 class Load:

@@ -25,9 +25,8 @@ from uwgate.subscriptions.balancing.two_choices import (
 from uwgate.subscriptions.balancing.wrr import WeightedRoundRobin
 from uwgate.subscriptions.djb33x import djb33x
 from uwgate.subscriptions.node import Node
-from uwgate.subscriptions.slot import Slot
 
-from .conftest import MakeSlot, make_slot
+from .conftest import MakeSlot
 
 NAMES = "ABCDEFGHIJ"
 weights_of_nodes = st.lists(st.integers(1, 9), min_size=1, max_size=8)
@@ -153,76 +152,6 @@ def test_lrc_prefers_an_idle_node_to_all_others() -> None:
     members[0].reference = 1
     members[2].reference = 1
     assert ready(LeastReferences(), members).choose(Asked(0.0)).address == "B"
-
-
-def walk(slot: Slot, *, weighted: bool) -> Node:
-    """The definition (spec/subscriptions.md section 8.2), one node after the other."""
-    chosen: Node | None = None
-    for node, following in zip(slot.nodes, (*slot.nodes[1:], None), strict=True):
-        if chosen is None or chosen.reference == 0 or load(node, weighted) < load(chosen, weighted):
-            chosen = node
-            if node.reference == 0 and (
-                following is None
-                or load(following, weighted) > load(node, weighted)
-                or following.last_requests > node.last_requests
-            ):
-                break
-    assert chosen is not None
-    return chosen
-
-
-def load(node: Node, weighted: bool) -> float:
-    return node.reference / node.weight if weighted else node.reference
-
-
-STEPS = ["ask", "ask", "ask", "cookie", "end", "end", "hear", "weigh", "back", "out", "level"]
-
-
-@pytest.mark.parametrize("name", ["lrc", "wlrc"])
-@given(seed=st.integers(), count=st.integers(1, 7))
-def test_the_node_is_the_one_that_a_walk_along_all_would_find(
-    name: str, seed: int, count: int
-) -> None:
-    dice = Random(seed)
-    slot = make_slot(name, None, **{NAMES[at]: dice.randint(1, 3) for at in range(count)})
-    members = list(slot.members.values())
-    running: list[Node] = []
-    for _ in range(80):
-        node = dice.choice(members)
-        match dice.choice(STEPS):
-            case "ask" if slot.nodes:
-                expected = walk(slot, weighted=name == "wlrc")
-                assert slot.choose(0.0) is expected
-                slot.connected(expected)
-                running.append(expected)
-            case "cookie" if node.is_live:
-                assert slot.choose(0.0, wanted=node) is node
-                running.append(node)
-            case "end" if running:
-                slot.release(running.pop(dice.randrange(len(running))))
-            case "hear":
-                slot.announced(node)
-            case "weigh":
-                node.weight = dice.randint(1, 3)
-                slot.refresh()
-            case "back":
-                node.health.out_until = None
-                slot.refresh()
-            case "out":
-                node.health.out_until = 9.0
-                slot.refresh()
-            case "level":
-                node.backup = dice.randint(0, 1)
-                slot.refresh()
-            case _:
-                pass
-
-
-def test_a_thousand_nodes_are_no_harder_than_one() -> None:
-    slot = make_slot("lrc", None, **{f"n{number}": 1 for number in range(1000)})
-    chosen = [slot.choose(0.0) for _ in range(1000)]
-    assert len(set(map(id, chosen))) == 1000  # every one has its turn before any has another
-    assert {node.reference for node in slot.nodes} == {1}
 
 
 def test_wlrc_warms_a_new_node_up() -> None:

@@ -190,7 +190,18 @@ async def test_what_is_refused_is_shown_by_reason(house: House) -> None:
     house.announce(Packet(key=KEY, address=NODE))
     await house.wait_nodes(1)
     document = await house.read()
-    assert document["announcements"] == {"accepted": 1, "refused": {"malformed": 3}}
+    assert document["announcements"] == {
+        "accepted": 1,
+        "lost": 0,
+        "refused": {"malformed": 3},
+    }
+
+
+async def test_what_the_kernel_dropped_is_shown(house: House) -> None:
+    inboxes = house.registry.inboxes["http"]
+    await until(lambda: bool(inboxes))
+    inboxes[0].lost = 7
+    assert (await house.read())["announcements"]["lost"] == 7
 
 
 async def test_a_process_that_does_not_answer_is_left_out_and_that_is_said(
