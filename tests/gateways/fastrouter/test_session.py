@@ -56,6 +56,14 @@ async def test_a_packet_may_come_in_pieces(cut: int) -> None:
         assert await client.rest() == ANSWER
 
 
+async def test_a_client_that_has_to_be_waited_for_does_not_block() -> None:
+    async with routing() as (gateway, backend):
+        await gateway.connect()
+        assert await backend.is_idle()
+        (session,) = gateway.gateway._sessions
+        assert session.sock.gettimeout() == 0.0
+
+
 async def test_the_largest_packet_passes() -> None:
     room = 0xFFFF - (len(packet(PAD="")) - 4)
     request = packet(PAD="x" * room)
