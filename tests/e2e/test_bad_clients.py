@@ -75,7 +75,7 @@ def seconds_until_answered(program: Uwgate) -> float:
 @pytest.mark.parametrize("served", [False, True], ids=["silent", "kept"])
 def test_ten_thousand_idle_clients_keep_nobody_waiting(uwgate: Start, served: bool) -> None:
     program = uwgate(
-        "--http", "127.0.0.1:0", *WITNESS, "--http-headers-timeout=240", "--http-keepalive=100"
+        "--http", "127.0.0.1:0", *WITNESS, "--http-headers-timeout=600", "--http-keepalive=600"
     )
     assert ask(program.address, request()).status == 200
     gateway = program.processes("http")[0]
@@ -117,7 +117,7 @@ def test_slow_clients_do_not_hold_up_fast_ones(uwgate: Start) -> None:
 @pytest.fixture(scope="module")
 def program(shared_folder: Path) -> Iterator[Uwgate]:
     """One with two workers, for all who want nothing else."""
-    arguments = ("--http", "127.0.0.1:0", *WITNESS, "-p2")
+    arguments = ("--http", "127.0.0.1:0", *WITNESS, "-p2", "--http-headers-timeout=600")
     with running_uwgate(*arguments, folder=shared_folder) as program:
         yield program
 
