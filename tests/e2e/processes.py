@@ -50,6 +50,7 @@ class Process:
         self.argv = list(argv)
         self.log_path = folder / f"{name}.log"
         with self.log_path.open("ab") as log:
+            self._begin = log.tell()  # behind the log of an earlier one of this name
             self.popen = subprocess.Popen(
                 self.argv,
                 cwd=folder,
@@ -67,7 +68,9 @@ class Process:
     @property
     def log(self) -> str:
         """Everything that the program has written."""
-        return self.log_path.read_text("utf-8", "replace")
+        with self.log_path.open("rb") as log:
+            log.seek(self._begin)
+            return log.read().decode("utf-8", "replace")
 
     def wait_for(self, condition: Callable[[], bool], what: str) -> None:
         """Wait until ``condition`` holds; fail with the log if it never does."""
