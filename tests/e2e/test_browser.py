@@ -98,12 +98,17 @@ def site(
         yield site
 
 
+@pytest.fixture(scope="module")
+def tab(browser: Browser, site: Site) -> Page:
+    """One for all tests of a site: each is a process of its own, and stays."""
+    return browser.page()
+
+
 @pytest.fixture
-def page(browser: Browser, old_browser: Browser, site: Site) -> Page:
+def page(tab: Page, site: Site) -> Page:
     """A page that has just been opened."""
-    page = (old_browser if site.protocol == "http/1.1" else browser).page()
-    page.open(site.url)
-    return page
+    tab.open(site.url)
+    return tab
 
 
 def test_a_page_comes_with_all_its_parts(page: Page, site: Site) -> None:

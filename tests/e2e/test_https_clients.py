@@ -31,7 +31,7 @@ __all__ = ["program", "shared_site", "site"]  # fixtures
 
 # Seconds after which an idle connection may be gone: the visitor himself has stood still.
 MISSED = 4.0
-PAUSE = 0.01  # seconds between two requests of a visitor: there are others on this machine
+PAUSE = 0.03  # seconds between two requests of a visitor: there are others on this machine
 SEEN_WITHIN = 2.0  # seconds until new handshakes get a certificate that was put there
 
 

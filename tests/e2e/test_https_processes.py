@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 __all__ = ["program", "shared_program", "shared_site", "site"]  # fixtures
 
 BACK = 1.0  # seconds until the service has to be back, on a quiet machine
-RELOADS = 3
+RELOADS = 2
 
 
 def ask(program: Uwgate, site: Site, target: str = "/") -> bytes:
