@@ -50,6 +50,7 @@ class Process:
         self.argv = list(argv)
         self.log_path = folder / f"{name}.log"
         with self.log_path.open("ab") as log:
+            self._begin = log.tell()  # behind the log of an earlier one of this name
             self.popen = subprocess.Popen(
                 self.argv,
                 cwd=folder,
@@ -67,18 +68,22 @@ class Process:
     @property
     def log(self) -> str:
         """Everything that the program has written."""
-        return self.log_path.read_text("utf-8", "replace")
+        with self.log_path.open("rb") as log:
+            log.seek(self._begin)
+            return log.read().decode("utf-8", "replace")
 
     def wait_for(self, condition: Callable[[], bool], what: str) -> None:
         """Wait until ``condition`` holds; fail with the log if it never does."""
         deadline = time.monotonic() + PATIENCE
+        pause = 0.01
         while True:
             status = self.popen.poll()  # first: the last thing that it did may be what is meant
             if condition():
                 return
             assert status is None, f"{self.name} exited with {status}:\n{self.log}"
             assert time.monotonic() < deadline, f"{self.name}: no {what}:\n{self.log}"
-            time.sleep(0.01)
+            time.sleep(pause)
+            pause = min(1.2 * pause, 0.1)  # looking costs something, and what takes long may wait
 
     def wait_for_log(self, pattern: str, *, start: int = 0) -> re.Match[str]:
         """Wait for a line that matches; ``start`` is how many characters to pass over."""

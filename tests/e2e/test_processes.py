@@ -41,6 +41,13 @@ def test_the_last_words_of_a_program_that_has_ended_are_heard(tmp_path: Path) ->
         process.wait_for_log("more")
 
 
+def test_a_log_begins_with_its_own_process(tmp_path: Path) -> None:
+    for word in ("first", "second"):
+        process = Process(["echo", word], folder=tmp_path)
+        assert process.wait() == 0
+        assert process.log == f"{word}\n"
+
+
 def test_of_a_line_that_is_not_complete_nothing_is_taken(tmp_path: Path) -> None:
     process = Process(["printf", "port 12"], folder=tmp_path)
     assert process.wait() == 0
