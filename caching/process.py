@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-import select
 import shutil
 import socket
 import time
@@ -39,6 +38,8 @@ READERS_PERIOD = 5.0  # seconds between two looks for dead readers
 TICK = 1.0  # seconds
 BURST = 64  # datagrams of one socket until others get their turn
 ERROR_PAUSE = 0.1  # seconds
+REMOVALS = 20  # times to try
+REMOVAL_PAUSE = 0.1  # seconds
 
 
 class Receiver:
@@ -241,13 +242,15 @@ def _share(cache: LocalCache) -> None:
 def main(fd: int) -> None:
     """Look after the caches; ``fd`` is the memory file with the ``Start``."""
     start = Start.from_memory_file(fd)
-    service.run(KIND, start, CacheProcess, None, None)
-    if start.cache_folder is not None and _is_over(start.life_fd):
+    if not service.run(KIND, start, CacheProcess, None, None) and start.cache_folder is not None:
         # The master was killed: nobody else is left to do it.
-        shutil.rmtree(start.cache_folder, ignore_errors=True)
+        _remove(start.cache_folder)
 
 
-def _is_over(life_fd: int) -> bool:
-    poll = select.poll()
-    poll.register(life_fd, select.POLLIN)
-    return bool(poll.poll(0))
+def _remove(folder: str) -> None:
+    """Remove the caches, though somebody may be making a file there at this moment."""
+    for _ in range(REMOVALS):
+        shutil.rmtree(folder, ignore_errors=True)
+        if not os.path.exists(folder):
+            return
+        time.sleep(REMOVAL_PAUSE)

@@ -146,6 +146,8 @@ class Keeper:
             packet = self._master.recv(control.MAX_MESSAGE)
         except BlockingIOError:
             return
+        except OSError:  # killed before it read what we had said
+            packet = b""
         if not packet:
             self._selector.unregister(self._master)
             self._forsaken()

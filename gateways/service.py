@@ -12,7 +12,7 @@ import signal
 import socket
 import sys
 from collections.abc import Callable
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import trio
 
@@ -33,6 +33,19 @@ EXIT_ERROR = 1
 # They only pass on what others have begun: every turn that they wait for the CPU, a request or a
 # stream stands still (docs/design.md, "Bytes that stay in the kernel").
 CARRIERS = frozenset(("fastrouter", "rawrouter", "sslrouter"))
+
+
+class Order(NamedTuple):
+    """How to end: idle connections have ``idle`` seconds, None is at once.
+
+    ``is_heard``: somebody said so; False if the master is gone without a word.
+    """
+
+    idle: float | None
+    is_heard: bool
+
+
+FORSAKEN = Order(DRAIN_IDLE, is_heard=False)
 
 
 class Gateway(Protocol):
@@ -65,8 +78,8 @@ def run(
     uid: str | None,
     gid: str | None,
     mercy: float | None = None,
-) -> None:
-    """Be a gateway process until the master says otherwise.
+) -> bool:
+    """Be a gateway process until the master says otherwise; False if it is gone without a word.
 
     One that cannot be made, or cannot start (ConfigError), says so to the master, and exits.
     ``uid`` and ``gid`` are those of this kind of gateway; None means the instance's. ``mercy`` is
@@ -92,7 +105,7 @@ def run(
     with socket.socket(fileno=start.control_fd) as control_socket:
         try:
             gateway = make(start)
-            trio.run(_serve, start, gateway, control_socket, mercy, limit)
+            return trio.run(_serve, start, gateway, control_socket, mercy, limit)
         except ConfigError as error:
             log.error("%s", error)
             reason = str(error)[-control.MAX_MESSAGE // 8 :]
@@ -103,10 +116,11 @@ def run(
 
 async def _serve(
     start: Start, gateway: Gateway, control_socket: socket.socket, mercy: float, harakiri: float
-) -> None:
-    """Raises ConfigError: the gateway cannot start."""
+) -> bool:
+    """See ``run``. Raises ConfigError: the gateway cannot start."""
     link = trio.socket.from_stdlib_socket(control_socket)
     failure: ConfigError | None = None
+    order = FORSAKEN
     async with trio.open_nursery() as sessions:
         accepting = trio.CancelScope()
 
@@ -122,44 +136,46 @@ async def _serve(
         except ConfigError as error:
             failure = error
         else:
-            await link.send(control.encode("ready"))
-            idle = await _wait_for_order(gateway, link, start.life_fd)
-            if idle is not None:
+            with contextlib.suppress(OSError):  # a master that is gone is noticed below
+                await link.send(control.encode("ready"))
+            order = await _wait_for_order(gateway, link, start.life_fd)
+            if order.idle is not None:
                 accepting.cancel()
-                gateway.drain(idle)
+                gateway.drain(order.idle)
                 with trio.move_on_after(mercy):
                     await gateway.drained()
         sessions.cancel_scope.cancel()
     if failure is not None:
         raise failure
+    return order.is_heard
 
 
-async def _wait_for_order(
-    gateway: Gateway, link: trio.socket.SocketType, life_fd: int
-) -> float | None:
-    """Seconds that idle connections have, or None to stop at once."""
-    orders: list[float | None] = []
+async def _wait_for_order(gateway: Gateway, link: trio.socket.SocketType, life_fd: int) -> Order:
+    orders: list[Order] = []
     async with trio.open_nursery() as nursery:
 
         async def listen() -> None:
             while not orders:
-                packet, ancillary, _, _ = await link.recvmsg(
-                    control.MAX_MESSAGE, handover.DESCRIPTORS
-                )
+                packet = b""
+                with contextlib.suppress(OSError):  # killed before it read what we had said
+                    packet, ancillary, _, _ = await link.recvmsg(
+                        control.MAX_MESSAGE, handover.DESCRIPTORS
+                    )
                 if not packet:  # who gave orders is gone
-                    orders.append(DRAIN_IDLE)
+                    orders.append(FORSAKEN)
                     break
                 message, attachment = handover.open_message(packet, ancillary)
                 if message["type"] == "renew" and attachment is not None:
                     gateway.renew(str(message["name"]), attachment)
                 else:
                     stop = message["type"] == "stop"
-                    orders.append(None if stop else float(message.get("idle", DRAIN_IDLE)))
+                    idle = None if stop else float(message.get("idle", DRAIN_IDLE))
+                    orders.append(Order(idle, is_heard=True))
             nursery.cancel_scope.cancel()
 
         async def live() -> None:
             await trio.lowlevel.wait_readable(life_fd)
-            orders.append(DRAIN_IDLE)
+            orders.append(FORSAKEN)
             nursery.cancel_scope.cancel()
 
         nursery.start_soon(listen)

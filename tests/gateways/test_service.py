@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import select
 import socket
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -20,8 +23,9 @@ ROOT = Path(__file__).parents[2]
 PATIENCE = 60.0  # seconds; only a failing test waits this long
 
 
-def run(moment: str) -> tuple[list[dict[str, object]], subprocess.CompletedProcess[str]]:
-    """All that ``unwilling.py`` says to its master, and how it ends."""
+@contextlib.contextmanager
+def running(moment: str) -> Iterator[tuple[socket.socket, subprocess.Popen[str]]]:
+    """``unwilling.py``, and its master's end of the control socket."""
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     life, master = os.pipe()
     start = Start(
@@ -35,30 +39,50 @@ def run(moment: str) -> tuple[list[dict[str, object]], subprocess.CompletedProce
     )
     fd = start.to_memory_file()
     source = str(Path(uwgate.__file__).parents[1])
-    with ours, theirs:
-        done = subprocess.run(
+    with (
+        ours,
+        theirs,
+        subprocess.Popen(
             [sys.executable, "-m", "tests.gateways.unwilling", str(fd)],
             cwd=ROOT,
             env={**os.environ, "PYTHONPATH": source, "PYTHONDONTWRITEBYTECODE": "1"},
             pass_fds=(fd, theirs.fileno(), life),
-            capture_output=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
             text=True,
-            timeout=PATIENCE,
-            check=False,
-        )
+        ) as process,
+    ):
         theirs.close()
-        messages = []
-        while packet := ours.recv(control.MAX_MESSAGE):
-            messages.append(control.decode(packet))
-    for one in (fd, life, master):
-        os.close(one)
-    return messages, done
+        try:
+            yield ours, process
+        finally:
+            process.kill()
+            for one in (fd, life, master):
+                os.close(one)
 
 
 @pytest.mark.parametrize("moment", ["before", "after"])
 def test_a_gateway_that_cannot_start_says_why_and_never_that_it_is_ready(moment: str) -> None:
-    messages, done = run(moment)
-    assert messages == [{"type": "failed", "reason": "this cannot be", "code": 1}]
-    assert done.returncode == 1
-    assert "this cannot be" in done.stderr
-    assert "Traceback" not in done.stderr
+    with running(moment) as (ours, process):
+        _, said = process.communicate(timeout=PATIENCE)
+        messages = []
+        while packet := ours.recv(control.MAX_MESSAGE):
+            messages.append(control.decode(packet))
+        assert messages == [{"type": "failed", "reason": "this cannot be", "code": 1}]
+        assert process.returncode == 1
+    assert "this cannot be" in said
+    assert "Traceback" not in said
+
+
+def test_a_gateway_knows_whether_it_was_told_to_end() -> None:
+    with running("never") as (ours, process):
+        assert control.decode(ours.recv(control.MAX_MESSAGE)) == {"type": "ready"}
+        ours.send(control.encode("drain", idle=0.0))
+        assert process.communicate(timeout=PATIENCE) == ("told\n", "")
+
+
+def test_a_master_that_was_killed_before_it_read_what_was_said_is_gone_like_any_other() -> None:
+    with running("never") as (ours, process):
+        select.select([ours], [], [])  # "ready" is there: whoever closes now resets the connection
+        ours.close()
+        assert process.communicate(timeout=PATIENCE) == ("forsaken\n", "")

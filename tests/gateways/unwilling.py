@@ -1,4 +1,4 @@
-"""A gateway process that cannot start, as it finds out when it begins to serve."""
+"""A gateway process that cannot start, as it finds out when it begins to serve; or that can."""
 
 from __future__ import annotations
 
@@ -12,26 +12,31 @@ from uwgate.gateways import service
 
 
 class Unwilling:
-    """``http-server-header`` names when it finds out: before or after it has made itself."""
+    """``http-server-header`` names when it finds out: before or after it has made itself, never."""
 
     def __init__(self, start: Start) -> None:
+        self._moment = start.settings.http.http_server_header
         if start.settings.http.http_server_header == "before":
             raise ConfigError("this cannot be")
 
     async def serve(self, nursery: trio.Nursery, task_status: trio.TaskStatus[None]) -> None:
         nursery.start_soon(trio.sleep_forever)
         await trio.lowlevel.checkpoint()
+        if self._moment == "never":
+            task_status.started()
+            await trio.sleep_forever()
         raise ConfigError("this cannot be")
 
     def drain(self, idle: float) -> None:
-        """It never comes to that."""
+        """There is nothing that would have to end."""
 
     async def drained(self) -> None:
-        """Nor to that."""
+        """Nothing has to."""
 
     def renew(self, name: str, material: bytes) -> None:
-        """Nor to that."""
+        """There is no TLS here."""
 
 
 if __name__ == "__main__":
-    service.run("http", Start.from_memory_file(int(sys.argv[1])), Unwilling, None, None)
+    told = service.run("http", Start.from_memory_file(int(sys.argv[1])), Unwilling, None, None)
+    sys.stdout.write("told\n" if told else "forsaken\n")
