@@ -114,14 +114,21 @@ def gateway_of(program: Uwgate, connection: Connection) -> int:
     client_port = connection.sock.getsockname()[1]
     server_port = program.address[1]
     wanted = (f"0100007F:{server_port:04X}", f"0100007F:{client_port:04X}")
-    lines = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
-    (inode,) = (line[9] for line in lines if (line[1], line[2]) == wanted)
-    for pid in program.processes("http"):
-        for entry in Path(f"/proc/{pid}/fd").iterdir():
-            with contextlib.suppress(FileNotFoundError):
-                if os.readlink(entry) == f"socket:[{inode}]":
-                    return pid
-    raise AssertionError(f"nobody has {wanted}")
+    found: list[int] = []
+
+    def look() -> bool:
+        # Read in pieces while connections come and go: a line may stand there twice, or not.
+        lines = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+        mine = {f"socket:[{line[9]}]" for line in lines if (line[1], line[2]) == wanted}
+        for pid in program.processes("http"):
+            for entry in Path(f"/proc/{pid}/fd").iterdir():
+                with contextlib.suppress(FileNotFoundError):
+                    if os.readlink(entry) in mine:
+                        found.append(pid)
+        return bool(found)
+
+    program.wait_for(look, f"process with {wanted}")
+    return found[0]
 
 
 @pytest.fixture
