@@ -25,13 +25,20 @@ if TYPE_CHECKING:
 def address_of(program: Uwgate) -> str:
     """The abstract name of the registry's socket, as the kernel lists it."""
     (pid,) = program.wait_for_processes("registry", 1)
-    inodes = set(descriptors(pid))
-    for line in Path("/proc/net/unix").read_text().splitlines():
-        fields = line.split()
-        # The flag is that of a listening socket.
-        if len(fields) == 8 and f"socket:[{fields[6]}]" in inodes and fields[3] == "00010000":
-            return fields[7].removeprefix("@")
-    raise AssertionError("the registry does not listen")
+    found: list[str] = []
+
+    def look() -> bool:
+        # Read in pieces while sockets come and go: a line may be passed over.
+        inodes = set(descriptors(pid))
+        for line in Path("/proc/net/unix").read_text().splitlines():
+            fields = line.split()
+            # The flag is that of a listening socket.
+            if len(fields) == 8 and f"socket:[{fields[6]}]" in inodes and fields[3] == "00010000":
+                found.append(fields[7].removeprefix("@"))
+        return bool(found)
+
+    program.wait_for(look, "socket of the registry")
+    return found[0]
 
 
 class Watcher:

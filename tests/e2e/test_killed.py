@@ -71,7 +71,8 @@ def clients_of(pid: int, address: tuple[str, int]) -> int:
             inodes.add(os.readlink(entry).removeprefix("socket:[").removesuffix("]"))
     lines = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
     local = f"0100007F:{address[1]:04X}"
-    return sum(one[1] == local and one[3] == "01" and one[9] in inodes for one in lines)
+    # Read in pieces while connections come and go: a line may stand there twice.
+    return len(inodes & {one[9] for one in lines if one[1] == local and one[3] == "01"})
 
 
 def seconds_until_served(address: Address) -> float:
