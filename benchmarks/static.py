@@ -123,6 +123,7 @@ def _site(folder: Path) -> None:
 def _uwgate(port: int, folder: Path) -> list[list[str]]:
     _site(folder)
     argv = [sys.executable, "-m", "uwgate", "--http", f"127.0.0.1:{port}", "--need-app=false"]
+    argv.append("--disable-logging")  # as nginx does here
     return [[*argv, "--check-static", f"{folder}/www", "--static-index", "index.html"]]
 
 
