@@ -47,7 +47,7 @@ ELSEWHERE: dict[str, tuple[str, str]] = {  # row: test, and why no case
     "action fcgi": (_CGI, _OURS),
     "action scgi": (_CGI, _OURS),
     "action memcached": (
-        "tests/gateways/test_routed.py::test_an_answer_comes_from_memcached",
+        "tests/gateways/test_routed_others.py::test_an_answer_comes_from_memcached",
         "a memcached is not always there",
     ),
     "action python": ("tests/e2e/test_route_python.py::test_a_function_answers", _OURS),
