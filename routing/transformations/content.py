@@ -33,6 +33,33 @@ class Unchanged:
         return b""
 
 
+class Remembering(Unchanged):
+    """Remembers a body up to ``MAX_BUFFER`` bytes; of a longer one only its ``size``."""
+
+    def __init__(self) -> None:
+        self._parts: list[bytes] = []
+        self.size = 0
+
+    @property
+    def is_too_long(self) -> bool:
+        """Nothing of it is remembered."""
+        return self.size > MAX_BUFFER
+
+    def remember(self, data: bytes) -> None:
+        """The next piece."""
+        self.size += len(data)
+        if self.is_too_long:
+            self._parts.clear()
+        else:
+            self._parts.append(data)
+
+    def take(self) -> bytes:
+        """What is remembered; then nothing is."""
+        body = b"".join(self._parts)
+        self._parts.clear()
+        return body
+
+
 class Collecting(Unchanged):
     """Keeps a body up to ``MAX_BUFFER`` bytes; a longer one passes by from there on."""
 

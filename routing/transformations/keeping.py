@@ -14,40 +14,34 @@ from uwgate.routing.effects import CacheStore, Effect, Log, StorePut, WriteFile
 from uwgate.routing.outside import Outside
 from uwgate.routing.results import Store
 from uwgate.routing.transaction import Header, Transaction
-from uwgate.routing.transformations.content import Unchanged
+from uwgate.routing.transformations.content import Remembering
 from uwgate.routing.transformations.stream import MAX_BUFFER, Stream
 
 _Keep = Callable[[bytes], list[Effect]]
 
 
-class _Copying(Unchanged):
+class _Copying(Remembering):
     def __init__(
         self, transaction: Transaction, name: str, statuses: frozenset[int], keep: _Keep
     ) -> None:
+        super().__init__()
         self._transaction = transaction
         self._name = name
         self._statuses = statuses
         self._keep = keep
-        self._parts: list[bytes] = []
-        self._size = 0
 
     def feed(self, data: bytes) -> bytes:
-        self._size += len(data)
-        if self._size <= MAX_BUFFER:
-            self._parts.append(data)
-        else:
-            self._parts.clear()
+        self.remember(data)
         return data
 
     def finish(self, headers: list[Header], *, complete: bool) -> bytes:
         del headers
-        transaction = self._transaction
-        if self._size > MAX_BUFFER:
-            text = f"{self._name}: a body of {self._size} bytes is not kept, limit {MAX_BUFFER}"
+        transaction, body = self._transaction, self.take()
+        if self.is_too_long:
+            text = f"{self._name}: a body of {self.size} bytes is not kept, limit {MAX_BUFFER}"
             transaction.effects.append(Log(text.encode(), problem=True))
-        elif complete and self._size and transaction.status in self._statuses:
-            transaction.effects += self._keep(b"".join(self._parts))
-        self._parts.clear()
+        elif complete and body and transaction.status in self._statuses:
+            transaction.effects += self._keep(body)
         return b""
 
 

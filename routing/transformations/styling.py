@@ -9,7 +9,7 @@ from uwgate.routing.outside import Outside
 from uwgate.routing.results import ApplyStylesheet
 from uwgate.routing.statuses import reason_of
 from uwgate.routing.transaction import Header, Transaction
-from uwgate.routing.transformations.content import Unchanged
+from uwgate.routing.transformations.content import Remembering
 from uwgate.routing.transformations.stream import MAX_BUFFER, Stream, replace_header
 
 
@@ -27,35 +27,29 @@ class ApplyStyle:
         return _Applying(self, transaction, outside)
 
 
-class _Applying(Unchanged):
+class _Applying(Remembering):
     """Whatever goes wrong, the client gets nothing of the untransformed document."""
 
     def __init__(self, style: ApplyStyle, transaction: Transaction, outside: Outside) -> None:
+        super().__init__()
         self._style = style
         self._transaction = transaction
         self._outside = outside
-        self._parts: list[bytes] = []
-        self._size = 0
         self._received: list[Header] = []
 
     def begin(self, headers: list[Header]) -> None:
         self._received = list(headers)
 
     def feed(self, data: bytes) -> bytes:
-        self._size += len(data)
-        if self._size <= MAX_BUFFER:
-            self._parts.append(data)
-        else:
-            self._parts.clear()
+        self.remember(data)
         return b""
 
     def finish(self, headers: list[Header], *, complete: bool) -> bytes:
-        content = b"".join(self._parts)
-        self._parts.clear()
-        if not complete or not self._size:
+        content = self.take()
+        if not complete or not self.size:
             return b""
-        if self._size > MAX_BUFFER:
-            return self._failed(headers, f"{self._size} bytes, limit {MAX_BUFFER}")
+        if self.is_too_long:
+            return self._failed(headers, f"{self.size} bytes, limit {MAX_BUFFER}")
         found = self._outside.transform(replace(self._style.wanted, content=content))
         if isinstance(found, str):
             return self._failed(headers, found)

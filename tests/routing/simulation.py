@@ -14,7 +14,7 @@ from uwgate.routing.conversation import Conversation, settle
 from uwgate.routing.effects import CacheStore, Log
 from uwgate.routing.headers import OPTIONS as HEADER_OPTIONS
 from uwgate.routing.headers import compile_headers
-from uwgate.routing.outside import FileTest, Outside
+from uwgate.routing.machine import Machine
 from uwgate.routing.results import (
     Answer,
     CacheAdd,
@@ -49,44 +49,16 @@ class Response:
     body: bytes = b""
 
 
-class World(Outside):
+class World(Machine):
     """The real file system, a clock that stands still, and caches in dictionaries."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.cache: dict[tuple[bytes, bytes], Cached] = {}
-        self.turns = 0
-        self.metrics: dict[bytes, int] = {}
         self.functions: dict[bytes, bytes] = {}
 
     def now(self) -> float:
         return NOW
-
-    def turn(self, count: int) -> int:
-        now = self.turns
-        self.turns = 0 if now >= count else now + 1
-        return now
-
-    def metric(self, name: bytes) -> int | None:
-        return self.metrics.get(name)
-
-    def check_file(self, path: bytes, test: FileTest) -> bool:
-        match test:
-            case FileTest.EXISTS:
-                return os.path.exists(path)
-            case FileTest.FILE:
-                return os.path.isfile(path)
-            case FileTest.DIRECTORY:
-                return os.path.isdir(path)
-            case FileTest.LINK:
-                return os.path.islink(path)
-            case FileTest.EXECUTABLE:
-                return os.access(path, os.X_OK)
-
-    def modified(self, path: bytes) -> float | None:
-        try:
-            return os.stat(path).st_mtime
-        except OSError:
-            return None
 
     def in_cache(self, name: bytes, key: bytes) -> bool:
         return (name, key) in self.cache

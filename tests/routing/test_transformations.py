@@ -16,7 +16,7 @@ from uwgate.routing.outside import Outside
 from uwgate.routing.results import Store
 from uwgate.routing.rules import compile_rules
 from uwgate.routing.transaction import Transaction
-from uwgate.routing.transformations import content, keeping
+from uwgate.routing.transformations import content
 from uwgate.routing.transformations.stream import Pipeline
 
 LENGTH = (b"Content-Length", b"11")
@@ -232,7 +232,7 @@ def test_copies_go_to_stores_and_files() -> None:
 
 
 def test_a_copy_that_would_be_too_long_is_not_made(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(keeping, "MAX_BUFFER", 4)
+    monkeypatch.setattr(content, "MAX_BUFFER", 4)
     body = Body("cachestore:key=k")
     assert body.send(b"abc", b"de") == [b"abc", b"de", b""]
     assert [type(effect) for effect in body.effects] == [Log]
